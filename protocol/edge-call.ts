@@ -1,0 +1,71 @@
+/**
+ * What the edge and the control plane say to each other over signed HTTPS (`signed-call.ts`). The account is in the
+ * signed headers, so no body repeats it.
+ *
+ * Edge → control plane (public answers are passed through unchanged, refusals included):
+ *
+ * | call | body | answer |
+ * |---|---|---|
+ * | `POST /edge/v1/keys/check`             | `KeyCheck`      | `KeyAnswer`; 404 `not_found` if unknown or revoked |
+ * | `POST /edge/v1/videos`                 | `SubmitVideo`   | `Video` (200, also for a repeated `create_key`) |
+ * | `GET /edge/v1/videos?limit&order&after`|                 | `VideoList` |
+ * | `GET /edge/v1/videos/{id}`             |                 | `Video` |
+ * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
+ * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
+ * | `GET /edge/v1/videos/{id}/content`     | `Range` header  | MP4 bytes, 200 or 206 |
+ * | `GET /edge/v1/events?after&limit`      |                 | `EventPage` |
+ * | `PUT /edge/v1/subscription`            | `Subscribe`     | `SubscriptionAnswer` |
+ * | `POST /edge/v1/webhook_endpoints`      | `CreateWebhookEndpoint` | `WebhookEndpoint` with its secret |
+ * | `GET /edge/v1/webhook_endpoints`       |                 | `WebhookEndpointList` |
+ * | `DELETE /edge/v1/webhook_endpoints/{id}` |               | `WebhookEndpointDeleted` |
+ *
+ * Control plane → edge: `POST /internal/v1/push` with `Push`, answered by `PushAnswer`.
+ */
+import { z } from "zod";
+import { CreateVideo } from "./create-video.ts";
+import { Event, PositionFrame, ProgressFrame } from "./event.ts";
+import { CreateKey, Sha256Hex } from "./id.ts";
+
+/** The account's rate of creates, from its tier. */
+export const TierLimits = z.object({
+  tier: z.string(),
+  creates_per_minute: z.int().positive(),
+  creates_burst: z.int().positive(),
+});
+export type TierLimits = z.infer<typeof TierLimits>;
+
+export const KeyCheck = z.strictObject({ key_sha256: Sha256Hex });
+export const KeyAnswer = z.object({ key_id: z.string(), limits: TierLimits });
+export type KeyAnswer = z.infer<typeof KeyAnswer>;
+
+export const SubmitVideo = z.strictObject({ create_key: CreateKey, video: CreateVideo });
+export type SubmitVideo = z.infer<typeof SubmitVideo>;
+
+export const EVENT_PAGE_MAX = 200;
+export const EventPage = z.object({ events: z.array(Event), has_more: z.boolean() });
+export type EventPage = z.infer<typeof EventPage>;
+
+/** A subscription makes the control plane push; it lapses unless renewed. */
+export const SUBSCRIPTION_LEASE_MS = 60_000;
+export const Subscribe = z.strictObject({ live: z.boolean() });
+export const SubscriptionAnswer = z.object({ last_sequence_number: z.int().nonnegative() });
+export type SubscriptionAnswer = z.infer<typeof SubscriptionAnswer>;
+
+export const PUSH_ITEMS_MAX = 200;
+/** Items are in order; an object that finds a gap in the numbers pulls `GET /edge/v1/events`. */
+export const Push = z.object({
+  items: z
+    .array(
+      z.discriminatedUnion("kind", [
+        z.object({ kind: z.literal("event"), event: Event }),
+        z.object({ kind: z.literal("progress"), frame: ProgressFrame }),
+        z.object({ kind: z.literal("position"), frame: PositionFrame }),
+        z.object({ kind: z.literal("key_revoked"), key_sha256: Sha256Hex }),
+      ]),
+    )
+    .max(PUSH_ITEMS_MAX),
+});
+export type Push = z.infer<typeof Push>;
+
+/** `live: false` ends the subscription: the object has no socket left. */
+export const PushAnswer = z.object({ live: z.boolean() });

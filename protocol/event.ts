@@ -1,0 +1,83 @@
+/**
+ * The account's event log and the frames of a live session.
+ *
+ * A numbered event is written in the transaction that changed the state; its `sequence_number` is gap-free per account
+ * and is the one cursor of WebSocket and webhooks. Progress and queue positions are coalesced, carry no number and may
+ * be dropped: `GET /v1/videos/{id}` is the truth.
+ */
+import { z } from "zod";
+import { EventId, VideoId } from "./id.ts";
+import { Eta, Scheduler, Usage, VideoError, VideoStatus } from "./video.ts";
+
+export const EventType = z.enum([
+  "video.queued",
+  "video.in_progress",
+  "video.preempted",
+  "video.retrying",
+  "video.completed",
+  "video.failed",
+  "video.cancelled",
+]);
+export type EventType = z.infer<typeof EventType>;
+
+export const EventData = z.object({
+  id: VideoId,
+  status: VideoStatus,
+  progress: z.int().min(0).max(100),
+  state: Scheduler.shape.state,
+  error: VideoError.nullable(),
+  usage: Usage,
+});
+export type EventData = z.infer<typeof EventData>;
+
+export const Event = z.object({
+  id: EventId,
+  object: z.literal("event"),
+  type: EventType,
+  created_at: z.int(),
+  timestamp: z.iso.datetime(),
+  sequence_number: z.int().positive(),
+  data: EventData,
+});
+export type Event = z.infer<typeof Event>;
+
+/** Rendered share of a running job; `stage` is what the runner does now. */
+export const ProgressFrame = z.object({
+  object: z.literal("event"),
+  type: z.literal("video.progress"),
+  data: z.object({ id: VideoId, progress: z.int().min(0).max(100), stage: z.string() }),
+});
+export type ProgressFrame = z.infer<typeof ProgressFrame>;
+
+export const PositionFrame = z.object({
+  object: z.literal("event"),
+  type: z.literal("video.queue_position"),
+  data: z.object({
+    id: VideoId,
+    position: z.int().nonnegative(),
+    eta: Eta.nullable(),
+    blocked_by: Scheduler.shape.blocked_by,
+  }),
+});
+export type PositionFrame = z.infer<typeof PositionFrame>;
+
+export const HelloFrame = z.object({
+  type: z.literal("hello"),
+  session_id: z.string(),
+  last_sequence_number: z.int().nonnegative(),
+});
+export type HelloFrame = z.infer<typeof HelloFrame>;
+
+/** What a client may send: where to replay from, and which videos it cares for (all, if absent). */
+export const SubscribeFrame = z.strictObject({
+  type: z.literal("subscribe"),
+  starting_after: z.int().nonnegative().optional(),
+  video_ids: z.array(VideoId).max(100).optional(),
+});
+export type SubscribeFrame = z.infer<typeof SubscribeFrame>;
+
+/** The WebSocket subprotocol, optional for clients, echoed when asked for. */
+export const EVENTS_SUBPROTOCOL = "callsheet.v1";
+
+/** WebSocket close codes: 40xx stop, 41xx back off, 42xx reconnect now. */
+export const CLOSE = { unauthorized: 4001, badRequest: 4002, overload: 4100, deploy: 4200 } as const;
