@@ -1,0 +1,48 @@
+/**
+ * The two PostgreSQL clients of a replica: `sql` for every hand-written statement and transaction, `orm` (drizzle) for
+ * plain CRUD. Two, because drizzle re-maps the types of the client it is given.
+ *
+ * Session timeouts bound what a frozen replica can block: a row that it locked is free after 1.5 s.
+ */
+import { drizzle } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+
+const POOL_CONNECTIONS_MAX = 10;
+const ORM_CONNECTIONS_MAX = 2;
+const CONNECT_TIMEOUT_S = 5;
+
+const SESSION = {
+  application_name: "callsheet",
+  idle_in_transaction_session_timeout: 1_500,
+  statement_timeout: 5_000,
+  lock_timeout: 1_000,
+} as const;
+
+const TYPES = { bigint: postgres.BigInt };
+
+export type Sql = postgres.Sql<{ bigint: bigint }>;
+export type Transaction = postgres.TransactionSql<{ bigint: bigint }>;
+
+export type Database = ReturnType<typeof connect>;
+
+export function connect(databaseUrl: string) {
+  const sql: Sql = postgres(databaseUrl, {
+    max: POOL_CONNECTIONS_MAX,
+    connect_timeout: CONNECT_TIMEOUT_S,
+    connection: SESSION,
+    types: TYPES,
+    onnotice: () => {},
+  });
+  const ormClient = postgres(databaseUrl, {
+    max: ORM_CONNECTIONS_MAX,
+    connect_timeout: CONNECT_TIMEOUT_S,
+    connection: SESSION,
+  });
+  return {
+    sql,
+    orm: drizzle({ client: ormClient }),
+    async close(): Promise<void> {
+      await Promise.all([sql.end({ timeout: 5 }), ormClient.end({ timeout: 5 })]);
+    },
+  };
+}
