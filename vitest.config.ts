@@ -12,7 +12,15 @@ export default defineConfig({
           testTimeout: 30_000,
         },
       },
-      { test: { name: "db", include: ["tests/db/**/*.test.ts"], testTimeout: 30_000, hookTimeout: 60_000 } },
+      {
+        test: {
+          name: "db",
+          include: ["tests/db/**/*.test.ts"],
+          globalSetup: ["./tests/support/postgres-setup.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
         test: { name: "edge", include: ["tests/edge/**/*.test.ts"] },
