@@ -9,6 +9,10 @@ export type Millis = z.infer<typeof Millis>;
 export const MilliCredits = z.bigint().brand<"MilliCredits">();
 export type MilliCredits = z.infer<typeof MilliCredits>;
 
+export function milliCredits(amount: bigint): MilliCredits {
+  return MilliCredits.parse(amount);
+}
+
 /** H100-equivalent GPU time of a job, in milliseconds: the scheduler's currency. */
 export const GpuMillis = z.int().nonnegative().brand<"GpuMillis">();
 export type GpuMillis = z.infer<typeof GpuMillis>;

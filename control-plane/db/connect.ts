@@ -31,6 +31,8 @@ export function connect(databaseUrl: string) {
     connect_timeout: CONNECT_TIMEOUT_S,
     connection: SESSION,
     types: TYPES,
+    // SQL keeps snake_case; rows arrive with the names of `core`.
+    transform: { column: { from: postgres.toCamel } },
     onnotice: () => {},
   });
   const ormClient = postgres(databaseUrl, {

@@ -24,15 +24,17 @@ import {
   uniqueIndex,
 } from "drizzle-orm/pg-core";
 import { GrantCategory } from "#protocol/admin.ts";
+import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import type { EventData } from "#protocol/event.ts";
 import { EventType } from "#protocol/event.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
 import { Exactness } from "#protocol/runner.ts";
+import type { GpuMillis, MilliCredits } from "#protocol/unit.ts";
 import { JobErrorCode, JobState, VideoError } from "#protocol/video.ts";
 import type { ModelSize } from "#control-plane/core/model.ts";
 
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
-const amount = (name: string) => bigint(name, { mode: "bigint" });
+const amount = (name: string) => bigint(name, { mode: "bigint" }).$type<MilliCredits>();
 
 /** The values of a wire enum as the non-empty tuple that `pgEnum` wants. */
 function valuesOf<const Value extends string>(schema: { readonly options: readonly Value[] }): [Value, ...Value[]] {
@@ -113,7 +115,7 @@ export const modelClass = pgTable(
     secondsMax: integer("seconds_max").notNull(),
     price: amount("price").notNull(),
     gpuMs: integer("gpu_ms").notNull(),
-    vramBytes: bigint("vram_bytes", { mode: "number" }).notNull(),
+    vramBytes: bigint("vram_bytes", { mode: "bigint" }).notNull(),
   },
   (table) => [
     primaryKey({ columns: [table.model, table.name] }),
@@ -151,11 +153,12 @@ export const creditGrant = pgTable(
 export const job = pgTable(
   "job",
   {
-    id: text().primaryKey(),
+    id: text().$type<VideoId>().primaryKey(),
     accountId: text("account_id")
+      .$type<AccountId>()
       .notNull()
       .references(() => account.id),
-    createKey: text("create_key").notNull(),
+    createKey: text("create_key").$type<CreateKey>().notNull(),
     tier: text().notNull(),
     model: text().notNull(),
     class: text().notNull(),
@@ -167,10 +170,10 @@ export const job = pgTable(
     steps: integer().notNull(),
     seed: bigint({ mode: "bigint" }).notNull(),
     metadata: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
-    referenceSha256: text("reference_sha256"),
+    referenceSha256: text("reference_sha256").$type<Sha256Hex>(),
     referenceMediaType: text("reference_media_type"),
     price: amount("price").notNull(),
-    gpuMs: integer("gpu_ms").notNull(),
+    gpuMs: integer("gpu_ms").$type<GpuMillis>().notNull(),
 
     state: jobState().notNull().default("queued"),
     progress: integer().notNull().default(0),
@@ -180,8 +183,8 @@ export const job = pgTable(
     preemptions: integer().notNull().default(0),
     runnerDeaths: integer("runner_deaths").notNull().default(0),
     engineFailures: integer("engine_failures").notNull().default(0),
-    runnerId: text("runner_id"),
-    devices: text().array(),
+    runnerId: text("runner_id").$type<RunnerId>(),
+    devices: text().array().$type<DeviceId[]>(),
     leaseExpiresAt: moment("lease_expires_at"),
     notBefore: moment("not_before"),
 
@@ -196,8 +199,8 @@ export const job = pgTable(
     errorMessage: text("error_message"),
     errorFault: jobFault("error_fault"),
     artifactKey: text("artifact_key"),
-    artifactSha256: text("artifact_sha256"),
-    artifactBytes: bigint("artifact_bytes", { mode: "number" }),
+    artifactSha256: text("artifact_sha256").$type<Sha256Hex>(),
+    artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
     latentsSha256: text("latents_sha256"),
     framesSha256: text("frames_sha256"),
   },
@@ -253,7 +256,7 @@ export const checkpoint = pgTable(
     step: integer().notNull(),
     storeKey: text("store_key").notNull(),
     sha256: text().notNull(),
-    bytes: bigint({ mode: "number" }).notNull(),
+    bytes: bigint({ mode: "bigint" }).notNull(),
     exactness: checkpointExactness().notNull(),
     createdAt: moment("created_at").notNull().defaultNow(),
   },

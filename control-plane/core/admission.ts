@@ -1,0 +1,80 @@
+/**
+ * May this request enter, and as what? Checks a parsed create against the model's data and fixes class, price and
+ * everything the runner needs. Credits and the queue cap are checked by the submit statement, under lock.
+ */
+import type { CreateVideo } from "#protocol/create-video.ts";
+import { SIZE_OF } from "#protocol/create-video.ts";
+import type { Refusal } from "#protocol/error.ts";
+import { ceilDiv, GpuMillis, milliCredits } from "#protocol/unit.ts";
+import type { MilliCredits } from "#protocol/unit.ts";
+import { classOf } from "./model.ts";
+import type { Model } from "./model.ts";
+
+/** A job may live this long in all, queueing and retries included. */
+export const JOB_DEADLINE_MS = 24 * 3_600_000;
+
+/** The terms a job is admitted on; fixed from here to its end. */
+export interface Terms {
+  readonly model: string;
+  readonly class: string;
+  readonly size: string;
+  readonly fps: number;
+  readonly seconds: number;
+  readonly steps: number;
+  readonly seed: number;
+  readonly price: MilliCredits;
+  readonly gpuMs: GpuMillis;
+}
+
+export type Admission = { readonly ok: true; readonly terms: Terms } | { readonly ok: false; readonly refusal: Refusal };
+
+/** `seed` is used if the request names none, so that every retry renders the same video. */
+export function admit(request: CreateVideo, model: Model | null, seed: number): Admission {
+  if (model === null) {
+    return refuse("unknown_model", "model", `The model '${request.model ?? ""}' does not exist.`);
+  }
+  const size = sizeOf(request) ?? model.defaultSize;
+  const known = model.sizes.find((candidate) => candidate.size === size);
+  if (known === undefined) {
+    const param = request.resolution === undefined ? "size" : "resolution";
+    const sizes = model.sizes.map((candidate) => candidate.size).join(", ");
+    return refuse("unsupported_size", param, `Model '${model.name}' does not render ${size}. It renders: ${sizes}.`);
+  }
+  const seconds = request.seconds ?? model.secondsDefault;
+  if (seconds < model.secondsMin || seconds > model.secondsMax) {
+    const range = `${model.secondsMin} to ${model.secondsMax}`;
+    return refuse("invalid_value", "seconds", `Invalid 'seconds': model '${model.name}' renders ${range} seconds.`);
+  }
+  const steps = request.steps ?? model.stepsDefault;
+  if (steps > model.stepsMax) {
+    return refuse("invalid_value", "steps", `Invalid 'steps': model '${model.name}' takes at most ${model.stepsMax}.`);
+  }
+  const priced = classOf(model, known.resolution, seconds);
+  if (priced === null) {
+    return refuse("unsupported_size", "seconds", `Model '${model.name}' has no price for ${size}, ${seconds} s.`);
+  }
+  return {
+    ok: true,
+    terms: {
+      model: model.name,
+      class: priced.name,
+      size,
+      fps: model.fps,
+      seconds,
+      steps,
+      seed: request.seed ?? seed,
+      // More steps cost more, fewer less; both are rounded up to a whole unit.
+      price: milliCredits(ceilDiv(priced.price * BigInt(steps), BigInt(model.stepsDefault))),
+      gpuMs: GpuMillis.parse(Number(ceilDiv(BigInt(priced.gpuMs) * BigInt(steps), BigInt(model.stepsDefault)))),
+    },
+  };
+}
+
+function sizeOf(request: CreateVideo): string | undefined {
+  if (request.resolution === undefined) return request.size;
+  return SIZE_OF[request.resolution][request.aspect_ratio ?? "16:9"];
+}
+
+function refuse(code: Refusal["code"], param: string, message: string): Admission {
+  return { ok: false, refusal: { code, param, message } };
+}

@@ -1,0 +1,111 @@
+/** How a stored job looks from outside: the public Video, the data of its events, the spec a runner gets. Pure. */
+import type { EventData } from "#protocol/event.ts";
+import type { RunSpec } from "#protocol/runner.ts";
+import { creditsText } from "#protocol/unit.ts";
+import { STATUS_OF } from "#protocol/video.ts";
+import type { Video } from "#protocol/video.ts";
+import type { JobRecord } from "./job.ts";
+import { PHASE_OF } from "./job.ts";
+
+/** What the scheduler knows of a waiting job; all null for others, and where no leader is at hand. */
+export interface Explanation {
+  readonly position: number | null;
+  readonly eta: Video["scheduler"]["eta"];
+  readonly blockedBy: Video["scheduler"]["blocked_by"];
+}
+
+export const UNEXPLAINED: Explanation = { position: null, eta: null, blockedBy: null };
+
+/** `charged` is what the settled hold captured; null while the hold is open. */
+export function videoOf(job: JobRecord, charged: bigint | null, explanation: Explanation): Video {
+  return {
+    id: job.id,
+    object: "video",
+    model: job.model,
+    status: STATUS_OF[job.state],
+    progress: job.progress,
+    created_at: seconds(job.createdAt),
+    completed_at: job.state === "completed" ? secondsOrNull(job.finishedAt) : null,
+    expires_at: secondsOrNull(job.expiresAt),
+    prompt: job.prompt,
+    size: job.size,
+    seconds: String(job.seconds),
+    remixed_from_video_id: null,
+    error: errorOf(job),
+    metadata: { ...job.metadata },
+    scheduler: {
+      state: job.state,
+      tier: job.tier,
+      class: job.class,
+      position: explanation.position,
+      eta: explanation.eta,
+      blocked_by: explanation.blockedBy,
+      attempts: job.attempts,
+      preemptions: job.preemptions,
+      queued_at: seconds(job.createdAt),
+      started_at: secondsOrNull(job.startedAt),
+      deadline_at: seconds(job.deadlineAt),
+    },
+    usage: usageOf(job, charged),
+  };
+}
+
+export function eventDataOf(job: JobRecord, charged: bigint | null): EventData {
+  return {
+    id: job.id,
+    status: STATUS_OF[job.state],
+    progress: job.progress,
+    state: job.state,
+    error: errorOf(job),
+    usage: usageOf(job, charged),
+  };
+}
+
+export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec {
+  const [width, height] = job.size.split("x").map(Number);
+  return {
+    model: job.model,
+    prompt: job.prompt,
+    negative_prompt: job.negativePrompt,
+    width: width ?? 0,
+    height: height ?? 0,
+    fps: job.fps,
+    frames: job.fps * job.seconds,
+    steps: job.steps,
+    seed: Number(job.seed),
+    reference:
+      referenceUrl === null || job.referenceSha256 === null || job.referenceMediaType === null
+        ? null
+        : { url: referenceUrl, sha256: job.referenceSha256, media_type: job.referenceMediaType },
+  };
+}
+
+function usageOf(job: JobRecord, charged: bigint | null): Video["usage"] {
+  const open = PHASE_OF[job.state] !== "ended";
+  const captured = charged ?? 0n;
+  return {
+    unit: "credits",
+    reserved: creditsText(job.price),
+    held: creditsText(open ? job.price : 0n),
+    charged: creditsText(captured),
+    released: creditsText(open ? 0n : job.price - captured),
+  };
+}
+
+function errorOf(job: JobRecord): Video["error"] {
+  if (job.errorCode === null || job.errorFault === null) return null;
+  return {
+    code: job.errorCode,
+    message: job.errorMessage ?? "",
+    retryable: job.errorFault === "platform",
+    fault: job.errorFault,
+  };
+}
+
+function seconds(moment: Date): number {
+  return Math.floor(moment.getTime() / 1_000);
+}
+
+function secondsOrNull(moment: Date | null): number | null {
+  return moment === null ? null : seconds(moment);
+}

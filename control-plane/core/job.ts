@@ -1,0 +1,228 @@
+/**
+ * The life of a job and the one function that moves it: `step(job, event, now)`.
+ *
+ * waiting (queued, preempted, retrying) → leased (starting, running, uploading, cancelling) → ended (completed, failed,
+ * cancelled). A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
+ * Who pays is decided here too, so a transition and its settlement can never be stored apart.
+ */
+import type { EventType } from "#protocol/event.ts";
+import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { invariant } from "#protocol/invariant.ts";
+import type { Artifact, RunError } from "#protocol/runner.ts";
+import { milliCredits } from "#protocol/unit.ts";
+import type { GpuMillis, MilliCredits } from "#protocol/unit.ts";
+import { STATUS_OF } from "#protocol/video.ts";
+import type { JobErrorCode, JobState } from "#protocol/video.ts";
+import { afterLoss, afterRunError } from "./retry.ts";
+import type { Verdict } from "./retry.ts";
+import { chargeFor } from "./settlement.ts";
+
+/** A job as it is stored; `db/schema.ts` ties its table to this type. */
+export interface JobRecord {
+  readonly id: VideoId;
+  readonly accountId: AccountId;
+  readonly createKey: CreateKey;
+  readonly tier: string;
+  readonly model: string;
+  readonly class: string;
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  readonly size: string;
+  readonly fps: number;
+  readonly seconds: number;
+  readonly steps: number;
+  readonly seed: bigint;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly referenceSha256: Sha256Hex | null;
+  readonly referenceMediaType: string | null;
+  readonly price: MilliCredits;
+  readonly gpuMs: GpuMillis;
+  readonly state: JobState;
+  readonly progress: number;
+  /** Denoise steps whose result is kept: they are never run again. */
+  readonly stepsDone: number;
+  readonly epoch: number;
+  readonly attempts: number;
+  readonly preemptions: number;
+  readonly runnerDeaths: number;
+  readonly engineFailures: number;
+  readonly runnerId: RunnerId | null;
+  readonly devices: readonly DeviceId[] | null;
+  readonly leaseExpiresAt: Date | null;
+  readonly notBefore: Date | null;
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+  readonly deadlineAt: Date;
+  readonly expiresAt: Date | null;
+  readonly deletedAt: Date | null;
+  readonly errorCode: JobErrorCode | null;
+  readonly errorMessage: string | null;
+  readonly errorFault: "user" | "platform" | null;
+  readonly artifactKey: string | null;
+  readonly artifactSha256: Sha256Hex | null;
+  readonly artifactBytes: bigint | null;
+  readonly latentsSha256: string | null;
+  readonly framesSha256: string | null;
+}
+
+export type JobEvent =
+  | { readonly kind: "finished"; readonly epoch: number; readonly artifact: Artifact; readonly artifactKey: string }
+  | { readonly kind: "run_failed"; readonly epoch: number; readonly error: RunError }
+  | { readonly kind: "stopped"; readonly epoch: number; readonly why: "preempt" | "cancel" | "drain"; readonly step: number }
+  /** `died`: the runner is gone or silent; `not_taken`: it never accepted the work. */
+  | { readonly kind: "lost"; readonly epoch: number; readonly how: "died" | "not_taken" }
+  | { readonly kind: "cancel_requested" }
+  | { readonly kind: "deadline_passed" };
+
+export type AttemptOutcome = "completed" | "failed" | "stopped" | "lost";
+
+interface JobFailure {
+  readonly code: JobErrorCode;
+  readonly message: string;
+  readonly fault: "user" | "platform";
+}
+
+/** What to store: everything a transition changes. Fields that stay are the record's. */
+export type JobChange =
+  | {
+      readonly to: "completed";
+      readonly event: "video.completed";
+      readonly attempt: "completed";
+      readonly charge: MilliCredits;
+      readonly artifact: Artifact;
+      readonly artifactKey: string;
+    }
+  | {
+      readonly to: "failed" | "cancelled";
+      readonly event: "video.failed" | "video.cancelled";
+      readonly attempt: AttemptOutcome | null;
+      readonly charge: MilliCredits;
+      readonly failure: JobFailure;
+    }
+  | {
+      readonly to: "preempted" | "retrying" | "queued";
+      readonly event: Extract<EventType, "video.preempted" | "video.retrying"> | null;
+      readonly attempt: AttemptOutcome;
+      readonly runnerDeaths: number;
+      readonly engineFailures: number;
+      readonly preemptions: number;
+      readonly notBeforeMs: number;
+    }
+  | { readonly to: "cancelling"; readonly event: null; readonly attempt: null };
+
+export type Step =
+  | { readonly ok: true; readonly change: JobChange }
+  /** `stale`: the event's lease is over. `ended`: nothing is left to change. */
+  | { readonly ok: false; readonly refusal: "stale" | "ended" };
+
+export type Phase = "waiting" | "leased" | "ended";
+
+export const PHASE_OF = {
+  queued: "waiting",
+  preempted: "waiting",
+  retrying: "waiting",
+  starting: "leased",
+  running: "leased",
+  uploading: "leased",
+  cancelling: "leased",
+  completed: "ended",
+  failed: "ended",
+  cancelled: "ended",
+} as const satisfies Record<JobState, Phase>;
+
+const NOTHING = milliCredits(0n);
+const STALE: Step = { ok: false, refusal: "stale" };
+
+export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
+  const phase: Phase = PHASE_OF[job.state];
+  if (phase === "ended") return { ok: false, refusal: "ended" };
+  if ("epoch" in event && (phase !== "leased" || event.epoch !== job.epoch)) return STALE;
+  switch (event.kind) {
+    case "finished":
+      // A result that arrives while the cancel is on its way wins: it was rendered and the user gets it.
+      return done({
+        to: "completed",
+        event: "video.completed",
+        attempt: "completed",
+        charge: job.price,
+        artifact: event.artifact,
+        artifactKey: event.artifactKey,
+      });
+    case "run_failed":
+      if (job.state === "cancelling") return cancelled(job, "failed");
+      return resolve(job, afterRunError(event.error, job), "failed", nowMs);
+    case "stopped":
+      if (job.state === "cancelling") {
+        return cancelled({ ...job, stepsDone: Math.max(job.stepsDone, Math.min(event.step, job.steps)) }, "stopped");
+      }
+      return waitAgain(job, event.why === "preempt" ? "preempted" : "retrying", "stopped", nowMs);
+    case "lost":
+      if (job.state === "cancelling") return cancelled(job, "lost");
+      return event.how === "not_taken"
+        ? waitAgain(job, "queued", "lost", nowMs)
+        : resolve(job, afterLoss(job), "lost", nowMs);
+    case "cancel_requested":
+      if (job.state === "cancelling") return { ok: false, refusal: "ended" };
+      return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
+    case "deadline_passed":
+      return failed(
+        phase === "leased" ? "lost" : null,
+        { code: "deadline_exceeded", message: "The video was not finished before its deadline.", fault: "platform" },
+      );
+    default:
+      return event satisfies never;
+  }
+}
+
+/** The job's public status never goes back to `queued` once work was accepted; see `STATUS_OF`. */
+export function statusOf(state: JobState) {
+  return STATUS_OF[state];
+}
+
+function done(change: JobChange): Step {
+  return { ok: true, change };
+}
+
+function cancelled(job: JobRecord, attempt: AttemptOutcome | null): Step {
+  return done({
+    to: "cancelled",
+    event: "video.cancelled",
+    attempt,
+    charge: chargeFor(job.price, job.stepsDone, job.steps),
+    failure: { code: "cancelled", message: "The video was cancelled.", fault: "user" },
+  });
+}
+
+function failed(attempt: AttemptOutcome | null, failure: JobFailure): Step {
+  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, failure });
+}
+
+function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowMs: number): Step {
+  if (verdict.kind === "fail") return failed(attempt, verdict.failure);
+  return done({
+    to: "retrying",
+    event: "video.retrying",
+    attempt,
+    runnerDeaths: verdict.runnerDeaths,
+    engineFailures: verdict.engineFailures,
+    preemptions: job.preemptions,
+    notBeforeMs: nowMs + verdict.delayMs,
+  });
+}
+
+function waitAgain(job: JobRecord, to: "preempted" | "retrying" | "queued", attempt: AttemptOutcome, nowMs: number): Step {
+  invariant(PHASE_OF[job.state] === "leased", "only a leased job can wait again");
+  const events = { preempted: "video.preempted", retrying: "video.retrying", queued: null } as const;
+  // Back to `queued` only if it never ran: its status must not fall from in_progress.
+  const state = to === "queued" && job.startedAt !== null ? "retrying" : to;
+  return done({
+    to: state,
+    event: events[state],
+    attempt,
+    runnerDeaths: job.runnerDeaths,
+    engineFailures: job.engineFailures,
+    preemptions: job.preemptions + (state === "preempted" ? 1 : 0),
+    notBeforeMs: nowMs,
+  });
+}

@@ -1,0 +1,48 @@
+/** Accounts, tiers and API keys. */
+import type { AccountId, Sha256Hex } from "#protocol/id.ts";
+import type { TierLimits } from "#protocol/edge-call.ts";
+import type { Sql, Transaction } from "./connect.ts";
+
+export interface AccountRow {
+  readonly id: AccountId;
+  readonly tier: string;
+  readonly weight: number;
+  readonly maxRunning: number;
+  readonly maxQueued: number;
+}
+
+/** Locks the account until commit: its submits go one after another, so caps and holds are exact. */
+export async function lockAccount(tx: Transaction, id: AccountId): Promise<AccountRow | null> {
+  const [row] = await tx<AccountRow[]>`
+    select a.id, a.tier, t.weight, t.max_running, t.max_queued
+    from account a join tier t on t.name = a.tier
+    where a.id = ${id}
+    for no key update of a`;
+  return row ?? null;
+}
+
+export async function accountsWithTerms(sql: Sql, ids: readonly AccountId[]): Promise<readonly AccountRow[]> {
+  return sql<AccountRow[]>`
+    select a.id, a.tier, t.weight, t.max_running, t.max_queued
+    from account a join tier t on t.name = a.tier
+    where a.id in ${sql(ids)}`;
+}
+
+export interface KeyRow {
+  readonly id: string;
+  readonly limits: TierLimits;
+}
+
+export async function liveKey(sql: Sql, account: AccountId, keySha256: Sha256Hex): Promise<KeyRow | null> {
+  const [row] = await sql<{ id: string; tier: string; createsPerMinute: number; createsBurst: number }[]>`
+    select k.id, t.name as tier, t.creates_per_minute, t.creates_burst
+    from api_key k
+    join account a on a.id = k.account_id
+    join tier t on t.name = a.tier
+    where k.key_sha256 = ${keySha256} and k.account_id = ${account} and k.revoked_at is null`;
+  if (row === undefined) return null;
+  return {
+    id: row.id,
+    limits: { tier: row.tier, creates_per_minute: row.createsPerMinute, creates_burst: row.createsBurst },
+  };
+}

@@ -1,0 +1,126 @@
+/** The account's event log, its counter, and the webhook outbox that is filled with it. */
+import type { EventData, EventType } from "#protocol/event.ts";
+import { Event } from "#protocol/event.ts";
+import type { AccountId } from "#protocol/id.ts";
+import type { Sql, Transaction } from "./connect.ts";
+
+export interface NewEvent {
+  readonly account: AccountId;
+  readonly type: EventType;
+  readonly data: EventData;
+}
+
+/**
+ * Appends one event and its webhook deliveries. Call it last in a transaction: the counter's row stays locked until
+ * commit, which is what makes numbers gap-free and ordered as committed.
+ *
+ * Endpoints that know only `video.failed` get a cancellation as that.
+ */
+export async function appendEvent(tx: Transaction, event: NewEvent): Promise<void> {
+  await tx`
+    with counter as (
+      insert into event_counter (account_id, last) values (${event.account}, 1)
+      on conflict (account_id) do update set last = event_counter.last + 1
+      returning last
+    ),
+    appended as (
+      insert into event (account_id, sequence_number, id, type, job_id, data)
+      select ${event.account}, last, 'evt_' || replace(uuidv7()::text, '-', ''), ${event.type}::event_type,
+        ${event.data.id}, ${tx.json(event.data)}
+      from counter
+      returning *
+    ),
+    delivery as (
+      select endpoint.id as endpoint_id,
+        case when appended.type = any (endpoint.events) then appended.type::text else 'video.failed' end as told,
+        appended.*
+      from appended
+      join webhook_endpoint endpoint on endpoint.account_id = appended.account_id and endpoint.enabled
+      where appended.type = any (endpoint.events)
+        or (appended.type = 'video.cancelled' and 'video.failed' = any (endpoint.events))
+    )
+    insert into webhook_delivery (id, endpoint_id, body)
+    select 'msg_' || replace(uuidv7()::text, '-', ''), endpoint_id, jsonb_build_object(
+      'id', id, 'object', 'event', 'type', told,
+      'created_at', extract(epoch from created_at)::bigint,
+      'timestamp', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+      'sequence_number', sequence_number, 'data', data
+    )::text
+    from delivery`;
+}
+
+interface EventRow {
+  readonly id: string;
+  readonly type: EventType;
+  readonly sequenceNumber: number;
+  readonly createdAt: Date;
+  readonly data: EventData;
+}
+
+/** Events after `after`, in order, at most `limit`. */
+export async function eventsAfter(
+  sql: Sql,
+  account: AccountId,
+  after: number,
+  limit: number,
+): Promise<readonly Event[]> {
+  const rows = await sql<EventRow[]>`
+    select id, type, sequence_number, created_at, data from event
+    where account_id = ${account} and sequence_number > ${after}
+    order by sequence_number limit ${limit}`;
+  return rows.map((row) =>
+    Event.parse({
+      id: row.id,
+      object: "event",
+      type: row.type,
+      created_at: Math.floor(row.createdAt.getTime() / 1_000),
+      timestamp: row.createdAt.toISOString(),
+      sequence_number: row.sequenceNumber,
+      data: row.data,
+    }),
+  );
+}
+
+export async function lastSequenceNumber(sql: Sql | Transaction, account: AccountId): Promise<number> {
+  const [row] = await sql<{ last: number }[]>`select last from event_counter where account_id = ${account}`;
+  return row?.last ?? 0;
+}
+
+/** Starts or renews the account's live subscription; a new one is sent only what happens from now on. */
+export async function subscribe(tx: Transaction, account: AccountId, leaseMs: number): Promise<void> {
+  await tx`
+    insert into edge_subscription (account_id, sent_through, expires_at)
+    values (
+      ${account},
+      coalesce((select last from event_counter where account_id = ${account}), 0),
+      now() + make_interval(secs => ${leaseMs / 1_000})
+    )
+    on conflict (account_id) do update set
+      sent_through = case
+        when edge_subscription.expires_at > now() then edge_subscription.sent_through else excluded.sent_through end,
+      expires_at = excluded.expires_at`;
+}
+
+export async function unsubscribe(sql: Sql | Transaction, account: AccountId): Promise<void> {
+  await sql`delete from edge_subscription where account_id = ${account}`;
+}
+
+export interface Subscription {
+  readonly accountId: AccountId;
+  readonly sentThrough: number;
+  readonly last: number;
+}
+
+export async function liveSubscriptions(sql: Sql): Promise<readonly Subscription[]> {
+  return sql<Subscription[]>`
+    select s.account_id, s.sent_through, coalesce(c.last, 0) as last
+    from edge_subscription s left join event_counter c on c.account_id = s.account_id
+    where s.expires_at > now()
+    order by s.account_id`;
+}
+
+export async function markSent(sql: Sql, account: AccountId, through: number): Promise<void> {
+  await sql`
+    update edge_subscription set sent_through = greatest(sent_through, ${through}) where account_id = ${account}`;
+}
+

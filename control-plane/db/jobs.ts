@@ -1,0 +1,134 @@
+/** Reads of jobs and the guarded update behind every transition. Each `where` names the expected state and epoch. */
+import type { JobChange, JobRecord } from "#control-plane/core/job.ts";
+import type { AccountId, VideoId } from "#protocol/id.ts";
+import type { ListQuery } from "#protocol/video.ts";
+import type { Sql, Transaction } from "./connect.ts";
+import type { job } from "./schema.ts";
+
+/** The table and `core/job.ts` describe the same thing: a drifting column fails to compile here. */
+export type JobRow = typeof job.$inferSelect extends JobRecord ? JobRecord : never;
+
+/** A job beside what its hold captured (null while open). */
+export interface JobWithCharge {
+  readonly job: JobRow;
+  readonly charged: bigint | null;
+}
+
+export async function lockJob(tx: Transaction, id: VideoId): Promise<JobRow | null> {
+  const [row] = await tx<JobRow[]>`select * from job where id = ${id} for update`;
+  return row ?? null;
+}
+
+/** Another account's id, an unknown one and a deleted one are the same: null. */
+export async function findVideo(sql: Sql | Transaction, account: AccountId, id: VideoId): Promise<JobWithCharge | null> {
+  const rows = await sql<(JobRow & { readonly charged: bigint | null })[]>`
+    select j.*, case when h.state = 'settled' then h.captured end as charged
+    from job j join credit_hold h on h.job_id = j.id
+    where j.id = ${id} and j.account_id = ${account} and j.deleted_at is null`;
+  return rows.map(split)[0] ?? null;
+}
+
+/** One more than asked for is read, so the caller knows whether there is more. `after` may be deleted meanwhile. */
+export async function listVideos(sql: Sql, account: AccountId, query: ListQuery): Promise<readonly JobWithCharge[]> {
+  const descending = query.order === "desc";
+  const rows = await sql<(JobRow & { readonly charged: bigint | null })[]>`
+    select j.*, case when h.state = 'settled' then h.captured end as charged
+    from job j join credit_hold h on h.job_id = j.id
+    where j.account_id = ${account} and j.deleted_at is null
+    ${
+      query.after === undefined
+        ? sql``
+        : sql`and (j.created_at, j.id) ${descending ? sql`<` : sql`>`}
+            (select created_at, id from job where id = ${query.after} and account_id = ${account})`
+    }
+    order by ${descending ? sql`j.created_at desc, j.id desc` : sql`j.created_at, j.id`}
+    limit ${query.limit + 1}`;
+  return rows.map(split);
+}
+
+function split(row: JobRow & { readonly charged: bigint | null }): JobWithCharge {
+  const { charged, ...record } = row;
+  return { job: record, charged };
+}
+
+/** Applies what `core/job.ts` decided; null if the job moved on meanwhile. */
+export async function saveChange(tx: Transaction, before: JobRow, change: JobChange): Promise<JobRow | null> {
+  const rows = await tx<JobRow[]>`
+    update job set ${tx(columnsOf(change))}, not_before = ${notBeforeOf(change)}
+    where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
+    returning *`;
+  return rows[0] ?? null;
+}
+
+const OFF_RUNNER = { runner_id: null, devices: null, lease_expires_at: null } as const;
+
+function columnsOf(change: JobChange) {
+  switch (change.to) {
+    case "completed":
+      return {
+        state: change.to,
+        ...OFF_RUNNER,
+        progress: 100,
+        finished_at: new Date(),
+        artifact_key: change.artifactKey,
+        artifact_sha256: change.artifact.sha256,
+        artifact_bytes: change.artifact.bytes,
+        latents_sha256: change.artifact.latents_sha256,
+        frames_sha256: change.artifact.frames_sha256,
+      };
+    case "failed":
+    case "cancelled":
+      return {
+        state: change.to,
+        ...OFF_RUNNER,
+        finished_at: new Date(),
+        error_code: change.failure.code,
+        error_message: change.failure.message,
+        error_fault: change.failure.fault,
+      };
+    case "preempted":
+    case "retrying":
+    case "queued":
+      return {
+        state: change.to,
+        ...OFF_RUNNER,
+        runner_deaths: change.runnerDeaths,
+        engine_failures: change.engineFailures,
+        preemptions: change.preemptions,
+      };
+    case "cancelling":
+      return { state: change.to };
+    default:
+      return change satisfies never;
+  }
+}
+
+function notBeforeOf(change: JobChange): Date | null {
+  return "notBeforeMs" in change ? new Date(change.notBeforeMs) : null;
+}
+
+/** Everything that is neither over nor deleted from the scheduler's point of view, for a takeover. */
+export async function unfinishedJobs(sql: Sql): Promise<readonly JobRow[]> {
+  return sql<JobRow[]>`select * from job where finished_at is null order by created_at, id`;
+}
+
+export async function jobsByIds(sql: Sql, ids: readonly VideoId[]): Promise<readonly JobRow[]> {
+  return ids.length === 0 ? [] : sql<JobRow[]>`select * from job where id in ${sql(ids)}`;
+}
+
+/** Takes the leader's mail: ids whose state may have changed. */
+export async function takeInbox(sql: Sql, limit: number): Promise<readonly VideoId[]> {
+  const rows = await sql<{ jobId: VideoId }[]>`
+    delete from inbox where id in (select id from inbox order by id limit ${limit} for update skip locked)
+    returning job_id`;
+  return [...new Set(rows.map((row) => row.jobId))];
+}
+
+export async function postInbox(tx: Transaction, id: VideoId): Promise<void> {
+  await tx`insert into inbox (job_id) values (${id})`;
+}
+
+/** Soft, so that list cursors that point at it still work. */
+export async function markDeleted(tx: Transaction, account: AccountId, id: VideoId): Promise<void> {
+  await tx`update job set deleted_at = now() where id = ${id} and account_id = ${account} and deleted_at is null`;
+}

@@ -1,0 +1,38 @@
+/**
+ * Who schedules: one lease row with an epoch. Every scheduling transaction calls `assertLeader` first; its share lock
+ * makes a takeover wait for the commit, and a commit of the old leader find a newer epoch.
+ */
+import type { Sql, Transaction } from "./connect.ts";
+
+/** Thrown out of a scheduling transaction of a replica that leads no more. */
+export class NotLeaderError extends Error {
+  override readonly name = "NotLeaderError";
+}
+
+/** Becomes leader if nobody is, or the lease ran out; null otherwise. */
+export async function takeLeadership(sql: Sql, holder: string, leaseMs: number): Promise<number | null> {
+  const [row] = await sql<{ epoch: number }[]>`
+    insert into leader (only, epoch, holder, expires_at)
+    values (true, 1, ${holder}, clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}))
+    on conflict (only) do update set
+      epoch = leader.epoch + 1, holder = excluded.holder, expires_at = excluded.expires_at
+      where leader.expires_at < clock_timestamp()
+    returning epoch`;
+  return row?.epoch ?? null;
+}
+
+export async function renewLeadership(sql: Sql, epoch: number, leaseMs: number): Promise<boolean> {
+  const rows = await sql`
+    update leader set expires_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1_000})
+    where epoch = ${epoch} and expires_at > clock_timestamp() returning 1`;
+  return rows.length === 1;
+}
+
+export async function resignLeadership(sql: Sql, epoch: number): Promise<void> {
+  await sql`update leader set expires_at = clock_timestamp() where epoch = ${epoch}`;
+}
+
+export async function assertLeader(tx: Transaction, epoch: number): Promise<void> {
+  const rows = await tx`select 1 from leader where epoch = ${epoch} and expires_at > clock_timestamp() for share`;
+  if (rows.length === 0) throw new NotLeaderError(`epoch ${epoch} leads no more`);
+}

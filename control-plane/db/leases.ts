@@ -1,0 +1,148 @@
+/**
+ * Leases: the statements by which a job gets, keeps and loses its runner. The epoch is the fencing token; a statement
+ * that names an old one changes nothing. Lease times are the database's clock, never a replica's.
+ */
+import type { AttemptOutcome } from "#control-plane/core/job.ts";
+import type { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import type { LeaseRef } from "#protocol/runner.ts";
+import type { JobRow } from "./jobs.ts";
+import type { Sql, Transaction } from "./connect.ts";
+
+export interface Dispatch {
+  readonly job: VideoId;
+  readonly runner: RunnerId;
+  readonly devices: readonly DeviceId[];
+}
+
+/** Moves a waiting job onto a runner under the next epoch; null if it does not wait any more. */
+export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: number): Promise<JobRow | null> {
+  const [row] = await tx<JobRow[]>`
+    update job set
+      state = 'starting', epoch = epoch + 1, attempts = attempts + 1, runner_id = ${dispatch.runner},
+      devices = ${tx.array([...dispatch.devices])}, not_before = null,
+      started_at = coalesce(started_at, now()),
+      lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
+    where id = ${dispatch.job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null
+    returning *`;
+  return row ?? null;
+}
+
+export async function openAttempt(tx: Transaction, job: JobRow, fromStep: number): Promise<void> {
+  await tx`
+    insert into attempt (job_id, epoch, runner_id, from_step)
+    values (${job.id}, ${job.epoch}, ${job.runnerId}, ${fromStep})`;
+}
+
+export async function closeAttempt(tx: Transaction, lease: LeaseRef, outcome: AttemptOutcome): Promise<void> {
+  await tx`
+    update attempt set ended_at = now(), outcome = ${outcome}
+    where job_id = ${lease.job} and epoch = ${lease.epoch} and ended_at is null`;
+}
+
+/** Extends the leases that are still this runner's; the answer lists them, all others are stale. */
+export async function renewLeases(
+  sql: Sql,
+  runner: RunnerId,
+  leases: readonly LeaseRef[],
+  leaseMs: number,
+): Promise<readonly LeaseRef[]> {
+  if (leases.length === 0) return [];
+  return sql<{ job: VideoId; epoch: number }[]>`
+    update job set lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
+    from unnest(${sql.array(leases.map((lease) => lease.job))}::text[], ${sql.array(leases.map((lease) => lease.epoch))}::int[])
+      as held (job, epoch)
+    where job.id = held.job and job.epoch = held.epoch and job.runner_id = ${runner}
+      and job.state in ('starting', 'running', 'uploading', 'cancelling')
+    returning job.id as job, job.epoch`;
+}
+
+export interface ProgressReport {
+  readonly lease: LeaseRef;
+  readonly progress: number;
+  readonly uploading: boolean;
+}
+
+/**
+ * Stores what runners reported since the last flush; progress never falls. The answer lists the leases that were still
+ * current, with the progress that now stands.
+ */
+export async function saveProgress(sql: Sql, reports: readonly ProgressReport[]): Promise<readonly JobRow[]> {
+  if (reports.length === 0) return [];
+  return sql<JobRow[]>`
+    update job set
+      progress = greatest(job.progress, least(report.progress, 99)),
+      state = case
+        when job.state in ('starting', 'running') and report.uploading then 'uploading'::job_state
+        when job.state = 'starting' then 'running'::job_state
+        else job.state end
+    from unnest(
+      ${sql.array(reports.map((report) => report.lease.job))}::text[],
+      ${sql.array(reports.map((report) => report.lease.epoch))}::int[],
+      ${sql.array(reports.map((report) => report.progress))}::int[],
+      ${sql.array(reports.map((report) => report.uploading))}::bool[]
+    ) as report (id, epoch, progress, uploading)
+    where job.id = report.id and job.epoch = report.epoch
+      and job.state in ('starting', 'running', 'uploading', 'cancelling')
+    returning job.*`;
+}
+
+export interface NewCheckpoint {
+  readonly lease: LeaseRef;
+  readonly step: number;
+  readonly storeKey: string;
+  readonly sha256: Sha256Hex;
+  readonly bytes: number;
+  readonly exactness: "exact" | "numerical";
+}
+
+/** Records a checkpoint of the current lease and the steps it keeps; false if the lease is over. */
+export async function insertCheckpoint(tx: Transaction, checkpoint: NewCheckpoint): Promise<boolean> {
+  const rows = await tx`
+    with fenced as (
+      update job set steps_done = greatest(steps_done, least(${checkpoint.step}::int, steps))
+      where id = ${checkpoint.lease.job} and epoch = ${checkpoint.lease.epoch}
+        and state in ('starting', 'running', 'uploading', 'cancelling')
+      returning id, epoch
+    ),
+    written as (
+      insert into checkpoint (job_id, epoch, step, store_key, sha256, bytes, exactness)
+      select id, epoch, ${checkpoint.step}::int, ${checkpoint.storeKey}, ${checkpoint.sha256}, ${checkpoint.bytes}::bigint,
+        ${checkpoint.exactness}::checkpoint_exactness
+      from fenced
+      on conflict do nothing
+    )
+    select 1 from fenced`;
+  return rows.length === 1;
+}
+
+export interface StoredCheckpoint {
+  readonly step: number;
+  readonly storeKey: string;
+  readonly sha256: Sha256Hex;
+  readonly bytes: bigint;
+}
+
+/** Newest first by progress: the one to resume from, then those to fall back to. */
+export async function checkpointsOf(sql: Sql | Transaction, job: VideoId): Promise<readonly StoredCheckpoint[]> {
+  return sql<StoredCheckpoint[]>`
+    select step, store_key, sha256, bytes from checkpoint where job_id = ${job} order by step desc, epoch desc`;
+}
+
+/** Leases whose runner fell silent. */
+export async function expiredLeases(sql: Sql, limit: number): Promise<readonly LeaseRef[]> {
+  return sql<{ job: VideoId; epoch: number }[]>`
+    select id as job, epoch from job
+    where finished_at is null and lease_expires_at < now()
+    order by lease_expires_at limit ${limit}`;
+}
+
+export async function jobsPastDeadline(sql: Sql, limit: number): Promise<readonly VideoId[]> {
+  const rows = await sql<{ id: VideoId }[]>`
+    select id from job where finished_at is null and deadline_at < now() order by deadline_at limit ${limit}`;
+  return rows.map((row) => row.id);
+}
+
+export async function leasesOfRunner(sql: Sql, runner: RunnerId): Promise<readonly LeaseRef[]> {
+  return sql<{ job: VideoId; epoch: number }[]>`
+    select id as job, epoch from job where finished_at is null and runner_id = ${runner}`;
+}

@@ -1,0 +1,63 @@
+/**
+ * The one way in which a job changes its state after it was admitted: lock, decide (`core/job.ts`), save.
+ *
+ * In the same transaction: the guarded update, the end of the attempt, the settlement of the hold, mail to the
+ * scheduler, and the event with its webhooks. So a job is never finished unpaid, or paid and unfinished.
+ */
+import { step } from "#control-plane/core/job.ts";
+import type { JobChange, JobEvent } from "#control-plane/core/job.ts";
+import { eventDataOf } from "#control-plane/core/job-view.ts";
+import { captureFrom } from "#control-plane/core/settlement.ts";
+import type { Sql, Transaction } from "#control-plane/db/connect.ts";
+import { appendEvent } from "#control-plane/db/events.ts";
+import { lockJob, postInbox, saveChange } from "#control-plane/db/jobs.ts";
+import type { JobRow } from "#control-plane/db/jobs.ts";
+import { openLots, settleHold } from "#control-plane/db/ledger.ts";
+import { closeAttempt } from "#control-plane/db/leases.ts";
+import { inTransaction } from "#control-plane/db/transaction.ts";
+import type { VideoId } from "#protocol/id.ts";
+import { invariant } from "#protocol/invariant.ts";
+
+export type Moved =
+  | { readonly ok: true; readonly before: JobRow; readonly after: JobRow }
+  | { readonly ok: false; readonly refusal: "unknown" | "stale" | "ended" };
+
+/** Guards that the caller checks under the job's lock, e.g. that this account owns it. */
+type Guard = (job: JobRow) => boolean;
+
+export function moveJob(sql: Sql, id: VideoId, event: JobEvent, nowMs: number, guard: Guard = () => true): Promise<Moved> {
+  return inTransaction(sql, (tx) => moveJobIn(tx, id, event, nowMs, guard));
+}
+
+export async function moveJobIn(
+  tx: Transaction,
+  id: VideoId,
+  event: JobEvent,
+  nowMs: number,
+  guard: Guard = () => true,
+): Promise<Moved> {
+  const before = await lockJob(tx, id);
+  if (before === null || !guard(before)) return { ok: false, refusal: "unknown" };
+  const decision = step(before, event, nowMs);
+  if (!decision.ok) return decision;
+  const after = await saveChange(tx, before, decision.change);
+  invariant(after !== null, "a locked job cannot move between decision and save");
+  await settle(tx, before, after, decision.change);
+  return { ok: true, before, after };
+}
+
+async function settle(tx: Transaction, before: JobRow, after: JobRow, change: JobChange): Promise<void> {
+  if (change.attempt !== null) {
+    await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt);
+  }
+  let charged: bigint | null = null;
+  if ("charge" in change) {
+    const lots = await openLots(tx, before.id);
+    await settleHold(tx, before.id, change.charge, captureFrom(lots, change.charge));
+    charged = change.charge;
+  }
+  await postInbox(tx, before.id);
+  if (change.event !== null) {
+    await appendEvent(tx, { account: before.accountId, type: change.event, data: eventDataOf(after, charged) });
+  }
+}

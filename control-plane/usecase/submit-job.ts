@@ -1,0 +1,87 @@
+/**
+ * Submit: load under the account's lock, decide the terms, then hold, job, lots and event in one transaction.
+ *
+ * The same `create_key` always answers with the same job, so a lost reply never makes a second one.
+ */
+import { admit, JOB_DEADLINE_MS } from "#control-plane/core/admission.ts";
+import { eventDataOf } from "#control-plane/core/job-view.ts";
+import { lockAccount } from "#control-plane/db/accounts.ts";
+import type { Sql, Transaction } from "#control-plane/db/connect.ts";
+import { appendEvent } from "#control-plane/db/events.ts";
+import type { JobRow } from "#control-plane/db/jobs.ts";
+import { DEFAULT_MODEL, findModel } from "#control-plane/db/models.ts";
+import { claimNonce, countWaiting, insertJob, jobOfCreateKey } from "#control-plane/db/submit.ts";
+import { inTransaction } from "#control-plane/db/transaction.ts";
+import type { SubmitVideo } from "#protocol/edge-call.ts";
+import type { Refusal } from "#protocol/error.ts";
+import type { AccountId, RequestId, Sha256Hex } from "#protocol/id.ts";
+import { creditsText } from "#protocol/unit.ts";
+
+export interface SubmitRequest {
+  readonly account: AccountId;
+  readonly requestId: RequestId;
+  readonly submit: SubmitVideo;
+  /** Already in the store; content-addressed, so an orphan of a refused submit is harmless. */
+  readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  readonly seed: number;
+}
+
+export type Submitted =
+  | { readonly ok: true; readonly job: JobRow; readonly repeated: boolean }
+  | { readonly ok: false; readonly refusal: Refusal };
+
+export function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> {
+  return inTransaction(sql, (tx) => submitIn(tx, request));
+}
+
+async function submitIn(tx: Transaction, request: SubmitRequest): Promise<Submitted> {
+  const { video, create_key: createKey } = request.submit;
+  const [account, fresh, seen, waiting, model] = await Promise.all([
+    lockAccount(tx, request.account),
+    claimNonce(tx, request.requestId),
+    jobOfCreateKey(tx, request.account, createKey),
+    countWaiting(tx, request.account),
+    findModel(tx, video.model ?? DEFAULT_MODEL),
+  ]);
+  if (account === null) return refuse({ code: "invalid_api_key", message: "The account does not exist." });
+  if (!fresh) return refuse({ code: "invalid_value", param: "x-request-id", message: "This call was made before." });
+  if (seen !== null) return { ok: true, job: seen, repeated: true };
+
+  const admission = admit(video, model, request.seed);
+  if (!admission.ok) return admission;
+  if (waiting >= account.maxQueued) {
+    return refuse({
+      code: "queue_full",
+      message: `Tier '${account.tier}' queues at most ${account.maxQueued} videos; ${waiting} are waiting.`,
+      numbers: { queued: waiting, limit: account.maxQueued },
+      retryAfterSeconds: 60,
+    });
+  }
+
+  const inserted = await insertJob(tx, {
+    account: account.id,
+    createKey,
+    tier: account.tier,
+    prompt: video.prompt,
+    negativePrompt: video.negative_prompt ?? "",
+    metadata: video.metadata ?? {},
+    reference: request.reference,
+    deadlineMs: JOB_DEADLINE_MS,
+    terms: admission.terms,
+  });
+  if (!inserted.ok) {
+    const required = creditsText(admission.terms.price);
+    const available = creditsText(inserted.available);
+    return refuse({
+      code: "insufficient_credits",
+      message: `This video costs ${required} credits; ${available} are available.`,
+      numbers: { required, available },
+    });
+  }
+  await appendEvent(tx, { account: account.id, type: "video.queued", data: eventDataOf(inserted.job, null) });
+  return { ok: true, job: inserted.job, repeated: false };
+}
+
+function refuse(refusal: Refusal): Submitted {
+  return { ok: false, refusal };
+}
