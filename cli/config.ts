@@ -1,0 +1,112 @@
+/** What `npm start` is told: environment and command line. All faults are reported together. */
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { z } from "zod";
+
+export const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
+
+const RUNNERS_MAX = 32;
+const REPLICAS_MAX = 8;
+
+const port = (fallback: number) => z.coerce.number().pipe(z.int().min(0).max(65_535)).default(fallback);
+const count = (min: number, max: number, fallback: number) =>
+  z.coerce.number().pipe(z.int().min(min).max(max)).default(fallback);
+
+const Environment = z.object({
+  CALLSHEET_EDGE_PORT: port(8787),
+  CALLSHEET_ADMIN_PORT: port(8788),
+  CALLSHEET_RUNNERS: count(0, RUNNERS_MAX, 2),
+  CALLSHEET_REPLICAS: count(1, REPLICAS_MAX, 1),
+  CALLSHEET_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  CALLSHEET_HOME: z.string().optional(),
+  CALLSHEET_LOG: z.string().default("info"),
+  /** npm runs scripts in the package's folder; this is where the user stood. */
+  INIT_CWD: z.string().optional(),
+  npm_lifecycle_event: z.string().optional(),
+});
+
+const Flags = z.object({
+  model: z.string().optional(),
+  size: z.string().optional(),
+  seconds: z.string().optional(),
+  seed: z.string().optional(),
+  output: z.string().optional(),
+  help: z.boolean().default(false),
+});
+
+export interface PromptRequest {
+  readonly prompt: string;
+  /** Form fields as the user gave them; the API checks them. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly outputDir: string;
+  readonly outputFile: string | null;
+}
+
+export interface Config {
+  readonly home: string;
+  readonly edgePort: number;
+  readonly adminPort: number;
+  readonly runners: number;
+  readonly replicas: number;
+  readonly databaseUrl: string | null;
+  readonly logLevel: string;
+  readonly request: PromptRequest | null;
+  readonly help: boolean;
+  /** The environment children inherit. */
+  readonly inherited: NodeJS.ProcessEnv;
+}
+
+export const HELP = `Usage: npm start [-- "prompt" [--model M] [--size 1280x720] [--seconds 4] [--seed N] [-o FILE]]
+
+Starts PostgreSQL, the control plane, the edge and the runners on this machine. With a prompt it also renders
+that video, saves it and stops. Variables: CALLSHEET_EDGE_PORT, CALLSHEET_ADMIN_PORT, CALLSHEET_RUNNERS,
+CALLSHEET_REPLICAS, CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_LOG.`;
+
+/** Throws one error that lists everything wrong. */
+export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Config {
+  // An empty variable means "not set": shells and CI files cannot always unset one.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw new Error(`The environment is not valid:\n  ${faults.join("\n  ")}`);
+  }
+  const variables = parsed.data;
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      model: { type: "string" },
+      size: { type: "string" },
+      seconds: { type: "string" },
+      seed: { type: "string" },
+      output: { type: "string", short: "o" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  const { help, output, ...fields } = Flags.parse(values);
+  const prompt = positionals.join(" ");
+  const userDir = variables.npm_lifecycle_event === "start" ? (variables.INIT_CWD ?? cwd) : cwd;
+  const home = variables.CALLSHEET_HOME;
+  return {
+    home: home === undefined ? resolve(ROOT, ".callsheet") : resolve(cwd, home),
+    edgePort: variables.CALLSHEET_EDGE_PORT,
+    adminPort: variables.CALLSHEET_ADMIN_PORT,
+    runners: variables.CALLSHEET_RUNNERS,
+    replicas: variables.CALLSHEET_REPLICAS,
+    databaseUrl: variables.CALLSHEET_DATABASE_URL ?? null,
+    logLevel: variables.CALLSHEET_LOG,
+    request:
+      positionals.length === 0
+        ? null
+        : {
+            prompt,
+            fields: z.record(z.string(), z.string()).parse(fields),
+            outputDir: userDir,
+            outputFile: output === undefined ? null : resolve(userDir, output),
+          },
+    help,
+    inherited: env,
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * Follows one video to its end: frames of the account's WebSocket tell of every change, and a slow poll covers a socket
+ * that is not there. `GET /v1/videos/{id}` is the truth: the end is only believed from there.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { WebSocket } from "ws";
+import { z } from "zod";
+import { Event, EVENTS_SUBPROTOCOL, PositionFrame, ProgressFrame } from "#protocol/event.ts";
+import type { Video } from "#protocol/video.ts";
+import { isWaiting, type VideoProgress } from "./progress-line.ts";
+import { getVideo, type ApiAccess } from "./video-client.ts";
+
+const POLL_WITHOUT_SOCKET_MS = 500;
+const POLL_WITH_SOCKET_MS = 5_000;
+const DRAW_MS = 200;
+/** A control plane that is being started again answers within seconds; ten minutes of silence is a failure. */
+const FAILED_POLLS_MAX = 60;
+const HANDSHAKE_MS = 5_000;
+
+const Frame = z.union([Event, ProgressFrame, PositionFrame]);
+
+export interface Following {
+  readonly api: ApiAccess;
+  readonly submitted: Video;
+  readonly signal: AbortSignal;
+  draw(progress: VideoProgress): void;
+}
+
+/** Resolves with the video once it is completed or failed. */
+export async function followVideo(following: Following): Promise<Video> {
+  const startedAt = Date.now();
+  let view = viewOf(following.submitted, null);
+  let runningSince: { readonly at: number; readonly from: number } | null = null;
+  let wake = Promise.withResolvers<void>();
+  const socket = openSocket(following.api, (frame) => {
+    if (frame.data.id !== following.submitted.id) return;
+    view = withFrame(view, frame);
+    if (frame.type === "video.completed" || frame.type === "video.failed" || frame.type === "video.cancelled") {
+      wake.resolve();
+    }
+  });
+  const timer = setInterval(() => {
+    if (runningSince === null && view.progress > 0) runningSince = { at: Date.now(), from: view.progress };
+    following.draw({
+      ...view,
+      elapsedSeconds: (Date.now() - startedAt) / 1000,
+      running:
+        runningSince === null ? null : { seconds: (Date.now() - runningSince.at) / 1000, from: runningSince.from },
+    });
+  }, DRAW_MS);
+  try {
+    for (let failedPolls = 0; failedPolls < FAILED_POLLS_MAX;) {
+      const pauseMs = socket.readyState === WebSocket.OPEN ? POLL_WITH_SOCKET_MS : POLL_WITHOUT_SOCKET_MS;
+      await Promise.race([wake.promise, sleep(pauseMs, undefined, { signal: following.signal })]);
+      wake = Promise.withResolvers();
+      const video = await getVideo(following.api, following.submitted.id).catch(() => null);
+      following.signal.throwIfAborted();
+      if (video?.status === "completed" || video?.status === "failed") return video;
+      failedPolls = video === null ? failedPolls + 1 : 0;
+      if (video !== null) view = viewOf(video, view);
+    }
+    throw new Error("The API stopped answering.");
+  } finally {
+    clearInterval(timer);
+    socket.terminate();
+  }
+}
+
+type Frame = z.infer<typeof Frame>;
+type View = Omit<VideoProgress, "elapsedSeconds" | "running">;
+
+function openSocket(api: ApiAccess, onFrame: (frame: Frame) => void): WebSocket {
+  const socket = new WebSocket(`${api.edgeUrl.replace(/^http/, "ws")}/v1/videos/events`, EVENTS_SUBPROTOCOL, {
+    headers: { authorization: `Bearer ${api.apiKey}` },
+    handshakeTimeout: HANDSHAKE_MS,
+  });
+  // Without a socket the poll alone goes on.
+  socket.on("error", () => undefined);
+  socket.on("message", (data) => {
+    const frame = Frame.safeParse(JSON.parse(String(data)));
+    if (frame.success) onFrame(frame.data);
+  });
+  return socket;
+}
+
+function withFrame(view: View, frame: Frame): View {
+  switch (frame.type) {
+    case "video.progress":
+      return {
+        ...view,
+        state: isWaiting(view.state) || view.state === "starting" ? "running" : view.state,
+        progress: Math.max(view.progress, frame.data.progress),
+      };
+    case "video.queue_position":
+      return {
+        ...view,
+        position: frame.data.position,
+        startSeconds: frame.data.eta?.start_p50 ?? null,
+        finishSeconds: frame.data.eta?.finish_p50 ?? null,
+      };
+    default:
+      return { ...view, state: frame.data.state, progress: Math.max(view.progress, frame.data.progress) };
+  }
+}
+
+function viewOf(video: Video, before: View | null): View {
+  return {
+    state: video.scheduler.state,
+    progress: Math.max(video.progress, before?.progress ?? 0),
+    position: video.scheduler.position,
+    startSeconds: video.scheduler.eta?.start_p50 ?? null,
+    finishSeconds: video.scheduler.eta?.finish_p50 ?? null,
+  };
+}

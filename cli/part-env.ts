@@ -1,0 +1,52 @@
+/** The environment of each Node program in a development stack: the only place that names their variables. */
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import type { Secrets } from "./home.ts";
+
+export interface Ports {
+  readonly edge: number;
+  readonly postgres: number;
+  /** One entry a replica. */
+  readonly controlPlanes: readonly { readonly main: number; readonly admin: number }[];
+}
+
+export function controlPlaneEnv(
+  config: Config,
+  secrets: Secrets,
+  home: string,
+  ports: Ports,
+  databaseUrl: string,
+  replica: number,
+): NodeJS.ProcessEnv {
+  const own = ports.controlPlanes[replica];
+  return {
+    ...config.inherited,
+    CALLSHEET_DATABASE_URL: databaseUrl,
+    CALLSHEET_PORT: String(own?.main),
+    CALLSHEET_ADMIN_PORT: String(own?.admin),
+    CALLSHEET_ADMIN_TOKEN: secrets.admin_token,
+    CALLSHEET_RUNNER_TOKEN: secrets.runner_token,
+    CALLSHEET_EDGE_SECRET: secrets.edge_secret,
+    CALLSHEET_EDGE_URL: `http://127.0.0.1:${ports.edge}`,
+    CALLSHEET_PUBLIC_URL: `http://127.0.0.1:${own?.main}`,
+    CALLSHEET_STORE_DIR: join(home, "store"),
+    CALLSHEET_STORE_SECRET: secrets.store_secret,
+    CALLSHEET_ENV: "development",
+    CALLSHEET_WEBHOOK_PRIVATE: "allow",
+    CALLSHEET_LOG: config.logLevel,
+  };
+}
+
+export function runnerEnv(config: Config, secrets: Secrets, home: string, ports: Ports, id: string): NodeJS.ProcessEnv {
+  return {
+    ...config.inherited,
+    CALLSHEET_CONTROL_PLANE_URLS: ports.controlPlanes.map((replica) => `http://127.0.0.1:${replica.main}`).join(","),
+    CALLSHEET_RUNNER_TOKEN: secrets.runner_token,
+    CALLSHEET_RUNNER_ID: id,
+    CALLSHEET_RUNNER_DIR: join(home, "runners", id),
+    CALLSHEET_DEVICES: "1",
+    CALLSHEET_ENGINE: "reference",
+    CALLSHEET_ENGINE_FAULTS: "allow",
+    CALLSHEET_LOG: config.logLevel,
+  };
+}
