@@ -58,7 +58,7 @@ async function filesUnder(path: string): Promise<readonly string[]> {
   return files.sort();
 }
 
-async function runWrangler({ root, home, guard, signal }: BundleOptions, folder: string): Promise<void> {
+async function runWrangler({ root, guard, signal }: BundleOptions, folder: string): Promise<void> {
   const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
   const args = [join(dirname(manifest), "bin/wrangler.js"), "deploy", "--dry-run", "--env=", `--outdir=${folder}`];
   const child = spawn(process.execPath, args, {
@@ -68,10 +68,10 @@ async function runWrangler({ root, home, guard, signal }: BundleOptions, folder:
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       PATH: dirname(process.execPath),
-      HOME: home,
+      HOME: folder,
       CI: "1",
       WRANGLER_SEND_METRICS: "false",
-      WRANGLER_LOG_PATH: join(home, "logs"),
+      WRANGLER_LOG_PATH: join(folder, "wrangler.log"),
     },
   });
   let output = "";

@@ -76,8 +76,8 @@ function openSocket(api: ApiAccess, onFrame: (frame: Frame) => void): WebSocket 
   });
   // Without a socket the poll alone goes on.
   socket.on("error", () => undefined);
-  socket.on("message", (data) => {
-    const frame = Frame.safeParse(JSON.parse(String(data)));
+  socket.on("message", (data: Buffer) => {
+    const frame = Frame.safeParse(JSON.parse(data.toString("utf8")));
     if (frame.success) onFrame(frame.data);
   });
   return socket;

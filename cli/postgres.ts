@@ -87,10 +87,24 @@ async function makeCluster(site: PostgresSite, password: string): Promise<void> 
   await writeFile(passwordFile, password, { mode: 0o600 });
   if (site.owner !== null) await chown(passwordFile, site.owner.uid, site.owner.gid);
   try {
-    const [command = "", ...args] = [...site.initdb, "-D", unfinished, "-U", USER, "--pwfile", passwordFile];
+    const [command = "", ...prefix] = site.initdb;
     const made = spawnSync(
       command,
-      [...args, "-A", "scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+      [
+        ...prefix,
+        "-D",
+        unfinished,
+        "-U",
+        USER,
+        "--pwfile",
+        passwordFile,
+        "-A",
+        "scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+      ],
       { env: SERVER_ENV, cwd: "/", encoding: "utf8", ...site.owner },
     );
     if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`);
@@ -127,8 +141,8 @@ function spawnServer(site: PostgresSite, options: PostgresOptions): Omit<Running
     ...durability,
   ].flatMap((setting) => ["-c", setting]);
   const log = openSync(options.logFile, "a");
-  const [command = "", ...args] = [...site.postgres, "-D", site.dataDir, "-p", String(options.port), ...settings];
-  const child = spawn(command, args, {
+  const [command = "", ...prefix] = site.postgres;
+  const child = spawn(command, [...prefix, "-D", site.dataDir, "-p", String(options.port), ...settings], {
     detached: true,
     env: SERVER_ENV,
     cwd: "/",

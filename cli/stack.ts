@@ -182,7 +182,7 @@ export class Stack {
     try {
       await part.start();
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = cause instanceof Error ? cause.message : "for an unknown reason";
       throw new Error(`${part.name} did not start: ${why}\n${this.#logs.get(part.name)?.tail() ?? ""}`.trimEnd(), {
         cause,
       });

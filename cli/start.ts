@@ -26,7 +26,7 @@ async function main(): Promise<number> {
   const home = holdHome(config.home);
   const stack = new Stack(config, home, (text) => terminal.line(text));
   onStopSignal(asked, stack);
-  let failure: unknown = null;
+  let failure: string | null = null;
   try {
     terminal.status("Starting PostgreSQL, control plane, edge and runners …");
     const facts = await untilAborted(stack.start(), asked.signal);
@@ -34,10 +34,10 @@ async function main(): Promise<number> {
     terminal.line(`Callsheet is up after ${((Date.now() - startedAt) / 1000).toFixed(1)} s.`);
     await serve(config, facts, asked.signal);
   } catch (error) {
-    if (!asked.signal.aborted) failure = error;
+    if (!asked.signal.aborted) failure = messageOf(error);
   }
   terminal.status("");
-  if (failure !== null) terminal.line(failure instanceof Error ? failure.message : String(failure));
+  if (failure !== null) terminal.line(failure);
   await stack.stop();
   return failure === null && (config.request === null || !asked.signal.aborted) ? 0 : 1;
 }
@@ -96,10 +96,14 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
   return await Promise.race([work, aborted.promise]);
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 try {
   process.exit(await main());
 } catch (error) {
   terminal.status("");
-  terminal.line(error instanceof Error ? error.message : String(error));
+  terminal.line(messageOf(error));
   process.exit(1);
 }
