@@ -35,7 +35,7 @@ export function mintKey(env: KeyEnv, account: AccountId, randomBytes: Uint8Array
 
 /** What is stored and sent instead of the key. */
 export async function hashOfKey(key: string): Promise<Sha256Hex> {
-  return sha256Hex(new TextEncoder().encode(key));
+  return sha256Hex(new Uint8Array(new TextEncoder().encode(key)));
 }
 
 export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<Sha256Hex> {

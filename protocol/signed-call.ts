@@ -85,7 +85,8 @@ function keyOf(secret: string): Promise<CryptoKey> {
 }
 
 function encode(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
+  // Copied, because the Worker types leave open what buffer the encoder's bytes live in.
+  return new Uint8Array(new TextEncoder().encode(text));
 }
 
 function unhex(text: string): Uint8Array<ArrayBuffer> {

@@ -30,6 +30,13 @@ export function creditsText(amount: bigint): string {
   return `${sign}${magnitude / 1000n}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
+/** `"1.25"` → `1250n`; the text has been checked by `CreditsText`. */
+export function milliCreditsOf(text: string): MilliCredits {
+  const [whole = "0", fraction = ""] = text.replace("-", "").split(".");
+  const magnitude = BigInt(whole) * 1000n + BigInt(fraction.padEnd(3, "0"));
+  return milliCredits(text.startsWith("-") ? -magnitude : magnitude);
+}
+
 /** Rounds up; both operands are non-negative. */
 export function ceilDiv(dividend: bigint, divisor: bigint): bigint {
   invariant(divisor > 0n && dividend >= 0n, "ceilDiv takes a non-negative dividend and a positive divisor");

@@ -26,7 +26,9 @@ export interface Terms {
   readonly gpuMs: GpuMillis;
 }
 
-export type Admission = { readonly ok: true; readonly terms: Terms } | { readonly ok: false; readonly refusal: Refusal };
+export type Admission =
+  | { readonly ok: true; readonly terms: Terms }
+  | { readonly ok: false; readonly refusal: Refusal };
 
 /** `seed` is used if the request names none, so that every retry renders the same video. */
 export function admit(request: CreateVideo, model: Model | null, seed: number): Admission {

@@ -36,7 +36,12 @@ export function explainAll(world: World, nowMs: number): ReadonlyMap<VideoId, Ex
 function dispatchOrder(world: World): readonly WaitingJob[] {
   const lanes = [...world.accounts.values()]
     .filter((account) => account.waiting.size > 0)
-    .map((account) => ({ id: account.terms.account, weight: account.terms.weight, tag: account.tag, jobs: inOrder(account.waiting) }));
+    .map((account) => ({
+      id: account.terms.account,
+      weight: account.terms.weight,
+      tag: account.tag,
+      jobs: inOrder(account.waiting),
+    }));
   // Each job's start tag is known beforehand: its account's tag plus all that goes before it there.
   return lanes
     .flatMap((lane) => {

@@ -69,7 +69,12 @@ export interface JobRecord {
 export type JobEvent =
   | { readonly kind: "finished"; readonly epoch: number; readonly artifact: Artifact; readonly artifactKey: string }
   | { readonly kind: "run_failed"; readonly epoch: number; readonly error: RunError }
-  | { readonly kind: "stopped"; readonly epoch: number; readonly why: "preempt" | "cancel" | "drain"; readonly step: number }
+  | {
+      readonly kind: "stopped";
+      readonly epoch: number;
+      readonly why: "preempt" | "cancel" | "drain";
+      readonly step: number;
+    }
   /** `died`: the runner is gone or silent; `not_taken`: it never accepted the work. */
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "died" | "not_taken" }
   | { readonly kind: "cancel_requested" }
@@ -166,10 +171,11 @@ export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
-      return failed(
-        phase === "leased" ? "lost" : null,
-        { code: "deadline_exceeded", message: "The video was not finished before its deadline.", fault: "platform" },
-      );
+      return failed(phase === "leased" ? "lost" : null, {
+        code: "deadline_exceeded",
+        message: "The video was not finished before its deadline.",
+        fault: "platform",
+      });
     default:
       return event satisfies never;
   }
@@ -211,7 +217,12 @@ function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowM
   });
 }
 
-function waitAgain(job: JobRecord, to: "preempted" | "retrying" | "queued", attempt: AttemptOutcome, nowMs: number): Step {
+function waitAgain(
+  job: JobRecord,
+  to: "preempted" | "retrying" | "queued",
+  attempt: AttemptOutcome,
+  nowMs: number,
+): Step {
   invariant(PHASE_OF[job.state] === "leased", "only a leased job can wait again");
   const events = { preempted: "video.preempted", retrying: "video.retrying", queued: null } as const;
   // Back to `queued` only if it never ran: its status must not fall from in_progress.

@@ -43,7 +43,13 @@ export type SchedulerEvent =
   | { readonly kind: "account"; readonly terms: AccountTerms }
   | { readonly kind: "waiting"; readonly job: WaitingJob }
   /** A job that already holds devices, met at takeover. */
-  | { readonly kind: "running"; readonly job: WaitingJob; readonly runner: RunnerId; readonly devices: readonly DeviceId[]; readonly sinceMs: number }
+  | {
+      readonly kind: "running";
+      readonly job: WaitingJob;
+      readonly runner: RunnerId;
+      readonly devices: readonly DeviceId[];
+      readonly sinceMs: number;
+    }
   | { readonly kind: "withdrawn"; readonly job: VideoId }
   | { readonly kind: "ended"; readonly job: VideoId; readonly atMs: number }
   | { readonly kind: "runner_up"; readonly runner: RunnerDescription }
@@ -251,7 +257,9 @@ export function inOrder(waiting: ReadonlyMap<VideoId, WaitingJob>): readonly Wai
 }
 
 /** Devices of connected runners that no job holds, in a stable order. */
-export function freeDevices(world: World): readonly { readonly runner: RunnerDescription; readonly device: DeviceId }[] {
+export function freeDevices(
+  world: World,
+): readonly { readonly runner: RunnerDescription; readonly device: DeviceId }[] {
   const taken = new Set<string>();
   for (const running of world.running.values()) {
     for (const device of running.devices) taken.add(`${running.runner}/${device}`);

@@ -15,7 +15,10 @@ export interface Lot {
 }
 
 /** Splits a charge over the pinned lots, in burn order; what a lot keeps is released. */
-export function captureFrom(lots: readonly Lot[], charge: MilliCredits): readonly (Lot & { readonly captured: MilliCredits })[] {
+export function captureFrom(
+  lots: readonly Lot[],
+  charge: MilliCredits,
+): readonly (Lot & { readonly captured: MilliCredits })[] {
   let left: bigint = charge;
   const split = lots.map((lot) => {
     const captured = left < lot.amount ? left : lot.amount;

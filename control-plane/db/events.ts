@@ -123,4 +123,3 @@ export async function markSent(sql: Sql, account: AccountId, through: number): P
   await sql`
     update edge_subscription set sent_through = greatest(sent_through, ${through}) where account_id = ${account}`;
 }
-

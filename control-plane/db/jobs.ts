@@ -20,7 +20,11 @@ export async function lockJob(tx: Transaction, id: VideoId): Promise<JobRow | nu
 }
 
 /** Another account's id, an unknown one and a deleted one are the same: null. */
-export async function findVideo(sql: Sql | Transaction, account: AccountId, id: VideoId): Promise<JobWithCharge | null> {
+export async function findVideo(
+  sql: Sql | Transaction,
+  account: AccountId,
+  id: VideoId,
+): Promise<JobWithCharge | null> {
   const rows = await sql<(JobRow & { readonly charged: bigint | null })[]>`
     select j.*, case when h.state = 'settled' then h.captured end as charged
     from job j join credit_hold h on h.job_id = j.id

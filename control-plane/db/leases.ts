@@ -142,7 +142,13 @@ export async function jobsPastDeadline(sql: Sql, limit: number): Promise<readonl
   return rows.map((row) => row.id);
 }
 
-export async function leasesOfRunner(sql: Sql, runner: RunnerId): Promise<readonly LeaseRef[]> {
-  return sql<{ job: VideoId; epoch: number }[]>`
-    select id as job, epoch from job where finished_at is null and runner_id = ${runner}`;
+export interface HeldLease {
+  readonly job: VideoId;
+  readonly epoch: number;
+  readonly state: JobRow["state"];
+}
+
+export async function leasesOfRunner(sql: Sql, runner: RunnerId): Promise<readonly HeldLease[]> {
+  return sql<HeldLease[]>`
+    select id as job, epoch, state from job where finished_at is null and runner_id = ${runner}`;
 }

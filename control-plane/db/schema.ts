@@ -69,7 +69,7 @@ export const tier = pgTable("tier", {
 });
 
 export const account = pgTable("account", {
-  id: text().primaryKey(),
+  id: text().$type<AccountId>().primaryKey(),
   name: text().notNull(),
   tier: text()
     .notNull()
@@ -81,9 +81,10 @@ export const account = pgTable("account", {
 export const apiKey = pgTable("api_key", {
   id: text().primaryKey(),
   accountId: text("account_id")
+    .$type<AccountId>()
     .notNull()
     .references(() => account.id),
-  keySha256: text("key_sha256").notNull().unique(),
+  keySha256: text("key_sha256").$type<Sha256Hex>().notNull().unique(),
   last4: text().notNull(),
   createdAt: moment("created_at").notNull().defaultNow(),
   revokedAt: moment("revoked_at"),
@@ -130,11 +131,16 @@ export const creditGrant = pgTable(
   {
     id: text().primaryKey(),
     accountId: text("account_id")
+      .$type<AccountId>()
       .notNull()
       .references(() => account.id),
     amount: amount("amount").notNull(),
-    held: amount("held").notNull().default(sql`0`),
-    consumed: amount("consumed").notNull().default(sql`0`),
+    held: amount("held")
+      .notNull()
+      .default(sql`0`),
+    consumed: amount("consumed")
+      .notNull()
+      .default(sql`0`),
     category: grantCategory().notNull(),
     priority: integer().notNull(),
     effectiveAt: moment("effective_at").notNull().defaultNow(),
@@ -207,7 +213,9 @@ export const job = pgTable(
   (table) => [
     unique("job_one_per_create_key").on(table.accountId, table.createKey),
     index("job_by_account").on(table.accountId, table.createdAt, table.id),
-    index("job_unfinished").on(table.state).where(sql`${table.finishedAt} is null`),
+    index("job_unfinished")
+      .on(table.state)
+      .where(sql`${table.finishedAt} is null`),
     check(
       "job_leased_iff_on_runner",
       sql`(${table.state} in ('starting', 'running', 'uploading', 'cancelling')) = (${table.runnerId} is not null)
@@ -221,7 +229,10 @@ export const job = pgTable(
     check("job_progress_full_iff_completed", sql`(${table.progress} = 100) = (${table.state} = 'completed')`),
     check("job_artifact_iff_completed", sql`(${table.artifactKey} is not null) = (${table.state} = 'completed')`),
     check("job_error_iff_failed", sql`(${table.state} in ('failed', 'cancelled')) = (${table.errorCode} is not null)`),
-    check("job_progress_in_range", sql`${table.progress} between 0 and 100 and ${table.stepsDone} between 0 and ${table.steps}`),
+    check(
+      "job_progress_in_range",
+      sql`${table.progress} between 0 and 100 and ${table.stepsDone} between 0 and ${table.steps}`,
+    ),
   ],
 );
 
@@ -241,7 +252,9 @@ export const attempt = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.jobId, table.epoch] }),
-    uniqueIndex("attempt_one_open_per_job").on(table.jobId).where(sql`${table.endedAt} is null`),
+    uniqueIndex("attempt_one_open_per_job")
+      .on(table.jobId)
+      .where(sql`${table.endedAt} is null`),
     check("attempt_ended_has_outcome", sql`(${table.endedAt} is null) = (${table.outcome} is null)`),
   ],
 );
@@ -272,8 +285,12 @@ export const creditHold = pgTable(
       .references(() => job.id),
     accountId: text("account_id").notNull(),
     amount: amount("amount").notNull(),
-    captured: amount("captured").notNull().default(sql`0`),
-    released: amount("released").notNull().default(sql`0`),
+    captured: amount("captured")
+      .notNull()
+      .default(sql`0`),
+    released: amount("released")
+      .notNull()
+      .default(sql`0`),
     state: holdState().notNull().default("open"),
     createdAt: moment("created_at").notNull().defaultNow(),
     settledAt: moment("settled_at"),
@@ -298,12 +315,17 @@ export const creditHoldLot = pgTable(
     /** Place in the burn order: captures take lots in this order. */
     rank: integer().notNull(),
     amount: amount("amount").notNull(),
-    captured: amount("captured").notNull().default(sql`0`),
+    captured: amount("captured")
+      .notNull()
+      .default(sql`0`),
   },
   (table) => [
     primaryKey({ columns: [table.jobId, table.grantId] }),
     foreignKey({ columns: [table.jobId], foreignColumns: [creditHold.jobId] }),
-    check("credit_hold_lot_captured_within", sql`${table.captured} between 0 and ${table.amount} and ${table.amount} > 0`),
+    check(
+      "credit_hold_lot_captured_within",
+      sql`${table.captured} between 0 and ${table.amount} and ${table.amount} > 0`,
+    ),
   ],
 );
 
@@ -343,6 +365,7 @@ export const webhookEndpoint = pgTable(
   {
     id: text().primaryKey(),
     accountId: text("account_id")
+      .$type<AccountId>()
       .notNull()
       .references(() => account.id),
     url: text().notNull(),
@@ -371,7 +394,11 @@ export const webhookDelivery = pgTable(
     createdAt: moment("created_at").notNull().defaultNow(),
     deliveredAt: moment("delivered_at"),
   },
-  (table) => [index("webhook_delivery_due").on(table.nextAt).where(sql`${table.nextAt} is not null`)],
+  (table) => [
+    index("webhook_delivery_due")
+      .on(table.nextAt)
+      .where(sql`${table.nextAt} is not null`),
+  ],
 );
 
 /** Request ids of signed mutations, kept 120 s: a replayed call is refused. */

@@ -2,7 +2,7 @@
 import type { Terms } from "#control-plane/core/admission.ts";
 import type { JobRecord } from "#control-plane/core/job.ts";
 import type { AccountId, CreateKey, RequestId, Sha256Hex } from "#protocol/id.ts";
-import type { Transaction } from "./connect.ts";
+import type { Sql, Transaction } from "./connect.ts";
 
 export async function jobOfCreateKey(tx: Transaction, account: AccountId, key: CreateKey): Promise<JobRecord | null> {
   const [row] = await tx<JobRecord[]>`select * from job where account_id = ${account} and create_key = ${key}`;
@@ -96,4 +96,8 @@ export async function insertJob(tx: Transaction, input: NewJob): Promise<Inserte
 
 function isJob(row: Partial<JobRecord>): row is JobRecord {
   return row.id !== undefined && row.id !== null;
+}
+
+export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
+  await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;
 }

@@ -8,14 +8,15 @@ import type { AccountId, VideoId } from "#protocol/id.ts";
 import { moveJobIn } from "./move-job.ts";
 
 /** The video after the request; null if the account has no such video. A finished one is left as it is. */
-export function cancelVideo(
-  sql: Sql,
-  account: AccountId,
-  id: VideoId,
-  nowMs: number,
-): Promise<JobWithCharge | null> {
+export function cancelVideo(sql: Sql, account: AccountId, id: VideoId, nowMs: number): Promise<JobWithCharge | null> {
   return inTransaction(sql, async (tx) => {
-    await moveJobIn(tx, id, { kind: "cancel_requested" }, nowMs, (job) => job.accountId === account && job.deletedAt === null);
+    await moveJobIn(
+      tx,
+      id,
+      { kind: "cancel_requested" },
+      nowMs,
+      (job) => job.accountId === account && job.deletedAt === null,
+    );
     return findVideo(tx, account, id);
   });
 }

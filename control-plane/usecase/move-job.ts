@@ -25,7 +25,13 @@ export type Moved =
 /** Guards that the caller checks under the job's lock, e.g. that this account owns it. */
 type Guard = (job: JobRow) => boolean;
 
-export function moveJob(sql: Sql, id: VideoId, event: JobEvent, nowMs: number, guard: Guard = () => true): Promise<Moved> {
+export function moveJob(
+  sql: Sql,
+  id: VideoId,
+  event: JobEvent,
+  nowMs: number,
+  guard: Guard = () => true,
+): Promise<Moved> {
   return inTransaction(sql, (tx) => moveJobIn(tx, id, event, nowMs, guard));
 }
 

@@ -1,0 +1,77 @@
+/** What the admin creates: accounts, keys, grants. */
+import { and, eq, isNull, sql } from "drizzle-orm";
+import type { AccountId, Sha256Hex } from "#protocol/id.ts";
+import type { MilliCredits } from "#protocol/unit.ts";
+import type { Database } from "./connect.ts";
+import { account, apiKey, creditGrant, tier } from "./schema.ts";
+
+type Orm = Database["orm"];
+export type AccountEntry = typeof account.$inferSelect;
+export type KeyEntry = typeof apiKey.$inferSelect;
+export type GrantEntry = typeof creditGrant.$inferSelect;
+
+export async function tierNames(orm: Orm): Promise<readonly string[]> {
+  return (await orm.select({ name: tier.name }).from(tier).orderBy(tier.name)).map((row) => row.name);
+}
+
+export async function insertAccount(
+  orm: Orm,
+  entry: { readonly id: AccountId; readonly name: string; readonly tier: string },
+): Promise<AccountEntry> {
+  return only(await orm.insert(account).values(entry).returning());
+}
+
+export async function findAccount(orm: Orm, id: AccountId): Promise<AccountEntry | null> {
+  return (await orm.select().from(account).where(eq(account.id, id)))[0] ?? null;
+}
+
+export async function insertKey(
+  orm: Orm,
+  entry: { readonly accountId: AccountId; readonly keySha256: Sha256Hex; readonly last4: string },
+): Promise<KeyEntry> {
+  return only(
+    await orm
+      .insert(apiKey)
+      .values({ id: sql`'key_' || replace(uuidv7()::text, '-', '')`, ...entry })
+      .returning(),
+  );
+}
+
+/** The key that was live until now; null if there was none of this id. */
+export async function revokeKey(orm: Orm, id: string): Promise<KeyEntry | null> {
+  const rows = await orm
+    .update(apiKey)
+    .set({ revokedAt: sql`now()` })
+    .where(and(eq(apiKey.id, id), isNull(apiKey.revokedAt)))
+    .returning();
+  return rows[0] ?? null;
+}
+
+export interface NewGrant {
+  readonly accountId: AccountId;
+  readonly amount: MilliCredits;
+  readonly category: GrantEntry["category"];
+  readonly priority: number;
+  readonly effectiveAt: Date | null;
+  readonly expiresAt: Date | null;
+}
+
+export async function insertGrant(orm: Orm, grant: NewGrant): Promise<GrantEntry> {
+  const { effectiveAt, ...rest } = grant;
+  return only(
+    await orm
+      .insert(creditGrant)
+      .values({
+        id: sql`'grant_' || replace(uuidv7()::text, '-', '')`,
+        ...rest,
+        ...(effectiveAt === null ? {} : { effectiveAt }),
+      })
+      .returning(),
+  );
+}
+
+function only<Row>(rows: readonly Row[]): Row {
+  const [row] = rows;
+  if (row === undefined) throw new Error("an insert returns its row");
+  return row;
+}

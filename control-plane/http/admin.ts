@@ -1,0 +1,97 @@
+/** The admin listener: its own port, its own token, nothing of it reachable through the edge. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { Hono } from "hono";
+import type { Context } from "hono";
+import type { Database } from "#control-plane/db/connect.ts";
+import { createAccount, createGrant, createKey, endKey, listRunners } from "#control-plane/usecase/administer.ts";
+import { CreateAccount, CreateGrant } from "#protocol/admin.ts";
+import type { KeyEnv } from "#protocol/api-key.ts";
+import { refusalOf, renderRefusal } from "#protocol/error.ts";
+import type { Refusal } from "#protocol/error.ts";
+import { AccountId } from "#protocol/id.ts";
+import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
+import type { z } from "zod";
+import { mintRequestId } from "./request-id.ts";
+
+export interface AdminHost {
+  readonly database: Database;
+  readonly token: string;
+  readonly keyEnv: KeyEnv;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly runnerStates: () => ReadonlyMap<RunnerId, "connected" | "draining">;
+  /** Tells the edge to forget a revoked key. */
+  readonly keyRevoked: (account: AccountId, keySha256: Sha256Hex) => void;
+}
+
+const ADMIN_BODY_BYTES_MAX = 64 * 1024;
+
+export function adminApp(host: AdminHost) {
+  const app = new Hono();
+  app.get("/livez", (c) => c.json({ status: "ok" }));
+  app.use("/admin/*", async (c, next) => {
+    const given = /^Bearer (.+)$/.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
+    if (!sameText(given, host.token))
+      return refuse({ code: "invalid_api_key", message: "A valid admin token is required." });
+    return next();
+  });
+  app.post("/admin/v1/accounts", async (c) => {
+    const wanted = await parse(c, CreateAccount);
+    return wanted.ok
+      ? render(c, await createAccount(host.database, wanted.value, host.randomBytes))
+      : refuse(wanted.refusal);
+  });
+  app.post("/admin/v1/accounts/:id/keys", async (c) => {
+    const account = AccountId.safeParse(c.req.param("id"));
+    if (!account.success) return refuse({ code: "not_found", message: "No such account." });
+    return render(c, await createKey(host.database, account.data, host.keyEnv, host.randomBytes));
+  });
+  app.delete("/admin/v1/keys/:id", async (c) => {
+    const ended = await endKey(host.database, c.req.param("id"));
+    if (!ended.ok) return refuse(ended.refusal);
+    host.keyRevoked(ended.value.account, ended.value.keySha256);
+    return c.json({ id: c.req.param("id"), object: "api_key.deleted", deleted: true });
+  });
+  app.post("/admin/v1/grants", async (c) => {
+    const wanted = await parse(c, CreateGrant);
+    return wanted.ok ? render(c, await createGrant(host.database, wanted.value)) : refuse(wanted.refusal);
+  });
+  app.get("/admin/v1/runners", async (c) =>
+    c.json({ object: "list", data: await listRunners(host.database, host.runnerStates()) }),
+  );
+  app.notFound(() => refuse({ code: "not_found", message: "No such admin route." }));
+  return app;
+}
+
+async function parse<Schema extends z.ZodType>(c: Context, schema: Schema) {
+  const text = await c.req.text();
+  if (text.length > ADMIN_BODY_BYTES_MAX)
+    return { ok: false, refusal: { code: "file_too_large", message: "The body is too large." } } as const;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    // The only failure of JSON.parse is text that is not JSON.
+    return { ok: false, refusal: { code: "invalid_body", message: "The body is not JSON." } } as const;
+  }
+  const parsed = schema.safeParse(json);
+  return parsed.success
+    ? ({ ok: true, value: parsed.data } as const)
+    : ({ ok: false, refusal: refusalOf(parsed.error) } as const);
+}
+
+function render<Value extends object>(
+  c: Context,
+  answer: { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly refusal: Refusal },
+): Response {
+  return answer.ok ? c.json(answer.value) : refuse(answer.refusal);
+}
+
+function refuse(refusal: Refusal): Response {
+  return renderRefusal(refusal, mintRequestId());
+}
+
+/** Hashing first makes the lengths equal, so that the comparison tells nothing. */
+export function sameText(a: string, b: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

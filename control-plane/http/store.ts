@@ -1,0 +1,35 @@
+/** The disk store behind lease-bound URLs, in the shape of presigned S3: PUT with the announced hash, GET. */
+import { Readable } from "node:stream";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import { Hono } from "hono";
+import { ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX } from "#control-plane/store/artifact-store.ts";
+import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import type { StoreUrls } from "#control-plane/store/store-url.ts";
+import { STORE_PATH } from "#control-plane/store/store-url.ts";
+import { Sha256Hex } from "#protocol/id.ts";
+
+export function storeRoutes(store: ArtifactStore, urls: StoreUrls, now: () => number) {
+  const keyOf = (path: string) => path.slice(STORE_PATH.length);
+
+  return new Hono()
+    .put("/*", async (c) => {
+      const key = keyOf(c.req.path);
+      if (!urls.verify({ method: "PUT", key }, new URL(c.req.url).searchParams, now())) return c.text("forbidden", 403);
+      const sha256 = Sha256Hex.safeParse(c.req.header("x-content-sha256"));
+      if (!sha256.success || c.req.raw.body === null) return c.text("x-content-sha256 and a body are required", 400);
+      const put = await store.put(key, Readable.fromWeb(c.req.raw.body as NodeReadableStream), {
+        sha256: sha256.data,
+        bytesMax: Math.max(ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX),
+      });
+      if (put.ok) return c.body(null, 200);
+      return put.refusal === "too_large" ? c.text("too large", 413) : c.text("the bytes do not have this hash", 422);
+    })
+    .get("/*", async (c) => {
+      const key = keyOf(c.req.path);
+      if (!urls.verify({ method: "GET", key }, new URL(c.req.url).searchParams, now())) return c.text("forbidden", 403);
+      const stored = await store.stat(key);
+      if (stored === null || stored.bytes === 0) return c.text("not found", 404);
+      const body = Readable.toWeb(store.read(key, { start: 0, end: stored.bytes - 1 }));
+      return new Response(body as ReadableStream, { headers: { "content-length": String(stored.bytes) } });
+    });
+}

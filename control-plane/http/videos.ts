@@ -1,0 +1,158 @@
+/** The edge's calls about videos: parse → usecase → render. */
+import { Readable } from "node:stream";
+import { Hono } from "hono";
+import type { Context } from "hono";
+import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
+import type { Explanation } from "#control-plane/core/job-view.ts";
+import type { Sql } from "#control-plane/db/connect.ts";
+import type { JobWithCharge } from "#control-plane/db/jobs.ts";
+import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
+import { readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
+import { submitJob } from "#control-plane/usecase/submit-job.ts";
+import { SubmitVideo } from "#protocol/edge-call.ts";
+import { refusalOf, renderRefusal } from "#protocol/error.ts";
+import type { Refusal } from "#protocol/error.ts";
+import type { InputReference } from "#protocol/create-video.ts";
+import { VideoId } from "#protocol/id.ts";
+import { ListQuery } from "#protocol/video.ts";
+import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
+import { byteRange } from "./byte-range.ts";
+import { storeReference } from "./reference.ts";
+import { jsonOf } from "./signed.ts";
+import type { SignedVariables } from "./signed.ts";
+
+export interface VideosHost {
+  readonly sql: Sql;
+  readonly store: ArtifactStore;
+  readonly now: () => number;
+  readonly randomSeed: () => number;
+  readonly explain: (id: VideoId) => Explanation;
+  /** Work was added or withdrawn: the scheduler looks at its mail at once. */
+  readonly wake: () => void;
+}
+
+type SignedContext = Context<{ Variables: SignedVariables }>;
+
+const NOT_FOUND: Refusal = { code: "video_not_found", message: "No such video." };
+
+export function videoRoutes(host: VideosHost) {
+  const show = ({ job, charged }: JobWithCharge): Video => videoOf(job, charged, host.explain(job.id));
+
+  return new Hono<{ Variables: SignedVariables }>()
+    .post("/", async (c) => {
+      const submit = SubmitVideo.safeParse(jsonOf(c.var.body));
+      if (!submit.success) return refuse(c, refusalOf(submit.error));
+      const reference = await keepReference(host, submit.data.video.input_reference);
+      const submitted = await submitJob(host.sql, {
+        account: c.var.account,
+        requestId: c.var.requestId,
+        submit: submit.data,
+        reference,
+        seed: host.randomSeed(),
+      });
+      if (!submitted.ok) return refuse(c, submitted.refusal);
+      host.wake();
+      // A repeated create answers with the job as it is now, its settled charge included.
+      const video = submitted.repeated ? await readVideo(host.sql, c.var.account, submitted.job.id) : null;
+      return c.json(show(video ?? { job: submitted.job, charged: null }));
+    })
+    .get("/", async (c) => {
+      const query = ListQuery.safeParse(c.req.query());
+      if (!query.success) return refuse(c, refusalOf(query.error));
+      const { page, hasMore } = await readVideos(host.sql, c.var.account, query.data);
+      const data = page.map(show);
+      const list: VideoList = {
+        object: "list",
+        data,
+        first_id: data[0]?.id ?? null,
+        last_id: data.at(-1)?.id ?? null,
+        has_more: hasMore,
+      };
+      return c.json(list);
+    })
+    .get("/:id", (c) =>
+      withVideo(
+        c,
+        (id) => readVideo(host.sql, c.var.account, id),
+        (video) => c.json(show(video)),
+      ),
+    )
+    .delete("/:id", (c) =>
+      withVideo(
+        c,
+        (id) => deleteVideo(host.sql, c.var.account, id, host.now()),
+        async ({ job }) => {
+          host.wake();
+          if (job.artifactKey !== null) await host.store.remove(job.artifactKey);
+          const deleted: VideoDeleted = { id: job.id, object: "video.deleted", deleted: true };
+          return c.json(deleted);
+        },
+      ),
+    )
+    .post("/:id/cancel", (c) =>
+      withVideo(
+        c,
+        (id) => cancelVideo(host.sql, c.var.account, id, host.now()),
+        (video) => {
+          host.wake();
+          return c.json(show(video));
+        },
+      ),
+    )
+    .get("/:id/content", (c) =>
+      withVideo(
+        c,
+        (id) => readVideo(host.sql, c.var.account, id),
+        (video) => content(c, host.store, video),
+      ),
+    );
+}
+
+function keepReference(host: VideosHost, reference: InputReference | undefined) {
+  return reference === undefined ? null : storeReference(host.store, reference);
+}
+
+/** An id of the wrong shape, an unknown one and another account's are the same 404. */
+async function withVideo(
+  c: SignedContext,
+  load: (id: VideoId) => Promise<JobWithCharge | null>,
+  render: (video: JobWithCharge) => Response | Promise<Response>,
+): Promise<Response> {
+  const id = VideoId.safeParse(c.req.param("id"));
+  const video = id.success ? await load(id.data) : null;
+  return video === null ? refuse(c, NOT_FOUND) : render(video);
+}
+
+async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithCharge): Promise<Response> {
+  if (job.artifactKey === null || job.artifactSha256 === null) {
+    const { status } = videoOf(job, null, UNEXPLAINED);
+    return refuse(c, { code: "video_not_ready", message: `The video has no content: its status is '${status}'.` });
+  }
+  const stored = await store.stat(job.artifactKey);
+  if (stored === null)
+    return refuse(c, { code: "video_expired", message: "The video's content is not kept any more." });
+  const range = byteRange(c.req.header("range") ?? null, stored.bytes);
+  const headers = new Headers({
+    "content-type": "video/mp4",
+    "accept-ranges": "bytes",
+    etag: `"${job.artifactSha256}"`,
+    "x-request-id": c.var.requestId,
+  });
+  if (range.kind === "unsatisfiable") {
+    return refuse(c, {
+      code: "range_not_satisfiable",
+      param: "range",
+      message: `The video has ${stored.bytes} bytes.`,
+    });
+  }
+  const { start, end } = range.kind === "part" ? range : { start: 0, end: stored.bytes - 1 };
+  headers.set("content-length", String(end - start + 1));
+  if (range.kind === "part") headers.set("content-range", `bytes ${start}-${end}/${stored.bytes}`);
+  const body = Readable.toWeb(store.read(job.artifactKey, { start, end }));
+  return new Response(body as ReadableStream, { status: range.kind === "part" ? 206 : 200, headers });
+}
+
+function refuse(c: SignedContext, refusal: Refusal): Response {
+  return renderRefusal(refusal, c.var.requestId);
+}

@@ -1,0 +1,122 @@
+/** What runs only while this replica leads: the scheduling loop and the runner sockets that feed it. */
+import type { Logger } from "pino";
+import { UNEXPLAINED, runSpecOf } from "#control-plane/core/job-view.ts";
+import type { Explanation } from "#control-plane/core/job-view.ts";
+import type { RunnerDescription } from "#control-plane/core/scheduler.ts";
+import type { Sql } from "#control-plane/db/connect.ts";
+import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
+import type { StoreUrls } from "#control-plane/store/store-url.ts";
+import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
+import type { AccountId, DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
+import { invariant } from "#protocol/invariant.ts";
+import type { LeaseRef, Resume, RunSpec } from "#protocol/runner.ts";
+import type { EdgeSender } from "./edge-sender.ts";
+import type { Reign } from "./leadership.ts";
+import { SchedulerLoop } from "./scheduler-loop.ts";
+
+/** The runner sockets, as the reign sees them. */
+export interface Runners {
+  open(): void;
+  close(reason: string): void;
+  assign(
+    runner: RunnerId,
+    work: {
+      readonly lease: LeaseRef;
+      readonly devices: readonly DeviceId[];
+      readonly spec: RunSpec;
+      readonly resume: Resume | null;
+    },
+  ): void;
+  stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
+}
+
+export interface ReignHost {
+  readonly sql: Sql;
+  readonly urls: StoreUrls;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+export class LeaderReign implements Reign {
+  readonly #host: ReignHost;
+  readonly #runners: () => Runners;
+  readonly #sender: () => EdgeSender;
+  #loop: SchedulerLoop | null = null;
+
+  /** Runners and sender are asked for late: they in turn report to this reign. */
+  constructor(host: ReignHost, runners: () => Runners, sender: () => EdgeSender) {
+    this.#host = host;
+    this.#runners = runners;
+    this.#sender = sender;
+  }
+
+  async begin(epoch: number): Promise<void> {
+    const loop = new SchedulerLoop(
+      this.#host.sql,
+      epoch,
+      {
+        now: this.#host.now,
+        send: (work) => this.#send(work),
+        cancel: (runner, lease) => this.#runners().stop(runner, lease, "cancel"),
+      },
+      this.#host.log,
+    );
+    await loop.load();
+    this.#loop = loop;
+    loop.start();
+    this.#sender().start();
+    this.#runners().open();
+  }
+
+  async end(): Promise<void> {
+    const loop = this.#loop;
+    this.#loop = null;
+    this.#runners().close("this replica leads no more");
+    await Promise.all([loop?.stop(), this.#sender().stop()]);
+  }
+
+  wake(): void {
+    this.#loop?.wake();
+    this.#sender().wake();
+  }
+
+  runnerUp(runner: RunnerDescription): void {
+    this.#loop?.runnerUp(runner);
+  }
+
+  runnerDown(runner: RunnerId): void {
+    this.#loop?.runnerDown(runner);
+  }
+
+  explain(id: VideoId): Explanation {
+    return this.#loop?.explain(id) ?? UNEXPLAINED;
+  }
+
+  waitingOf(account: AccountId): readonly VideoId[] {
+    return this.#loop?.waitingOf(account) ?? [];
+  }
+
+  #send({ job, checkpoint }: Dispatched): void {
+    invariant(job.runnerId !== null && job.devices !== null, "a dispatched job has a runner");
+    const nowMs = this.#host.now();
+    const { urls } = this.#host;
+    const reference =
+      job.referenceSha256 === null
+        ? null
+        : urls.sign({ method: "GET", key: referenceKeyOf(job.referenceSha256) }, nowMs);
+    this.#runners().assign(job.runnerId, {
+      lease: { job: job.id, epoch: job.epoch },
+      devices: job.devices,
+      spec: runSpecOf(job, reference),
+      resume:
+        checkpoint === null
+          ? null
+          : {
+              step: checkpoint.step,
+              url: urls.sign({ method: "GET", key: checkpoint.storeKey }, nowMs),
+              sha256: checkpoint.sha256,
+              bytes: Number(checkpoint.bytes),
+            },
+    });
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * The control plane: the only wiring of its parts. Serves the API on every replica; schedules, keeps runner sockets and
+ * pushes to the edge only while it leads.
+ */
+import { randomBytes, randomInt, randomUUID } from "node:crypto";
+import type { Server } from "node:http";
+import { serve } from "@hono/node-server";
+import { pino } from "pino";
+import type { Logger } from "pino";
+import { readConfig } from "./config.ts";
+import type { Config } from "./config.ts";
+import { connect } from "./db/connect.ts";
+import { migrate } from "./db/migrate.ts";
+import { EdgePusher } from "./egress/edge-push.ts";
+import { postWebhook } from "./egress/webhook-post.ts";
+import { adminApp } from "./http/admin.ts";
+import { app } from "./http/app.ts";
+import { mintRequestId } from "./http/request-id.ts";
+import { EdgeSender } from "./loop/edge-sender.ts";
+import { LeaderReign } from "./loop/leader-reign.ts";
+import { Leadership } from "./loop/leadership.ts";
+import { ProgressRecorder } from "./loop/progress-recorder.ts";
+import { Ticker } from "./loop/ticker.ts";
+import { RunnerDesk } from "./socket/runner-desk.ts";
+import { RunnerHub } from "./socket/runner-hub.ts";
+import { acceptRunners } from "./socket/runner-upgrade.ts";
+import { DiskStore } from "./store/disk-store.ts";
+import { StoreUrls } from "./store/store-url.ts";
+import { deliverDue, DELIVERIES_AT_ONCE_MAX } from "./usecase/deliver-webhooks.ts";
+import { leadOf } from "./usecase/lead.ts";
+
+const WEBHOOK_POLL_MS = 200;
+const KEY_ENV = { development: "dev", staging: "test", production: "live" } as const;
+
+const config = readConfig();
+const log = pino({ level: config.CALLSHEET_LOG, base: { program: "control-plane" } });
+const stop = await start(config, log);
+
+let stopping = false;
+function shutDown(why: string): void {
+  if (stopping) return;
+  stopping = true;
+  log.info({ why }, "shutting down");
+  stop().then(
+    () => process.exit(0),
+    (error: unknown) => {
+      log.error({ err: error }, "the shutdown failed");
+      process.exit(1);
+    },
+  );
+}
+process.on("SIGTERM", () => shutDown("SIGTERM"));
+process.on("SIGINT", () => shutDown("SIGINT"));
+process.on("disconnect", () => shutDown("the supervisor is gone"));
+process.on("message", (message) => message === "stop" && shutDown("the supervisor asked"));
+process.send?.({ ready: true });
+
+async function start(settings: Config, logger: Logger): Promise<() => Promise<void>> {
+  const now = () => Date.now();
+  await migrate(settings.CALLSHEET_DATABASE_URL);
+  const database = connect(settings.CALLSHEET_DATABASE_URL);
+  const { sql } = database;
+  const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
+  const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
+  const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
+
+  const reign: LeaderReign = new LeaderReign(
+    { sql, urls, now, log: logger },
+    () => hub,
+    () => sender,
+  );
+  const sender = new EdgeSender(
+    sql,
+    {
+      now,
+      push: (account, push) => pusher.push(account, push, now()),
+      waitingOf: (account) => reign.waitingOf(account),
+      explain: (id) => reign.explain(id),
+    },
+    logger,
+  );
+  const recorder = new ProgressRecorder(sql, logger, (shown) => sender.show(shown));
+  const desk = new RunnerDesk({
+    sql,
+    store,
+    urls,
+    now,
+    report: (frame) => recorder.report(frame),
+    moved: () => reign.wake(),
+    up: (runner) => reign.runnerUp(runner),
+    down: (runner) => reign.runnerDown(runner),
+  });
+  const hub = new RunnerHub(desk, logger);
+  const webhooks = new Ticker("webhooks", WEBHOOK_POLL_MS, logger, async () => {
+    const attempt = (message: Parameters<typeof postWebhook>[0]) =>
+      postWebhook(message, new Date(), settings.CALLSHEET_WEBHOOK_PRIVATE);
+    if ((await deliverDue(sql, attempt, Math.random)) === DELIVERIES_AT_ONCE_MAX) webhooks.wake();
+  });
+  const leadership = new Leadership(leadOf(sql), randomUUID(), reign, logger);
+
+  const main = app({
+    sql,
+    database,
+    store,
+    storeUrls: urls,
+    now,
+    log: logger,
+    edgeSecret: settings.CALLSHEET_EDGE_SECRET,
+    randomSeed: () => randomInt(0, 2 ** 32 - 1),
+    randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
+    explain: (id) => reign.explain(id),
+    wake: () => reign.wake(),
+    wakeSender: () => sender.wake(),
+  });
+  const admin = adminApp({
+    database,
+    token: settings.CALLSHEET_ADMIN_TOKEN,
+    keyEnv: KEY_ENV[settings.CALLSHEET_ENV],
+    randomBytes,
+    runnerStates: () => hub.states(),
+    keyRevoked: (account, keySha256) => {
+      pusher
+        .push(account, { items: [{ kind: "key_revoked", key_sha256: keySha256 }] }, now())
+        .catch((error: unknown) => {
+          logger.warn({ account, err: error }, "the edge was not told of a revoked key; its cache ends within seconds");
+        });
+    },
+  });
+  const servers = [
+    await listen(main.fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
+    await listen(admin.fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
+  ] as const;
+  const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
+  recorder.start();
+  webhooks.start();
+  leadership.start();
+  logger.info({ port: settings.CALLSHEET_PORT, admin_port: settings.CALLSHEET_ADMIN_PORT }, "control plane ready");
+
+  return async () => {
+    // Resign first, so that another replica leads while this one drains.
+    await leadership.stop();
+    await Promise.all([recorder.stop(), webhooks.stop()]);
+    endSockets();
+    await Promise.all(servers.map(close));
+    await database.close();
+  };
+}
+
+function listen(
+  fetch: (request: Request) => Response | Promise<Response>,
+  port: number,
+  hostname: string,
+): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch, port, hostname }, () => resolve(server as Server)) as Server;
+    server.once("error", reject);
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    // A client that never finishes its request does not hold up the drain.
+    setTimeout(() => server.closeAllConnections(), 2_000).unref();
+  });
+}

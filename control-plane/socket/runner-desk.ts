@@ -1,0 +1,109 @@
+/**
+ * Answers runners: every frame about a job becomes one fenced usecase. Nothing is kept here; Postgres decides what a
+ * lease is still worth.
+ */
+import type { JobEvent } from "#control-plane/core/job.ts";
+import type { RunnerDescription } from "#control-plane/core/scheduler.ts";
+import type { Sql } from "#control-plane/db/connect.ts";
+import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
+import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import type { StoreUrls } from "#control-plane/store/store-url.ts";
+import { leasesHeldBy, registerRunner } from "#control-plane/usecase/lead.ts";
+import { recordCheckpoint, recordEnd, renew } from "#control-plane/usecase/record-run.ts";
+import type { RunnerId } from "#protocol/id.ts";
+import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
+import type { HubHost } from "./runner-hub.ts";
+import type { Hello, Recorded } from "./runner-session.ts";
+
+type Frame<Kind extends FromRunner["t"]> = Extract<FromRunner, { t: Kind }>;
+
+export interface DeskHost {
+  readonly sql: Sql;
+  readonly store: ArtifactStore;
+  readonly urls: StoreUrls;
+  readonly now: () => number;
+  readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
+  /** A job moved: scheduler and sender look at once. */
+  readonly moved: () => void;
+  readonly up: (runner: RunnerDescription) => void;
+  readonly down: (runner: RunnerId) => void;
+}
+
+export class RunnerDesk implements HubHost {
+  readonly #host: DeskHost;
+
+  constructor(host: DeskHost) {
+    this.#host = host;
+  }
+
+  register(hello: Hello): Promise<void> {
+    const { runner, engine, build, models, caps, devices } = hello;
+    return registerRunner(this.#host.sql, { id: runner, engine, build, models, caps, devices });
+  }
+
+  heldBy(runner: RunnerId) {
+    return leasesHeldBy(this.#host.sql, runner);
+  }
+
+  heartbeat(runner: RunnerId, leases: readonly LeaseRef[]) {
+    return renew(this.#host.sql, runner, leases);
+  }
+
+  report(frame: Frame<"step"> | Frame<"stage">): void {
+    this.#host.report(frame);
+  }
+
+  uploadUrl({ lease, kind, sha256 }: Frame<"upload">): string {
+    return this.#host.urls.sign({ method: "PUT", key: storeKeyOf(lease, kind, sha256) }, this.#host.now());
+  }
+
+  async checkpoint({ lease, step, sha256, bytes, exactness }: Frame<"checkpoint">): Promise<Recorded> {
+    const storeKey = storeKeyOf(lease, "checkpoint", sha256);
+    const stored = await this.#host.store.stat(storeKey);
+    if (stored?.bytes !== bytes) throw new Error(`checkpoint ${storeKey} was announced but is not in the store`);
+    return recordCheckpoint(this.#host.sql, { lease, step, storeKey, sha256, bytes, exactness });
+  }
+
+  async finished({ lease, artifact }: Frame<"finished">): Promise<Recorded> {
+    const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
+    const stored = await this.#host.store.stat(artifactKey);
+    if (stored?.bytes !== artifact.bytes)
+      throw new Error(`artifact ${artifactKey} was announced but is not in the store`);
+    return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey });
+  }
+
+  failed({ lease, error }: Frame<"failed">): Promise<Recorded> {
+    return this.#end(lease, { kind: "run_failed", epoch: lease.epoch, error });
+  }
+
+  stopped({ lease, why, step }: Frame<"stopped">): Promise<Recorded> {
+    return this.#end(lease, { kind: "stopped", epoch: lease.epoch, why, step });
+  }
+
+  async lost(lease: LeaseRef): Promise<void> {
+    await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "died" });
+  }
+
+  async notTaken(lease: LeaseRef): Promise<void> {
+    await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "not_taken" });
+  }
+
+  stopOverdue(lease: LeaseRef): Promise<void> {
+    return this.lost(lease);
+  }
+
+  up(runner: RunnerDescription): void {
+    this.#host.up(runner);
+  }
+
+  down(runner: RunnerId): void {
+    this.#host.down(runner);
+  }
+
+  async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>): Promise<Recorded> {
+    const moved = await recordEnd(this.#host.sql, lease, event, this.#host.now());
+    if (!moved.ok) return "stale";
+    this.#host.moved();
+    return "recorded";
+  }
+}

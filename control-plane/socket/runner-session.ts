@@ -1,0 +1,192 @@
+/**
+ * One runner's socket after its `hello`: frames in order, one at a time, and the acknowledgements that are due.
+ *
+ * The session decides nothing about jobs; it turns frames into calls of `RunnerWork` and answers `recorded` or `stale`.
+ */
+import type { Logger } from "pino";
+import type { WebSocket } from "ws";
+import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
+import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, LEASE_MS } from "#protocol/runner.ts";
+import type { LeaseRef, Resume, RunSpec, ToRunner } from "#protocol/runner.ts";
+
+type Frame<Kind extends FromRunner["t"]> = Extract<FromRunner, { t: Kind }>;
+export type Hello = Frame<"hello">;
+export type Recorded = "recorded" | "stale";
+
+/** What a session asks of the control plane. */
+export interface RunnerWork {
+  heartbeat(
+    runner: RunnerId,
+    leases: readonly LeaseRef[],
+  ): Promise<{ readonly renewed: readonly LeaseRef[]; readonly stale: readonly LeaseRef[] }>;
+  report(frame: Frame<"step"> | Frame<"stage">): void;
+  uploadUrl(frame: Frame<"upload">): string;
+  checkpoint(frame: Frame<"checkpoint">): Promise<Recorded>;
+  finished(frame: Frame<"finished">): Promise<Recorded>;
+  failed(frame: Frame<"failed">): Promise<Recorded>;
+  stopped(frame: Frame<"stopped">): Promise<Recorded>;
+  notTaken(lease: LeaseRef): Promise<void>;
+  /** A stop that the runner did not confirm in time. */
+  stopOverdue(lease: LeaseRef): Promise<void>;
+}
+
+export interface Assignment {
+  readonly lease: LeaseRef;
+  readonly devices: readonly DeviceId[];
+  readonly spec: RunSpec;
+  readonly resume: Resume | null;
+}
+
+/** Frames waiting to be handled; a runner that sends faster than Postgres commits is cut and redials. */
+const INBOUND_FRAMES_MAX = 1_000;
+export const STOP_DEADLINE_MS = 10_000;
+
+export class RunnerSession {
+  readonly hello: Hello;
+  draining = false;
+  readonly #socket: WebSocket;
+  readonly #work: RunnerWork;
+  readonly #log: Logger;
+  readonly #acks = new Map<string, NodeJS.Timeout>();
+  readonly #stops = new Map<string, NodeJS.Timeout>();
+  #queued = 0;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(hello: Hello, socket: WebSocket, work: RunnerWork, log: Logger) {
+    this.hello = hello;
+    this.#socket = socket;
+    this.#work = work;
+    this.#log = log.child({ runner: hello.runner });
+    this.send({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
+  }
+
+  receive(text: string, onDraining: () => void): void {
+    if (++this.#queued > INBOUND_FRAMES_MAX) return this.#socket.terminate();
+    this.#tail = this.#tail.then(async () => {
+      try {
+        await this.#handle(FromRunner.parse(JSON.parse(text)), onDraining);
+      } catch (error) {
+        // A broken frame or a database fault: the runner keeps its unacknowledged messages and redials.
+        this.#log.warn({ err: error }, "a runner's frame could not be handled; closing its socket");
+        this.#socket.terminate();
+      } finally {
+        this.#queued--;
+      }
+    });
+  }
+
+  assign(assignment: Assignment): void {
+    const { lease, devices, spec, resume } = assignment;
+    this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
+    this.#acks.set(
+      nameOf(lease),
+      setTimeout(() => this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease)), ASSIGN_ACK_MS),
+    );
+  }
+
+  stop(lease: LeaseRef, why: "preempt" | "cancel"): void {
+    if (this.#stops.has(nameOf(lease))) return;
+    this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS });
+    this.#stops.set(
+      nameOf(lease),
+      setTimeout(() => this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)), STOP_DEADLINE_MS),
+    );
+  }
+
+  stale(lease: LeaseRef): void {
+    this.#settle(lease);
+    this.send({ t: "stale", lease });
+  }
+
+  send(frame: ToRunner): void {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  close(code: number, reason: string): void {
+    for (const timer of [...this.#acks.values(), ...this.#stops.values()]) clearTimeout(timer);
+    this.#socket.close(code, reason);
+  }
+
+  /** After the socket closed: what is not acknowledged is left to the redial grace. */
+  dispose(): void {
+    for (const timer of [...this.#acks.values(), ...this.#stops.values()]) clearTimeout(timer);
+  }
+
+  async #handle(frame: FromRunner, onDraining: () => void): Promise<void> {
+    switch (frame.t) {
+      case "hello":
+        throw new Error("a second hello on one socket");
+      case "heartbeat": {
+        const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
+        this.send({ t: "renewed", leases: [...renewed], lease_ms: LEASE_MS });
+        for (const lease of stale) this.stale(lease);
+        return;
+      }
+      case "accepted":
+        return this.#clear(this.#acks, frame.lease);
+      case "refused":
+        this.#clear(this.#acks, frame.lease);
+        return this.#work.notTaken(frame.lease);
+      case "stage":
+      case "step":
+        return this.#work.report(frame);
+      case "upload":
+        return this.send({
+          t: "upload_url",
+          lease: frame.lease,
+          kind: frame.kind,
+          sha256: frame.sha256,
+          url: this.#work.uploadUrl(frame),
+        });
+      case "checkpoint":
+        return this.#answer(frame.lease, "checkpoint", frame.sha256, await this.#work.checkpoint(frame));
+      case "finished":
+        return this.#end(frame.lease, "finished", frame.artifact.sha256, await this.#work.finished(frame));
+      case "failed":
+        return this.#end(frame.lease, "failed", null, await this.#work.failed(frame));
+      case "stopped":
+        return this.#end(frame.lease, "stopped", null, await this.#work.stopped(frame));
+      case "draining":
+        this.draining = true;
+        return onDraining();
+      default:
+        return frame satisfies never;
+    }
+  }
+
+  #end(lease: LeaseRef, what: "finished" | "failed" | "stopped", sha256: Sha256Hex | null, outcome: Recorded): void {
+    this.#settle(lease);
+    this.#answer(lease, what, sha256, outcome);
+  }
+
+  #answer(
+    lease: LeaseRef,
+    what: Extract<ToRunner, { t: "recorded" }>["what"],
+    sha256: Sha256Hex | null,
+    outcome: Recorded,
+  ): void {
+    if (outcome === "stale") return this.stale(lease);
+    this.send({ t: "recorded", lease, what, sha256 });
+  }
+
+  #overdue(timers: Map<string, NodeJS.Timeout>, lease: LeaseRef, act: () => Promise<void>): void {
+    timers.delete(nameOf(lease));
+    act().catch((error: unknown) =>
+      this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
+    );
+  }
+
+  #settle(lease: LeaseRef): void {
+    this.#clear(this.#acks, lease);
+    this.#clear(this.#stops, lease);
+  }
+
+  #clear(timers: Map<string, NodeJS.Timeout>, lease: LeaseRef): void {
+    clearTimeout(timers.get(nameOf(lease)));
+    timers.delete(nameOf(lease));
+  }
+}
+
+function nameOf(lease: LeaseRef): string {
+  return `${lease.job}/${lease.epoch}`;
+}

@@ -1,0 +1,44 @@
+/** The runners' WebSocket endpoint beside the HTTP app: path and token are checked before the upgrade. */
+import type { IncomingMessage, Server } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocketServer } from "ws";
+import { sameText } from "#control-plane/http/admin.ts";
+import { RUNNER_FRAME_BYTES_MAX } from "#protocol/runner.ts";
+import type { RunnerHub } from "./runner-hub.ts";
+
+export const RUNNER_PATH = "/runner/v1";
+const PING_MS = 15_000;
+
+/** Answers a function that ends every runner socket and the pings. */
+export function acceptRunners(server: Server, hub: RunnerHub, token: string): () => void {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: RUNNER_FRAME_BYTES_MAX, perMessageDeflate: false });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const path = new URL(request.url ?? "/", "http://runner").pathname;
+    if (path !== RUNNER_PATH) return refuse(socket, "404 Not Found");
+    const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
+    if (!sameText(given, token)) return refuse(socket, "401 Unauthorized");
+    sockets.handleUpgrade(request, socket, head, (accepted) => hub.accept(accepted));
+  });
+  // A peer that vanished without a FIN is found here; its lease covers the time until then.
+  const alive = new WeakSet<object>();
+  const pings = setInterval(() => {
+    for (const socket of sockets.clients) {
+      if (alive.has(socket)) {
+        socket.terminate();
+        continue;
+      }
+      alive.add(socket);
+      socket.once("pong", () => alive.delete(socket));
+      socket.ping();
+    }
+  }, PING_MS);
+  return () => {
+    clearInterval(pings);
+    sockets.close();
+    for (const socket of sockets.clients) socket.terminate();
+  };
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}

@@ -1,0 +1,45 @@
+/**
+ * Where checkpoints, references and finished videos live. Runners never open the store: they PUT and GET through
+ * lease-bound URLs. Nothing half-written is ever visible under a key.
+ */
+import type { Readable } from "node:stream";
+import type { Sha256Hex } from "#protocol/id.ts";
+
+export interface StoredObject {
+  readonly bytes: number;
+}
+
+export type PutOutcome =
+  | { readonly ok: true; readonly bytes: number }
+  /** `wrong_hash`: the bytes are not what was announced; nothing was stored. */
+  | { readonly ok: false; readonly refusal: "wrong_hash" | "too_large" };
+
+export interface ArtifactStore {
+  put(
+    key: string,
+    body: Readable,
+    expected: { readonly sha256: Sha256Hex; readonly bytesMax: number },
+  ): Promise<PutOutcome>;
+  stat(key: string): Promise<StoredObject | null>;
+  /** Bytes `start` to `end`, both inclusive. */
+  read(key: string, range: { readonly start: number; readonly end: number }): Readable;
+  remove(key: string): Promise<void>;
+}
+
+/** Checkpoints may be large: 1080p, 60 s has about 190 MB of latents and as much history. */
+export const CHECKPOINT_BYTES_MAX = 1024 * 1024 * 1024;
+export const ARTIFACT_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** Each attempt writes under its own prefix, so two runners can never overwrite each other. */
+export function storeKeyOf(
+  lease: { readonly job: string; readonly epoch: number },
+  kind: "checkpoint" | "artifact",
+  sha256: Sha256Hex,
+): string {
+  const extension = kind === "artifact" ? "mp4" : "safetensors";
+  return `jobs/${lease.job}/${lease.epoch}/${sha256}.${extension}`;
+}
+
+export function referenceKeyOf(sha256: Sha256Hex): string {
+  return `references/${sha256}`;
+}
