@@ -22,7 +22,17 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: {
+                EDGE_SIGNING_SECRET: "only-for-tests-0123456789abcdef0123456789abcdef",
+                CONTROL_PLANE_URLS: "http://control-plane-a.test,http://control-plane-b.test",
+              },
+            },
+          }),
+        ],
         test: { name: "edge", include: ["tests/edge/**/*.test.ts"] },
       },
       {

@@ -1,0 +1,40 @@
+/** `GET /v1/videos/{id}/content`: the MP4's bytes, streamed from the control plane; ranges are passed both ways. */
+import { VideoId } from "#protocol/id.ts";
+import { passThrough, refuse } from "../answer.ts";
+import type { EdgeApp, EdgeContext } from "../app.ts";
+import { callControlPlane } from "../control-plane-call.ts";
+import { authorized } from "./authorized.ts";
+import { methodNotAllowed } from "./refused.ts";
+import { videoNotFound } from "./videos.ts";
+
+const ASKED_HEADERS = ["range", "if-range", "if-none-match"] as const;
+
+export function addContentRoute(app: EdgeApp): void {
+  app.get("/v1/videos/:id/content", authorized(streamContent));
+  app.all("/v1/videos/:id/content", methodNotAllowed("GET"));
+}
+
+async function streamContent(c: EdgeContext): Promise<Response> {
+  const variant = c.req.query("variant") ?? "video";
+  if (variant !== "video") {
+    const message = "Only the variant 'video' is available.";
+    return refuse(c, { code: "unsupported_operation", message, param: "variant" });
+  }
+  const id = VideoId.safeParse(c.req.param("id"));
+  if (!id.success) return videoNotFound(c);
+  const headers: Record<string, string> = {};
+  for (const name of ASKED_HEADERS) {
+    const value = c.req.header(name);
+    if (value !== undefined) headers[name] = value;
+  }
+  const path = `/edge/v1/videos/${id.data}/content`;
+  const call = {
+    method: "GET",
+    path,
+    account: c.get("caller").account,
+    headers,
+    repeatable: true,
+    streams: true,
+  } as const;
+  return passThrough(c, await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config")));
+}

@@ -1,0 +1,46 @@
+/**
+ * The account's subscription at the control plane: live while a socket is open or opening, renewed by alarm.
+ *
+ * `PUT` calls may overtake each other, so whoever ended the subscription looks again afterwards and takes it back if a
+ * socket came meanwhile: the last call that lands always says what is true.
+ */
+import { SUBSCRIPTION_LEASE_MS, SubscriptionAnswer } from "#protocol/edge-call.ts";
+import type { AccountId } from "#protocol/id.ts";
+import { callControlPlane } from "../control-plane-call.ts";
+import type { Config } from "../env.ts";
+
+export const RENEW_MS = SUBSCRIPTION_LEASE_MS / 2;
+/** After a renewal that failed: well before the lease lapses. */
+export const RENEW_AGAIN_MS = 5_000;
+
+export class Subscription {
+  readonly #config: Config;
+  readonly #storage: DurableObjectStorage;
+
+  constructor(config: Config, storage: DurableObjectStorage) {
+    this.#config = config;
+    this.#storage = storage;
+  }
+
+  /** Starts or renews; answers the log's last number, read after the subscription took effect. */
+  async renew(account: AccountId): Promise<number> {
+    await this.#storage.setAlarm(Date.now() + RENEW_AGAIN_MS);
+    const last = await this.#put(account, true);
+    await this.#storage.setAlarm(Date.now() + RENEW_MS);
+    return last;
+  }
+
+  /** Ends it, unless `wanted` says after the call that it is needed again. */
+  async end(account: AccountId, wanted: () => boolean): Promise<void> {
+    await this.#put(account, false);
+    if (wanted()) await this.renew(account);
+    else await this.#storage.deleteAlarm();
+  }
+
+  async #put(account: AccountId, live: boolean): Promise<number> {
+    const call = { method: "PUT", path: "/edge/v1/subscription", account, body: { live }, repeatable: true } as const;
+    const answer = await callControlPlane(call, this.#config);
+    if (!answer.ok) throw new Error(`PUT /edge/v1/subscription answered ${answer.status}`);
+    return SubscriptionAnswer.parse(await answer.json()).last_sequence_number;
+  }
+}
