@@ -169,11 +169,11 @@ CREATE TABLE "job" (
 );
 --> statement-breakpoint
 CREATE TABLE "leader" (
-	"only" boolean PRIMARY KEY DEFAULT true NOT NULL,
+	"singleton" boolean PRIMARY KEY DEFAULT true NOT NULL,
 	"epoch" integer NOT NULL,
 	"holder" text NOT NULL,
 	"expires_at" timestamp with time zone NOT NULL,
-	CONSTRAINT "leader_single_row" CHECK ("leader"."only")
+	CONSTRAINT "leader_single_row" CHECK ("leader"."singleton")
 );
 --> statement-breakpoint
 CREATE TABLE "model" (

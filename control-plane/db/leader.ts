@@ -12,9 +12,9 @@ export class NotLeaderError extends Error {
 /** Becomes leader if nobody is, or the lease ran out; null otherwise. */
 export async function takeLeadership(sql: Sql, holder: string, leaseMs: number): Promise<number | null> {
   const [row] = await sql<{ epoch: number }[]>`
-    insert into leader (only, epoch, holder, expires_at)
+    insert into leader (singleton, epoch, holder, expires_at)
     values (true, 1, ${holder}, clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}))
-    on conflict (only) do update set
+    on conflict (singleton) do update set
       epoch = leader.epoch + 1, holder = excluded.holder, expires_at = excluded.expires_at
       where leader.expires_at < clock_timestamp()
     returning epoch`;

@@ -417,12 +417,12 @@ export const inbox = pgTable("inbox", {
 export const leader = pgTable(
   "leader",
   {
-    only: boolean().primaryKey().default(true),
+    singleton: boolean().primaryKey().default(true),
     epoch: integer().notNull(),
     holder: text().notNull(),
     expiresAt: moment("expires_at").notNull(),
   },
-  (table) => [check("leader_single_row", sql`${table.only}`)],
+  (table) => [check("leader_single_row", sql`${table.singleton}`)],
 );
 
 /** Runners that ever connected, as they last described themselves. */

@@ -1,0 +1,118 @@
+/** A small studio for database tests: accounts with credits, submits, and a leader that dispatches by hand. */
+import { randomBytes } from "node:crypto";
+import { connect } from "#control-plane/db/connect.ts";
+import type { Database } from "#control-plane/db/connect.ts";
+import type { JobRow } from "#control-plane/db/jobs.ts";
+import { lockJob } from "#control-plane/db/jobs.ts";
+import { takeLeadership } from "#control-plane/db/leader.ts";
+import { createAccount, createGrant } from "#control-plane/usecase/administer.ts";
+import { dispatch } from "#control-plane/usecase/dispatch.ts";
+import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
+import { submitJob } from "#control-plane/usecase/submit-job.ts";
+import type { Submitted } from "#control-plane/usecase/submit-job.ts";
+import { CreateVideo } from "#protocol/create-video.ts";
+import { CreateKey, DeviceId, RequestId, RunnerId, Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, VideoId } from "#protocol/id.ts";
+import type { Artifact } from "#protocol/runner.ts";
+import { createTestDatabase } from "./postgres.ts";
+
+export const RUNNER = RunnerId.parse("runner-1");
+export const TINY = { prompt: "a red fox", size: "320x192", seconds: 1, steps: 10 } as const;
+
+export function sha256(fill: string): Sha256Hex {
+  return Sha256Hex.parse(fill.repeat(64).slice(0, 64));
+}
+
+export function anArtifact(): Artifact {
+  return { sha256: sha256("a"), bytes: 1_000, latents_sha256: sha256("b"), frames_sha256: sha256("c") };
+}
+
+export function aCreateKey(): CreateKey {
+  return CreateKey.parse(`ck_${randomBytes(10).toString("hex")}`);
+}
+
+export class Studio {
+  readonly database: Database;
+  readonly #drop: () => Promise<void>;
+  #epoch: number | null = null;
+
+  static async open(): Promise<Studio> {
+    const { url, drop } = await createTestDatabase();
+    return new Studio(connect(url), drop);
+  }
+
+  constructor(database: Database, drop: () => Promise<void>) {
+    this.database = database;
+    this.#drop = drop;
+  }
+
+  get sql() {
+    return this.database.sql;
+  }
+
+  async close(): Promise<void> {
+    await this.database.close();
+    await this.#drop();
+  }
+
+  async account(
+    tier: string,
+    ...grants: readonly { amount: string; priority?: number; expires_at?: string }[]
+  ): Promise<AccountId> {
+    const created = await createAccount(this.database, { name: "test", tier }, (count) => randomBytes(count));
+    if (!created.ok) throw new Error(created.refusal.message);
+    for (const grant of grants) {
+      await createGrant(this.database, { account_id: created.value.id, category: "paid", priority: 50, ...grant });
+    }
+    return created.value.id;
+  }
+
+  submit(account: AccountId, request: object = TINY, createKey: CreateKey = aCreateKey()): Promise<Submitted> {
+    return submitJob(this.sql, {
+      account,
+      requestId: RequestId.parse(`req_${randomBytes(16).toString("hex")}`),
+      submit: { create_key: createKey, video: CreateVideo.parse(request) },
+      reference: null,
+      seed: 7,
+    });
+  }
+
+  async submitted(account: AccountId, request: object = TINY): Promise<JobRow> {
+    const outcome = await this.submit(account, request);
+    if (!outcome.ok) throw new Error(outcome.refusal.message);
+    return outcome.job;
+  }
+
+  async dispatched(job: VideoId, runner: RunnerId = RUNNER): Promise<Dispatched> {
+    this.#epoch ??= await takeLeadership(this.sql, "test", 60_000);
+    if (this.#epoch === null) throw new Error("somebody else leads this test's database");
+    const outcome = await dispatch(this.sql, this.#epoch, [{ job, runner, devices: [DeviceId.parse("cpu-0")] }]);
+    const [work] = outcome.dispatched;
+    if (work === undefined) throw new Error("the job could not be dispatched");
+    return work;
+  }
+
+  async job(id: VideoId): Promise<JobRow> {
+    const job = await this.sql.begin((tx) => lockJob(tx, id));
+    if (job === null) throw new Error("no such job");
+    return job;
+  }
+
+  /** What the account's grants hold and have consumed, in milli-credits. */
+  async purse(account: AccountId): Promise<{ readonly held: bigint; readonly consumed: bigint }> {
+    const [row] = await this.sql<{ held: bigint; consumed: bigint }[]>`
+      select coalesce(sum(held), 0)::bigint as held, coalesce(sum(consumed), 0)::bigint as consumed
+      from credit_grant where account_id = ${account}`;
+    if (row === undefined) throw new Error("an aggregate has a row");
+    return row;
+  }
+
+  async eventTypes(account: AccountId): Promise<readonly string[]> {
+    const rows = await this.sql<{ type: string; sequenceNumber: number }[]>`
+      select type, sequence_number from event where account_id = ${account} order by sequence_number`;
+    rows.forEach((row, index) => {
+      if (row.sequenceNumber !== index + 1) throw new Error(`gap before event ${row.sequenceNumber}`);
+    });
+    return rows.map((row) => row.type);
+  }
+}
