@@ -129,7 +129,7 @@ async function endLeftover(dataDir: string): Promise<void> {
 }
 
 function spawnServer(site: PostgresSite, options: PostgresOptions): Omit<RunningPostgres, "url" | "site"> {
-  const durability = options.durable ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+  const durability = options.durable ? [] : ["fsync=off", "full_page_writes=off"];
   const settings = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",

@@ -22,7 +22,6 @@ const config :Workerd.Config = (
 const edge :Workerd.Worker = (
   modules = [(name = "worker.js", esModule = embed "worker.js")],
   compatibilityDate = "2026-08-01",
-  compatibilityFlags = ["nodejs_compat"],
   durableObjectNamespaces = [(className = "AccountSession", uniqueKey = "account-session", enableSql = true)],
   durableObjectStorage = (localDisk = "objects"),
   bindings = [
