@@ -38,5 +38,7 @@ async function openSession(c: EdgeContext): Promise<Response> {
     startingAfter: startingAfter.data,
     wantsSubprotocol: offered.includes(EVENTS_SUBPROTOCOL),
   };
-  return c.env.ACCOUNT_SESSION.getByName(read.caller.account).fetch(OpenSocket.toRequest(open));
+  const answer = await c.env.ACCOUNT_SESSION.getByName(read.caller.account).fetch(OpenSocket.toRequest(open));
+  // A fetched answer is read-only, and a refusal still gets its headers; a 101 must stay the very object it is.
+  return answer.status === 101 ? answer : new Response(answer.body, answer);
 }

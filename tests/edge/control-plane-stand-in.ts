@@ -1,0 +1,119 @@
+/**
+ * A control plane for one test: answers the signed calls of `protocol/edge-call.ts` from memory.
+ *
+ * It verifies every signature, refuses a nonce it has seen, and parses bodies with the protocol's schemas, so a call that
+ * the real one would refuse fails the test. `outage` decides per call whether this replica answers.
+ */
+import { env } from "cloudflare:workers";
+import { vi } from "vitest";
+import { KeyCheck, PUSH_ITEMS_MAX, SubmitVideo, Subscribe, type TierLimits } from "#protocol/edge-call.ts";
+import { renderRefusal } from "#protocol/error.ts";
+import type { Event } from "#protocol/event.ts";
+import { verifyCall } from "#protocol/signed-call.ts";
+import { video } from "./sample.ts";
+
+export interface Received {
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+  readonly account: string;
+  readonly requestId: string;
+  readonly body: unknown;
+}
+
+export const MP4 = new Uint8Array(4_000).map((_, index) => index % 251);
+
+export class ControlPlaneStandIn {
+  readonly received: Received[] = [];
+  /** Hashes of the keys that are good. */
+  readonly keys = new Set<string>();
+  readonly log: Event[] = [];
+  readonly videos = new Map<string, ReturnType<typeof video>>();
+  live = false;
+  limits: TierLimits = { tier: "free", creates_per_minute: 600, creates_burst: 300 };
+  pageSize = PUSH_ITEMS_MAX;
+  outage: (host: string, path: string) => "none" | "refused" | "busy" | "broken" = () => "none";
+  /** Runs between the question and the answer of a page read. */
+  whileReadingPage: () => Promise<void> = async () => {};
+  readonly #nonces = new Set<string>();
+
+  install(): void {
+    vi.stubGlobal("fetch", (input: RequestInfo | URL, init?: RequestInit) => this.#answer(new Request(input, init)));
+  }
+
+  calls(method: string, path: string): Received[] {
+    return this.received.filter((call) => call.method === method && call.path.split("?")[0] === path);
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    const outage = this.outage(url.hostname, url.pathname);
+    if (outage === "refused") throw new Error("Network connection lost.");
+    const bytes = new Uint8Array(await request.arrayBuffer());
+    const call = { method: request.method, url, headers: request.headers, body: bytes };
+    const verdict = await verifyCall(call, env.EDGE_SIGNING_SECRET, Date.now());
+    if (!verdict.ok) return new Response(null, { status: 401 });
+    if (this.#nonces.has(verdict.requestId)) return new Response(null, { status: 403 });
+    this.#nonces.add(verdict.requestId);
+    const body: unknown = bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes));
+    const { account, requestId } = verdict;
+    const path = url.pathname + url.search;
+    this.received.push({ method: request.method, path, host: url.hostname, account, requestId, body });
+    if (outage === "busy") return renderRefusal({ code: "control_plane_unavailable", message: "starting" }, requestId);
+    if (outage === "broken") return new Response("<h1>Bad gateway</h1>", { status: 502 });
+    return this.#route(request, url, body, requestId);
+  }
+
+  async #route(request: Request, url: URL, body: unknown, requestId: string): Promise<Response> {
+    const id = /^\/edge\/v1\/videos\/([^/]+)/.exec(url.pathname)?.[1];
+    const found = id === undefined ? undefined : this.videos.get(id);
+    const unknown = () => renderRefusal({ code: "video_not_found", message: "unknown" }, requestId);
+    switch (`${request.method} ${id === undefined ? url.pathname : url.pathname.replace(id, ":id")}`) {
+      case "POST /edge/v1/keys/check": {
+        const known = this.keys.has(KeyCheck.parse(body).key_sha256);
+        if (!known) return renderRefusal({ code: "not_found", message: "unknown key" }, requestId);
+        return Response.json({ key_id: "key_1", limits: this.limits });
+      }
+      case "POST /edge/v1/videos":
+        return Response.json(video({ prompt: SubmitVideo.parse(body).video.prompt }));
+      case "GET /edge/v1/videos":
+        return Response.json({ object: "list", data: [], first_id: null, last_id: null, has_more: false });
+      case "GET /edge/v1/videos/:id":
+        return found === undefined ? unknown() : Response.json(found);
+      case "DELETE /edge/v1/videos/:id":
+        return found === undefined ? unknown() : Response.json({ id, object: "video.deleted", deleted: true });
+      case "POST /edge/v1/videos/:id/cancel":
+        return found === undefined ? unknown() : Response.json(found);
+      case "GET /edge/v1/videos/:id/content":
+        return found === undefined ? unknown() : content(request);
+      case "GET /edge/v1/events":
+        return this.#page(Number(url.searchParams.get("after")));
+      case "PUT /edge/v1/subscription":
+        this.live = Subscribe.parse(body).live;
+        return Response.json({ last_sequence_number: this.log.at(-1)?.sequence_number ?? 0 });
+      default:
+        return renderRefusal({ code: "not_found", message: url.pathname }, requestId);
+    }
+  }
+
+  async #page(after: number): Promise<Response> {
+    const rest = this.log.filter((event) => event.sequence_number > after);
+    const page = { events: rest.slice(0, this.pageSize), has_more: rest.length > this.pageSize };
+    await this.whileReadingPage();
+    return Response.json(page);
+  }
+}
+
+function content(request: Request): Response {
+  const headers = { "content-type": "video/mp4", "accept-ranges": "bytes", etag: '"abc"' };
+  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.get("range") ?? "");
+  if (range === null || request.headers.get("if-range") === '"old"') {
+    return new Response(MP4, { headers: { ...headers, "content-length": String(MP4.length) } });
+  }
+  const part = MP4.slice(Number(range[1]), Number(range[2]) + 1);
+  const where = {
+    "content-length": String(part.length),
+    "content-range": `bytes ${range[1]}-${range[2]}/${MP4.length}`,
+  };
+  return new Response(part, { status: 206, headers: { ...headers, ...where } });
+}
