@@ -1,0 +1,134 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { PHASE_OF, step } from "#control-plane/core/job.ts";
+import type { JobEvent, JobRecord } from "#control-plane/core/job.ts";
+import { captureFrom, chargeFor } from "#control-plane/core/settlement.ts";
+import { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { GpuMillis, milliCredits } from "#protocol/unit.ts";
+import { JobState } from "#protocol/video.ts";
+
+const SHA = Sha256Hex.parse("a".repeat(64));
+const ARTIFACT = { sha256: SHA, bytes: 10, latents_sha256: null, frames_sha256: null } as const;
+
+function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
+  const leased = PHASE_OF[state] === "leased";
+  return {
+    id: VideoId.parse(`video_${"0".repeat(32)}`),
+    accountId: AccountId.parse(`acct_${"0".repeat(16)}`),
+    createKey: CreateKey.parse(`ck_${"0".repeat(16)}`),
+    tier: "pro",
+    model: "reference",
+    class: "192p/1s",
+    prompt: "x",
+    negativePrompt: "",
+    size: "320x192",
+    fps: 24,
+    seconds: 1,
+    steps: 10,
+    seed: 1n,
+    metadata: {},
+    referenceSha256: null,
+    referenceMediaType: null,
+    price: milliCredits(1_000n),
+    gpuMs: GpuMillis.parse(200),
+    state,
+    progress: 0,
+    stepsDone: 0,
+    epoch: 3,
+    attempts: 1,
+    preemptions: 0,
+    runnerDeaths: 0,
+    engineFailures: 0,
+    runnerId: leased ? RunnerId.parse("r") : null,
+    devices: leased ? [DeviceId.parse("d")] : null,
+    leaseExpiresAt: leased ? new Date(1_000) : null,
+    notBefore: null,
+    createdAt: new Date(0),
+    startedAt: leased ? new Date(0) : null,
+    finishedAt: null,
+    deadlineAt: new Date(86_400_000),
+    expiresAt: null,
+    deletedAt: null,
+    errorCode: null,
+    errorMessage: null,
+    errorFault: null,
+    artifactKey: null,
+    artifactSha256: null,
+    artifactBytes: null,
+    latentsSha256: null,
+    framesSha256: null,
+    ...more,
+  };
+}
+
+const finished: JobEvent = { kind: "finished", epoch: 3, artifact: ARTIFACT, artifactKey: "jobs/a/3/a.mp4" };
+const lost: JobEvent = { kind: "lost", epoch: 3, how: "died" };
+const stopped: JobEvent = { kind: "stopped", epoch: 3, why: "preempt", step: 4 };
+
+test.each<[JobState, JobEvent, string]>([
+  ["running", finished, "completed"],
+  ["cancelling", finished, "completed"],
+  ["running", lost, "retrying"],
+  ["running", { kind: "lost", epoch: 3, how: "not_taken" }, "retrying"],
+  ["cancelling", lost, "cancelled"],
+  ["running", stopped, "preempted"],
+  ["running", { ...stopped, why: "drain" }, "retrying"],
+  ["cancelling", { ...stopped, why: "cancel" }, "cancelled"],
+  ["queued", { kind: "cancel_requested" }, "cancelled"],
+  ["preempted", { kind: "cancel_requested" }, "cancelled"],
+  ["running", { kind: "cancel_requested" }, "cancelling"],
+  ["queued", { kind: "deadline_passed" }, "failed"],
+  ["running", { kind: "run_failed", epoch: 3, error: { class: "user", code: "bad_shape", detail: "" } }, "failed"],
+  ["running", { kind: "run_failed", epoch: 3, error: { class: "retryable", code: "network", detail: "" } }, "retrying"],
+  [
+    "running",
+    { kind: "run_failed", epoch: 3, error: { class: "capacity", code: "oom_denoise", detail: "" } },
+    "retrying",
+  ],
+])("a %s job that meets %j becomes %s", (state, event, to) => {
+  expect(step(aJob(state), event, 0)).toMatchObject({ ok: true, change: { to } });
+});
+
+test("a job that was never started waits as queued again when nobody took it", () => {
+  const untaken = aJob("starting", { startedAt: null });
+  expect(step(untaken, { kind: "lost", epoch: 3, how: "not_taken" }, 0)).toMatchObject({
+    change: { to: "queued", event: null },
+  });
+});
+
+test.each(JobState.options)("an event of another lease is refused for a %s job", (state) => {
+  for (const epoch of [2, 4]) {
+    for (const event of [finished, lost, stopped]) {
+      expect(step(aJob(state), { ...event, epoch } as JobEvent, 0).ok).toBe(false);
+    }
+  }
+});
+
+test.each(["completed", "failed", "cancelled"] as const)("nothing moves a %s job any more", (state) => {
+  for (const event of [finished, lost, stopped, { kind: "cancel_requested" }, { kind: "deadline_passed" }] as const) {
+    expect(step(aJob(state), event, 0)).toEqual({ ok: false, refusal: "ended" });
+  }
+});
+
+test("the lots of a charge add up, in burn order, and never exceed what was held", () => {
+  const amounts = fc.array(fc.bigInt({ min: 1n, max: 2n ** 60n }), { minLength: 1, maxLength: 8 });
+  fc.assert(
+    fc.property(amounts, fc.nat(1_000), (lots, share) => {
+      const total = lots.reduce((sum, lot) => sum + lot, 0n);
+      const charge = milliCredits((total * BigInt(share)) / 1_000n);
+      const split = captureFrom(
+        lots.map((amount, n) => ({ grantId: String(n), amount: milliCredits(amount) })),
+        charge,
+      );
+      expect(split.reduce((sum, lot) => sum + lot.captured, 0n)).toBe(charge);
+      const partial = split.findIndex((lot) => lot.captured < lot.amount);
+      if (partial !== -1) expect(split.slice(partial + 1).every((lot) => lot.captured === 0n)).toBe(true);
+    }),
+  );
+});
+
+test("a cancel is charged by its done steps, rounded down", () => {
+  expect(chargeFor(milliCredits(100n), 1, 3)).toBe(33n);
+  expect(chargeFor(milliCredits(100n), 0, 3)).toBe(0n);
+  expect(chargeFor(milliCredits(100n), 3, 3)).toBe(100n);
+});
