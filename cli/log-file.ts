@@ -66,7 +66,7 @@ export function surfaced(line: string, isError: boolean): string | null {
   }
   const parsed = LogLine.safeParse(json);
   if (!parsed.success || parsed.data.level < WARN) return null;
-  const { level, msg, time: _time, pid: _pid, hostname: _host, name: _name, err, ...fields } = parsed.data;
+  const { level, msg, time: _time, pid: _pid, hostname: _host, program: _program, err, ...fields } = parsed.data;
   const cause = z.object({ message: z.string() }).safeParse(err);
   const details = Object.keys(fields).length === 0 ? "" : ` ${JSON.stringify(fields)}`;
   return `${level > WARN ? "error" : "warn"}: ${msg}${cause.success ? ` (${cause.data.message})` : ""}${details}`;

@@ -35,8 +35,8 @@ const IMPORTS: readonly Row[] = [
   },
   ...["control-plane/socket", "control-plane/loop"].map((folder) => ({
     folder,
-    may: ["control-plane/usecase", "control-plane/core", "protocol", ...PACKAGES],
-    types: ["control-plane/db", "control-plane/store", "control-plane/egress"],
+    may: ["control-plane/usecase", "control-plane/core", "control-plane/store", "protocol", ...PACKAGES],
+    types: ["control-plane/db", "control-plane/egress"],
   })),
   { folder: "control-plane", may: ["protocol", "postgres", ...PACKAGES] },
   { folder: "edge/core", may: ["protocol"] },

@@ -88,7 +88,7 @@ describe("the home folder", () => {
     });
     writeDevFile(home, content);
     expect(JSON.parse(readFileSync(join(home, "dev.json"), "utf8"))).toEqual(content);
-    expect(() => writeDevFile(home, { ...content, pids: { ...content.pids, edge: 0 } })).toThrow();
+    expect(() => writeDevFile(home, { ...content, pids: { ...content.pids, edge: 0 } })).toThrow("edge");
     removeDevFile(home);
     expect(() => statSync(join(home, "dev.json"))).toThrow("ENOENT");
   });
