@@ -1,0 +1,45 @@
+/**
+ * The engine process of one device. It renders one job at a time, stays warm between jobs, and dies with its runner:
+ * when the channel closes there is nobody left to render for.
+ */
+import type { EngineEvent } from "../../engine.ts";
+import { CompatError } from "./checkpoint.ts";
+import type { FromChild, ToChild } from "./child-message.ts";
+import { ReferenceImageError } from "./reference-image.ts";
+import { type Control, OutOfMemoryError, render } from "./render.ts";
+
+const DETAIL_CHARS_MAX = 2_000;
+let current: { readonly run: number; readonly control: Control } | null = null;
+
+process.on("disconnect", () => process.exit(0));
+// The runner decides when its children end; a Ctrl-C in the terminal reaches the whole group.
+process.on("SIGINT", () => undefined);
+process.on("SIGTERM", () => undefined);
+
+process.on("message", (message: ToChild) => {
+  if (message.t === "stop") {
+    if (current?.run === message.run) current.control.stop ??= message.why;
+    return;
+  }
+  const { run, job, faults } = message;
+  const control: Control = { stop: null };
+  current = { run, control };
+  const emit = (event: EngineEvent): void => {
+    process.send?.({ run, event } satisfies FromChild);
+  };
+  void render({ job, faults, control, emit }).catch((fault: unknown) => emit({ t: "failed", error: classify(fault) }));
+});
+
+function classify(fault: unknown): Extract<EngineEvent, { t: "failed" }>["error"] {
+  const detail = (fault instanceof Error ? `${fault.name}: ${fault.message}` : String(fault)).slice(
+    0,
+    DETAIL_CHARS_MAX,
+  );
+  if (fault instanceof ReferenceImageError) return { class: "user", code: "invalid_input_reference", detail };
+  if (fault instanceof CompatError) return { class: "engine_fatal", code: "bad_checkpoint", detail };
+  if (fault instanceof OutOfMemoryError || fault instanceof RangeError)
+    return { class: "capacity", code: "oom_denoise", detail };
+  if (fault instanceof Error && "code" in fault && fault.code === "ENOSPC")
+    return { class: "capacity", code: "no_disk", detail };
+  return { class: "engine_fatal", code: "render_failed", detail };
+}

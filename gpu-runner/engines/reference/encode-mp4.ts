@@ -1,0 +1,86 @@
+/**
+ * Frames to one H.264 MP4 (yuv420p, index in front). Frames stream: at most `QUEUE_MAX` wait in the encoder, so memory
+ * does not grow with duration.
+ */
+import { type EncodedVideoChunk, Mp4Muxer, VideoEncoder, VideoFrame } from "@napi-rs/webcodecs";
+import { BYTES_PER_PIXEL } from "./decode.ts";
+
+const CODEC = "avc1.640033";
+const QUEUE_MAX = 4;
+const BITS_PER_PIXEL = 0.12;
+const BITRATE_MIN = 300_000;
+const KEY_FRAME_SECONDS = 2;
+const MICROSECONDS = 1_000_000;
+
+export interface Mp4Encoder {
+  /** Resolves when there is room for the next frame; `rgba` may be reused then. */
+  add(rgba: Uint8ClampedArray): Promise<void>;
+  finish(): Promise<Uint8Array>;
+  close(): void;
+}
+
+export function openEncoder(width: number, height: number, fps: number): Mp4Encoder {
+  const muxer = new Mp4Muxer({ fastStart: true });
+  muxer.addVideoTrack({ codec: CODEC, width, height });
+  let fault: Error | null = null;
+  const encoder = new VideoEncoder({
+    output: (chunk: EncodedVideoChunk, metadata) => muxer.addVideoChunk(chunk, metadata),
+    error: (error) => (fault ??= error),
+  });
+  encoder.configure({
+    codec: CODEC,
+    width,
+    height,
+    framerate: fps,
+    bitrate: Math.max(BITRATE_MIN, Math.round(width * height * fps * BITS_PER_PIXEL)),
+    latencyMode: "realtime",
+    avc: { format: "avc" },
+  });
+  let index = 0;
+  const check = (): void => {
+    if (fault !== null) throw new Error("the H.264 encoder failed", { cause: fault });
+  };
+  return {
+    async add(rgba) {
+      check();
+      const timestamp = Math.round((index * MICROSECONDS) / fps);
+      const duration = Math.round(((index + 1) * MICROSECONDS) / fps) - timestamp;
+      const bytes = new Uint8Array(rgba.buffer, rgba.byteOffset, width * height * BYTES_PER_PIXEL);
+      const frame = new VideoFrame(bytes, {
+        format: "RGBA",
+        codedWidth: width,
+        codedHeight: height,
+        timestamp,
+        duration,
+      });
+      encoder.encode(frame, { keyFrame: index % (fps * KEY_FRAME_SECONDS) === 0 });
+      frame.close();
+      index++;
+      while (encoder.encodeQueueSize >= QUEUE_MAX && fault === null) await roomIn(encoder);
+    },
+    async finish() {
+      await encoder.flush();
+      check();
+      encoder.close();
+      return muxer.finalize();
+    },
+    close() {
+      if (encoder.state !== "closed") encoder.close();
+      muxer.close();
+    },
+  };
+}
+
+/** One turn of the event loop at least, so encoder callbacks can run. */
+function roomIn(encoder: VideoEncoder): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      encoder.removeEventListener("dequeue", done);
+      clearTimeout(timer);
+      resolve();
+    };
+    // The event is a hint: it may fire between our look and our listening.
+    const timer = setTimeout(done, 5);
+    encoder.addEventListener("dequeue", done);
+  });
+}
