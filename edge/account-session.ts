@@ -8,7 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Push, PushAnswer } from "#protocol/edge-call.ts";
 import { type Refusal, renderRefusal } from "#protocol/error.ts";
-import { CLOSE, EVENTS_SUBPROTOCOL, SubscribeFrame } from "#protocol/event.ts";
+import { CLOSE, EVENTS_SUBPROTOCOL, type SubscribeFrame } from "#protocol/event.ts";
 import { AccountId, type CreateKey, type Sha256Hex } from "#protocol/id.ts";
 import type { z } from "zod";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
@@ -17,17 +17,19 @@ import { logFault } from "./log.ts";
 import { mintCreateKey, mintSessionId } from "./random-id.ts";
 import { UNREACHABLE } from "./refusals.ts";
 import { Admission } from "./session/admission.ts";
+import { readClientFrame } from "./session/client-frame.ts";
 import { KeyCache, type KeyVerdict } from "./session/key-cache.ts";
 import { LiveFeed } from "./session/live-feed.ts";
 import { OpenSocket } from "./session/open-socket.ts";
 import { readSocket, writeSocket } from "./session/socket-state.ts";
 import { RENEW_AGAIN_MS, Subscription } from "./session/subscription.ts";
 
-export const SOCKETS_MAX = 20;
+const SOCKETS_MAX = 20;
 /** Events one socket may ask to have replayed; further back, `GET /v1/videos` is the way. */
-export const REPLAY_EVENTS_MAX = 10_000;
-const CLIENT_FRAME_CHARS_MAX = 8_192;
+const REPLAY_EVENTS_MAX = 10_000;
 const ACCOUNT = "account";
+/** They say that no code was received; sending one throws. */
+const UNSENDABLE_CODES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 
 export interface Admitted {
   readonly headers: Readonly<Record<string, string>>;
@@ -90,11 +92,17 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
     }
   }
 
-  /** `live: false` tells the control plane to stop pushing. */
-  async push(account: AccountId, push: Push): Promise<z.infer<typeof PushAnswer>> {
+  /** `live: false` tells the control plane to stop pushing; a refusal, to push the same again. */
+  async push(account: AccountId, push: Push): Promise<z.infer<typeof PushAnswer> | { readonly refusal: Refusal }> {
     for (const item of push.items) if (item.kind === "key_revoked") this.#revoke(item.key_sha256);
-    await this.#feed.push(account, push.items);
-    return { live: this.#wanted() };
+    try {
+      await this.#feed.push(account, push.items);
+      return { live: this.#wanted() };
+    } catch (fault) {
+      if (!(fault instanceof ControlPlaneUnreachable)) throw fault;
+      logFault("A gap could not be filled", fault, { account });
+      return { refusal: UNREACHABLE };
+    }
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -102,14 +110,14 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
       socket.close(CLOSE.overload, "too many frames");
       return;
     }
-    const frame = parseFrame(message);
+    const frame = readClientFrame(message);
     if (frame === null) socket.close(CLOSE.badRequest, "unknown frame");
     else await this.#subscribe(socket, frame);
   }
 
   /** Without an answer to its close the peer would see 1006. */
   override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
-    socket.close(code === 1005 || code === 1006 ? 1000 : code, reason);
+    socket.close(UNSENDABLE_CODES.has(code) ? 1000 : code, reason);
     await this.#endIfLast();
   }
 
@@ -224,15 +232,6 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
 
   #account(): AccountId {
     return AccountId.parse(this.ctx.storage.kv.get(ACCOUNT));
-  }
-}
-
-function parseFrame(message: string | ArrayBuffer): SubscribeFrame | null {
-  if (typeof message !== "string" || message.length > CLIENT_FRAME_CHARS_MAX) return null;
-  try {
-    return SubscribeFrame.safeParse(JSON.parse(message)).data ?? null;
-  } catch {
-    return null; // Not JSON: as unknown as any other frame.
   }
 }
 

@@ -38,7 +38,7 @@ export class ControlPlaneUnreachable extends Error {
 let preferred = 0;
 
 export async function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
-  const body = call.body === undefined ? NO_BODY : new Uint8Array(new TextEncoder().encode(JSON.stringify(call.body)));
+  const body = call.body === undefined ? NO_BODY : encode(JSON.stringify(call.body));
   const until = Date.now() + TRY_FOR_MS;
   const replicas = config.controlPlanes.length;
   for (let made = 0; ; made++) {
@@ -90,6 +90,11 @@ async function tryOnce(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Not copied, although the types leave open what buffer the bytes live in: a create may hold 28 MB. */
+function encode(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
 }
 
 /** An answer that breaks off half-way is no answer: it is read while the try can still be repeated. */

@@ -25,7 +25,7 @@ async function receivePush(c: EdgeContext): Promise<Response> {
   const push = Push.safeParse(parse(body));
   if (!push.success) return refuse(c, { code: "invalid_body", message: "The body is not a push." });
   const answer = await c.env.ACCOUNT_SESSION.getByName(verdict.account).push(verdict.account, push.data);
-  return c.json(answer);
+  return "refusal" in answer ? refuse(c, answer.refusal) : c.json(answer);
 }
 
 function parse(body: Uint8Array): unknown {

@@ -4,10 +4,10 @@ import { RETRY_AFTER_SECONDS_MAX, type Refusal } from "#protocol/error.ts";
 import { charge, type Charge, goDuration, type Rate, ratePerMinute } from "../core/rate-limit.ts";
 
 /** Reads, deletes, cancels and socket frames of one account: far above honest polling. */
-export const READ_RATE: Rate = ratePerMinute(100 * 60, 200);
+const READ_RATE: Rate = ratePerMinute(100 * 60, 200);
 const CREATE_TAT = "create_tat_micros";
 
-export interface Charged {
+interface Charged {
   /** `retry-after-ms` and `x-ratelimit-*`, for the answer whatever it is. */
   readonly headers: Readonly<Record<string, string>>;
   readonly refusal: Refusal | null;

@@ -9,8 +9,8 @@ import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import { callControlPlane } from "../control-plane-call.ts";
 import type { Config } from "../env.ts";
 
-export const GOOD_KEY_MS = 4_000;
-export const BAD_KEY_MS = 1_000;
+const GOOD_KEY_MS = 4_000;
+const BAD_KEY_MS = 1_000;
 const KEYS_MAX = 256;
 
 /** null: unknown or revoked. */

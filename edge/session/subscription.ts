@@ -9,7 +9,7 @@ import type { AccountId } from "#protocol/id.ts";
 import { callControlPlane } from "../control-plane-call.ts";
 import type { Config } from "../env.ts";
 
-export const RENEW_MS = SUBSCRIPTION_LEASE_MS / 2;
+const RENEW_MS = SUBSCRIPTION_LEASE_MS / 2;
 /** After a renewal that failed: well before the lease lapses. */
 export const RENEW_AGAIN_MS = 5_000;
 

@@ -1,9 +1,13 @@
 import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { EVENTS_SUBPROTOCOL } from "#protocol/event.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import { arrive } from "./customer.ts";
 import { event, OTHER_VIDEO_ID, position, progress, VIDEO_ID } from "./sample.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 function pushed(...numbers: readonly number[]): Push["items"] {
   return numbers.map((number) => ({ kind: "event", event: event(number) }));
@@ -167,6 +171,34 @@ test.each([
   const session = await listen();
   session.send(frame);
   expect((await session.closed).code).toBe(4002);
+});
+
+test.each([1001, 4999])("a client that leaves with %i gets its code back", async (code) => {
+  const { listen } = await arrive();
+  const session = await listen();
+  session.close(code, "bye");
+  expect(await session.closed).toEqual({ code, reason: "bye" });
+});
+
+test("a replay that would be endless is refused before the session opens", async () => {
+  const { controlPlane, call } = await arrive();
+  controlPlane.log.push(event(10_001));
+  const answer = await call("/v1/videos/events?starting_after=0", { headers: { upgrade: "websocket" } });
+  expect([answer.status, (await answer.text()).includes('"param":"starting_after"')]).toEqual([400, true]);
+});
+
+test("a push that finds a gap it cannot fill is refused, so that it comes again", async () => {
+  const { controlPlane, listen, push } = await arrive();
+  const session = await listen();
+  await session.next();
+  vi.spyOn(console, "warn").mockReturnValue();
+  vi.spyOn(scheduler, "wait").mockImplementation(() => Promise.resolve());
+  controlPlane.outage = () => "refused";
+  expect((await push(pushed(2))).status).toBe(503);
+  controlPlane.outage = () => "none";
+  controlPlane.log.push(...logOf(2));
+  expect((await push(pushed(2))).status).toBe(200);
+  expect(await session.numbers(2)).toEqual([1, 2]);
 });
 
 test("a ping is answered", async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { accountOfKey, hashOfKey, mintKey } from "#protocol/api-key.ts";
 import { AccountId } from "#protocol/id.ts";
