@@ -17,7 +17,7 @@ test("a key with any one letter changed is nobody's", () => {
   const key = mintKey("test", account, new Uint8Array(randomBytes(64)));
   const place = fc.integer({ min: 0, max: key.length - 1 });
   fc.assert(
-    fc.property(place, fc.constantFrom(...BASE62), (at, letter) => {
+    fc.property(place, fc.constantFrom(...BASE62.split("")), (at, letter) => {
       fc.pre(key[at] !== letter);
       expect(accountOfKey(key.slice(0, at) + letter + key.slice(at + 1))).toBeNull();
     }),

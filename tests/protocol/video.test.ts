@@ -58,6 +58,6 @@ test("an amount's text is well-formed and loses nothing", () => {
 
 test("ceilDiv rounds up and refuses what it cannot mean", () => {
   expect([ceilDiv(10n, 5n), ceilDiv(11n, 5n), ceilDiv(0n, 5n)]).toEqual([2n, 3n, 0n]);
-  expect(() => ceilDiv(1n, 0n)).toThrow();
-  expect(() => ceilDiv(-1n, 2n)).toThrow();
+  expect(() => ceilDiv(1n, 0n)).toThrow("positive divisor");
+  expect(() => ceilDiv(-1n, 2n)).toThrow("non-negative dividend");
 });
