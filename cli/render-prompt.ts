@@ -5,7 +5,7 @@ import type { PromptRequest } from "./config.ts";
 import { followVideo } from "./follow-video.ts";
 import { duration, progressLine } from "./progress-line.ts";
 import type { Terminal } from "./terminal.ts";
-import { downloadVideo, submitVideo, type ApiAccess } from "./video-client.ts";
+import { cancelVideo, downloadVideo, submitVideo, type ApiAccess } from "./video-client.ts";
 
 /** Lines of a log, not of a terminal, need not move ten times a second. */
 const PLAIN_STEP_PERCENT = 10;
@@ -23,16 +23,21 @@ export async function renderPrompt(
     `${submitted.id}: ${submitted.size}, ${submitted.seconds} s, ${submitted.model}, ${submitted.usage.reserved} credits`,
   );
   let drawn = "";
-  const finished = await followVideo({
+  const following = followVideo({
     api,
     submitted,
     signal,
     draw: (progress) => {
-      const mark = `${progress.state} ${Math.floor(progress.progress / PLAIN_STEP_PERCENT)}`;
+      const mark = `${progress.state} ${progress.position} ${Math.floor(progress.progress / PLAIN_STEP_PERCENT)}`;
       if (!terminal.isTty && mark === drawn) return;
       drawn = mark;
       terminal.status(progressLine(progress, terminal.columns));
     },
+  });
+  const finished = await following.catch(async (error: unknown) => {
+    // Whoever stops waiting does not want the video to be rendered at the next start.
+    await cancelVideo(api, submitted.id).catch(() => undefined);
+    throw error;
   });
   terminal.status("");
   if (finished.status === "failed") {

@@ -7,6 +7,8 @@ import { ErrorEnvelope } from "#protocol/error.ts";
 import { Video } from "#protocol/video.ts";
 
 const CALL_MS = 15_000;
+/** A user who pressed Ctrl-C waits no longer than this. */
+const CANCEL_MS = 3_000;
 const DOWNLOAD_MS = 120_000;
 
 export interface ApiAccess {
@@ -22,6 +24,10 @@ export async function submitVideo(api: ApiAccess, fields: Readonly<Record<string
 
 export async function getVideo(api: ApiAccess, id: string): Promise<Video> {
   return Video.parse(await (await call(api, `/v1/videos/${id}`, {}, CALL_MS)).json());
+}
+
+export async function cancelVideo(api: ApiAccess, id: string): Promise<void> {
+  await call(api, `/v1/videos/${id}/cancel`, { method: "POST" }, CANCEL_MS);
 }
 
 /** Writes the MP4 beside its place and renames it, so that a file with its name is always whole. */
