@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import type { Guard } from "./guard.ts";
@@ -32,6 +32,7 @@ export async function bundleEdge(options: BundleOptions): Promise<string> {
   const wanted = await hashSources(root, SOURCES);
   const made = await readFile(join(folder, HASH_FILE), "utf8").catch(() => "");
   if (made === wanted) return folder;
+  await rm(join(folder, HASH_FILE), { force: true }); // a bundling that is cut short must not look finished
   await runWrangler(options, folder);
   await copyFile(join(root, "deploy/workerd.capnp"), join(folder, "workerd.capnp"));
   await writeFile(join(folder, HASH_FILE), wanted);
