@@ -72,10 +72,9 @@ async function forward(c: EdgeContext, method: "GET" | "POST" | "DELETE", tail: 
   return method === "DELETE" ? passThrough(c, answer) : withPollHint(c, answer);
 }
 
-/** An id that cannot be one is unknown like any other. */
+/** An id that cannot be one is unknown like any other: the control plane's very words. */
 export function videoNotFound(c: EdgeContext): Response {
-  const shown = (c.req.param("id") ?? "").slice(0, 80);
-  return refuse(c, { code: "video_not_found", message: `No video found with id '${shown}'.`, param: "video_id" });
+  return refuse(c, { code: "video_not_found", message: "No such video." });
 }
 
 async function withPollHint(c: EdgeContext, answer: Response): Promise<Response> {

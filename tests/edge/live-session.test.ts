@@ -1,5 +1,6 @@
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, expect, test, vi } from "vitest";
+import type { AccountSession } from "#edge/account-session.ts";
 import { EVENTS_SUBPROTOCOL } from "#protocol/event.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import { arrive } from "./customer.ts";
@@ -65,6 +66,43 @@ test("events that are pushed while a replay runs come once and in order", async 
   expect(await session.numbers(6)).toEqual([1, 2, 3, 4, 5, 6]);
   await pushing;
   expect((await session.untilPong()).filter((text) => text.includes("sequence_number"))).toEqual([]);
+});
+
+test("a session that joins while another one's replay is read misses nothing", async () => {
+  const { controlPlane, listen } = await arrive();
+  controlPlane.log.push(...logOf(4));
+  const reading = Promise.withResolvers<void>();
+  const joined = Promise.withResolvers<void>();
+  controlPlane.whileReadingPage = () => {
+    reading.resolve();
+    return joined.promise;
+  };
+  const first = await listen("?starting_after=2");
+  await reading.promise;
+  const second = await listen("?starting_after=0");
+  joined.resolve();
+  expect(await first.numbers(2)).toEqual([3, 4]);
+  expect(await second.numbers(4)).toEqual([1, 2, 3, 4]);
+});
+
+test("progress does not overtake a replay", async () => {
+  const { account, controlPlane, listen, object } = await arrive();
+  controlPlane.log.push(...logOf(2));
+  const reading = Promise.withResolvers<void>();
+  const pushedMeanwhile = Promise.withResolvers<void>();
+  controlPlane.whileReadingPage = () => {
+    reading.resolve();
+    return pushedMeanwhile.promise;
+  };
+  const session = await listen("?starting_after=0");
+  await reading.promise;
+  await runInDurableObject(object, (instance: AccountSession) => {
+    const pushing = instance.push(account, { items: [{ kind: "progress", frame: progress(50) }] });
+    pushedMeanwhile.resolve();
+    return pushing;
+  });
+  const types = (await session.untilPong()).map((text) => /"type":"([^"]+)"/.exec(text)?.[1]);
+  expect(types).toEqual(["hello", "video.queued", "video.queued"]);
 });
 
 test("a repeated push is dropped and a gap is filled from the log before the push goes out", async () => {
