@@ -1,0 +1,68 @@
+/** A client of `GET /v1/videos/events`: every frame it got, and a way to wait for one. */
+import { once } from "node:events";
+import { WebSocket } from "ws";
+import { z } from "zod";
+
+const Frame = z.looseObject({
+  type: z.string(),
+  sequence_number: z.int().optional(),
+  data: z.looseObject({ id: z.string(), progress: z.int().optional() }).optional(),
+});
+export type Frame = z.infer<typeof Frame>;
+
+export class LiveSession {
+  readonly frames: Frame[] = [];
+  readonly #socket: WebSocket;
+  readonly #waiters = new Set<() => void>();
+
+  static async open(edgeUrl: string, apiKey: string, query = ""): Promise<LiveSession> {
+    const url = `${edgeUrl.replace(/^http/, "ws")}/v1/videos/events${query}`;
+    const socket = new WebSocket(url, "callsheet.v1", { headers: { authorization: `Bearer ${apiKey}` } });
+    const session = new LiveSession(socket);
+    await once(socket, "open");
+    await session.until("hello", (frame) => frame.type === "hello");
+    return session;
+  }
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on("message", (data) => {
+      this.frames.push(Frame.parse(JSON.parse(String(data))));
+      for (const wake of this.#waiters) wake();
+    });
+  }
+
+  /** The first frame that matches, also one that came before. */
+  until(what: string, matches: (frame: Frame) => boolean, deadlineMs = 60_000): Promise<Frame> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiters.delete(look);
+        reject(
+          new Error(
+            `no frame in ${deadlineMs} ms: ${what}; got ${JSON.stringify(this.frames.map((frame) => frame.type))}`,
+          ),
+        );
+      }, deadlineMs);
+      const look = () => {
+        const found = this.frames.find(matches);
+        if (found === undefined) return;
+        clearTimeout(timer);
+        this.#waiters.delete(look);
+        resolve(found);
+      };
+      this.#waiters.add(look);
+      look();
+    });
+  }
+
+  of(video: string): readonly Frame[] {
+    return this.frames.filter((frame) => frame.data?.id === video);
+  }
+
+  async close(): Promise<number> {
+    const closed = once(this.#socket, "close");
+    this.#socket.close(1_000);
+    const [code] = (await closed) as [number];
+    return code;
+  }
+}
