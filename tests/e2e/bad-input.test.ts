@@ -14,7 +14,11 @@ interface Sent {
   };
 }
 
-async function send(body: string | FormData, headers: Record<string, string> = {}, key = product.key("pro")): Promise<Sent> {
+async function send(
+  body: string | FormData,
+  headers: Record<string, string> = {},
+  key = product.key("pro"),
+): Promise<Sent> {
   const response = await fetch(`${product.dev.edge_url}/v1/videos`, {
     method: "POST",
     headers: { authorization: `Bearer ${key}`, ...headers },

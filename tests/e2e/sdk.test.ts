@@ -125,7 +125,11 @@ test("an unknown id and another account's id are the same NotFoundError", async 
   );
   for (const error of errors) {
     expect(error).toBeInstanceOf(OpenAI.NotFoundError);
-    expect(error).toMatchObject({ status: 404, code: "video_not_found", error: (errors[0] as InstanceType<typeof OpenAI.APIError>).error });
+    expect(error).toMatchObject({
+      status: 404,
+      code: "video_not_found",
+      error: (errors[0] as InstanceType<typeof OpenAI.APIError>).error,
+    });
   }
 });
 
