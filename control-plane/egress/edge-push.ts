@@ -4,7 +4,8 @@ import { PushAnswer } from "#protocol/edge-call.ts";
 import type { AccountId, RequestId } from "#protocol/id.ts";
 import { signCall } from "#protocol/signed-call.ts";
 
-const TIMEOUT_MS = 5_000;
+/** The edge may read a page of events before it answers. */
+const TIMEOUT_MS = 10_000;
 
 export class EdgePusher {
   readonly #url: URL;

@@ -50,14 +50,14 @@ async function answers(url: string): Promise<boolean> {
   return event as boolean;
 }
 
-const users = isRoot
-  ? ([
-      ["root", ROOT_USER],
-      ["an ordinary user", ORDINARY_USER],
-    ] as const)
-  : ([["the current user", process.getuid?.() ?? 0]] as const);
+const users: readonly { readonly who: string; readonly user: number }[] = isRoot
+  ? [
+      { who: "root", user: ROOT_USER },
+      { who: "an ordinary user", user: ORDINARY_USER },
+    ]
+  : [{ who: "the current user", user: process.getuid?.() ?? 0 }];
 
-describe.each(users)("in a clone under a folder that only %s may read", (who, user) => {
+describe.each(users)("in a clone under a folder that only $who may read", ({ who, user }) => {
   let clone: Clone;
   beforeAll(() => {
     clone = cloneUnder0700(user);
