@@ -5,7 +5,7 @@ export class Terminal {
   #status = "";
 
   get columns(): number {
-    return process.stdout.columns ?? 100;
+    return process.stdout.columns ?? 200;
   }
 
   line(text: string): void {
