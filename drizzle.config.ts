@@ -2,7 +2,7 @@ import { defineConfig } from "drizzle-kit";
 
 export default defineConfig({
   dialect: "postgresql",
-  schema: "./control-plane/db/schema.ts",
+  schema: "./control-plane/db/schema/*.ts",
   out: "./migrations",
   strict: true,
 });

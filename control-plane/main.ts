@@ -10,9 +10,11 @@ import type { Logger } from "pino";
 import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import { connect } from "./db/connect.ts";
+import type { Database } from "./db/connect.ts";
 import { migrate } from "./db/migrate.ts";
 import { EdgePusher } from "./egress/edge-push.ts";
 import { postWebhook } from "./egress/webhook-post.ts";
+import type { WebhookMessage } from "./egress/webhook-post.ts";
 import { adminApp } from "./http/admin.ts";
 import { app } from "./http/app.ts";
 import { mintRequestId } from "./http/request-id.ts";
@@ -55,15 +57,50 @@ process.on("disconnect", () => shutDown("the supervisor is gone"));
 process.on("message", (message) => message === "stop" && shutDown("the supervisor asked"));
 process.send?.({ ready: true });
 
+/** Everything of a replica that lives as long as the process. */
+interface Parts {
+  readonly database: Database;
+  readonly store: DiskStore;
+  readonly urls: StoreUrls;
+  readonly pusher: EdgePusher;
+  readonly reign: LeaderReign;
+  readonly sender: EdgeSender;
+  readonly recorder: ProgressRecorder;
+  readonly hub: RunnerHub;
+}
+
 async function start(settings: Config, logger: Logger): Promise<() => Promise<void>> {
-  const now = () => Date.now();
   await migrate(settings.CALLSHEET_DATABASE_URL);
+  const parts = wire(settings, logger);
+  const { database, hub, recorder } = parts;
+  const webhooks = webhookLoop(settings, logger, database);
+  const leadership = new Leadership(leadOf(database.sql), randomUUID(), parts.reign, logger);
+  const servers = [
+    await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
+    await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
+  ] as const;
+  const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
+  recorder.start();
+  webhooks.start();
+  leadership.start();
+  logger.info({ port: settings.CALLSHEET_PORT, admin_port: settings.CALLSHEET_ADMIN_PORT }, "control plane ready");
+
+  return async () => {
+    // Resign first, so that another replica leads while this one drains.
+    await leadership.stop();
+    await Promise.all([recorder.stop(), webhooks.stop()]);
+    endSockets();
+    await Promise.all(servers.map(close));
+    await database.close();
+  };
+}
+
+function wire(settings: Config, logger: Logger): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
   const { sql } = database;
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
-
   const reign: LeaderReign = new LeaderReign(
     { sql, urls, now, log: logger },
     () => hub,
@@ -91,15 +128,12 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
     down: (runner) => reign.runnerDown(runner),
   });
   const hub = new RunnerHub(desk, logger);
-  const webhooks = new Ticker("webhooks", WEBHOOK_POLL_MS, logger, async () => {
-    const attempt = (message: Parameters<typeof postWebhook>[0]) =>
-      postWebhook(message, new Date(), settings.CALLSHEET_WEBHOOK_PRIVATE);
-    if ((await deliverDue(sql, attempt, Math.random)) === DELIVERIES_AT_ONCE_MAX) webhooks.wake();
-  });
-  const leadership = new Leadership(leadOf(sql), randomUUID(), reign, logger);
+  return { database, store, urls, pusher, reign, sender, recorder, hub };
+}
 
-  const main = app({
-    sql,
+function mainApp(settings: Config, logger: Logger, { database, store, urls, reign, sender }: Parts) {
+  return app({
+    sql: database.sql,
     database,
     store,
     storeUrls: urls,
@@ -112,38 +146,34 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
     wake: () => reign.wake(),
     wakeSender: () => sender.wake(),
   });
-  const admin = adminApp({
+}
+
+function operatorApp(settings: Config, logger: Logger, { database, hub, pusher }: Parts) {
+  return adminApp({
     database,
     token: settings.CALLSHEET_ADMIN_TOKEN,
     keyEnv: KEY_ENV[settings.CALLSHEET_ENV],
     randomBytes,
     runnerStates: () => hub.states(),
     keyRevoked: (account, keySha256) => {
-      pusher
-        .push(account, { items: [{ kind: "key_revoked", key_sha256: keySha256 }] }, now())
-        .catch((error: unknown) => {
-          logger.warn({ account, err: error }, "the edge was not told of a revoked key; its cache ends within seconds");
-        });
+      const push = { items: [{ kind: "key_revoked", key_sha256: keySha256 } as const] };
+      pusher.push(account, push, now()).catch((error: unknown) => {
+        logger.warn({ account, err: error }, "the edge was not told of a revoked key; its cache ends within seconds");
+      });
     },
   });
-  const servers = [
-    await listen(main.fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
-    await listen(admin.fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
-  ] as const;
-  const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
-  recorder.start();
-  webhooks.start();
-  leadership.start();
-  logger.info({ port: settings.CALLSHEET_PORT, admin_port: settings.CALLSHEET_ADMIN_PORT }, "control plane ready");
+}
 
-  return async () => {
-    // Resign first, so that another replica leads while this one drains.
-    await leadership.stop();
-    await Promise.all([recorder.stop(), webhooks.stop()]);
-    endSockets();
-    await Promise.all(servers.map(close));
-    await database.close();
-  };
+function webhookLoop(settings: Config, logger: Logger, { sql }: Database): Ticker {
+  const attempt = (message: WebhookMessage) => postWebhook(message, new Date(), settings.CALLSHEET_WEBHOOK_PRIVATE);
+  const webhooks: Ticker = new Ticker("webhooks", WEBHOOK_POLL_MS, logger, async () => {
+    if ((await deliverDue(sql, attempt, Math.random)) === DELIVERIES_AT_ONCE_MAX) webhooks.wake();
+  });
+  return webhooks;
+}
+
+function now(): number {
+  return Date.now();
 }
 
 function listen(
@@ -152,7 +182,7 @@ function listen(
   hostname: string,
 ): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = serve({ fetch, port, hostname }, () => resolve(server as Server)) as Server;
+    const server = serve({ fetch, port, hostname }, () => resolve(server)) as Server;
     server.once("error", reject);
   });
 }

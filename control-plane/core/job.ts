@@ -11,13 +11,12 @@ import { invariant } from "#protocol/invariant.ts";
 import type { Artifact, RunError } from "#protocol/runner.ts";
 import { milliCredits } from "#protocol/unit.ts";
 import type { GpuMillis, MilliCredits } from "#protocol/unit.ts";
-import { STATUS_OF } from "#protocol/video.ts";
 import type { JobErrorCode, JobState } from "#protocol/video.ts";
 import { afterLoss, afterRunError } from "./retry.ts";
 import type { Verdict } from "./retry.ts";
 import { chargeFor } from "./settlement.ts";
 
-/** A job as it is stored; `db/schema.ts` ties its table to this type. */
+/** A job as it is stored; `db/schema/job.ts` ties its table to this type. */
 export interface JobRecord {
   readonly id: VideoId;
   readonly accountId: AccountId;
@@ -179,11 +178,6 @@ export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
     default:
       return event satisfies never;
   }
-}
-
-/** The job's public status never goes back to `queued` once work was accepted; see `STATUS_OF`. */
-export function statusOf(state: JobState) {
-  return STATUS_OF[state];
 }
 
 function done(change: JobChange): Step {

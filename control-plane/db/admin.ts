@@ -3,7 +3,7 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 import type { Database } from "./connect.ts";
-import { account, apiKey, creditGrant, tier } from "./schema.ts";
+import { account, apiKey, creditGrant, tier } from "./schema/account.ts";
 
 type Orm = Database["orm"];
 export type AccountEntry = typeof account.$inferSelect;

@@ -3,7 +3,7 @@ import type { JobChange, JobRecord } from "#control-plane/core/job.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { ListQuery } from "#protocol/video.ts";
 import type { Sql, Transaction } from "./connect.ts";
-import type { job } from "./schema.ts";
+import type { job } from "./schema/job.ts";
 
 /** The table and `core/job.ts` describe the same thing: a drifting column fails to compile here. */
 export type JobRow = typeof job.$inferSelect extends JobRecord ? JobRecord : never;

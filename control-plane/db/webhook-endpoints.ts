@@ -3,7 +3,7 @@ import { and, count, eq, sql } from "drizzle-orm";
 import type { EventType } from "#protocol/event.ts";
 import type { AccountId } from "#protocol/id.ts";
 import type { Database } from "./connect.ts";
-import { webhookEndpoint } from "./schema.ts";
+import { webhookEndpoint } from "./schema/delivery.ts";
 
 export type EndpointRow = typeof webhookEndpoint.$inferSelect;
 type Orm = Database["orm"];

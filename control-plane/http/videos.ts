@@ -37,40 +37,11 @@ type SignedContext = Context<{ Variables: SignedVariables }>;
 const NOT_FOUND: Refusal = { code: "video_not_found", message: "No such video." };
 
 export function videoRoutes(host: VideosHost) {
-  const show = ({ job, charged }: JobWithCharge): Video => videoOf(job, charged, host.explain(job.id));
+  const show = (video: JobWithCharge) => showVideo(host, video);
 
   return new Hono<{ Variables: SignedVariables }>()
-    .post("/", async (c) => {
-      const submit = SubmitVideo.safeParse(jsonOf(c.var.body));
-      if (!submit.success) return refuse(c, refusalOf(submit.error));
-      const reference = await keepReference(host, submit.data.video.input_reference);
-      const submitted = await submitJob(host.sql, {
-        account: c.var.account,
-        requestId: c.var.requestId,
-        submit: submit.data,
-        reference,
-        seed: host.randomSeed(),
-      });
-      if (!submitted.ok) return refuse(c, submitted.refusal);
-      host.wake();
-      // A repeated create answers with the job as it is now, its settled charge included.
-      const video = submitted.repeated ? await readVideo(host.sql, c.var.account, submitted.job.id) : null;
-      return c.json(show(video ?? { job: submitted.job, charged: null }));
-    })
-    .get("/", async (c) => {
-      const query = ListQuery.safeParse(c.req.query());
-      if (!query.success) return refuse(c, refusalOf(query.error));
-      const { page, hasMore } = await readVideos(host.sql, c.var.account, query.data);
-      const data = page.map(show);
-      const list: VideoList = {
-        object: "list",
-        data,
-        first_id: data[0]?.id ?? null,
-        last_id: data.at(-1)?.id ?? null,
-        has_more: hasMore,
-      };
-      return c.json(list);
-    })
+    .post("/", (c) => submit(c, host))
+    .get("/", (c) => list(c, host))
     .get("/:id", (c) =>
       withVideo(
         c,
@@ -107,6 +78,42 @@ export function videoRoutes(host: VideosHost) {
         (video) => content(c, host.store, video),
       ),
     );
+}
+
+async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
+  const wanted = SubmitVideo.safeParse(jsonOf(c.var.body));
+  if (!wanted.success) return refuse(c, refusalOf(wanted.error));
+  const submitted = await submitJob(host.sql, {
+    account: c.var.account,
+    requestId: c.var.requestId,
+    submit: wanted.data,
+    reference: await keepReference(host, wanted.data.video.input_reference),
+    seed: host.randomSeed(),
+  });
+  if (!submitted.ok) return refuse(c, submitted.refusal);
+  host.wake();
+  // A repeated create answers with the job as it is now, its settled charge included.
+  const video = submitted.repeated ? await readVideo(host.sql, c.var.account, submitted.job.id) : null;
+  return c.json(showVideo(host, video ?? { job: submitted.job, charged: null }));
+}
+
+async function list(c: SignedContext, host: VideosHost): Promise<Response> {
+  const query = ListQuery.safeParse(c.req.query());
+  if (!query.success) return refuse(c, refusalOf(query.error));
+  const { page, hasMore } = await readVideos(host.sql, c.var.account, query.data);
+  const data = page.map((video) => showVideo(host, video));
+  const answer: VideoList = {
+    object: "list",
+    data,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more: hasMore,
+  };
+  return c.json(answer);
+}
+
+function showVideo(host: VideosHost, { job, charged }: JobWithCharge): Video {
+  return videoOf(job, charged, host.explain(job.id));
 }
 
 function keepReference(host: VideosHost, reference: InputReference | undefined) {

@@ -67,7 +67,7 @@ export class RunnerHub {
     const wait = setTimeout(() => socket.terminate(), HELLO_WAIT_MS);
     let session: Promise<RunnerSession | null> | null = null;
     socket.on("message", (data, isBinary) => {
-      const text = isBinary ? "" : String(data);
+      const text = !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : "";
       if (session === null) {
         clearTimeout(wait);
         session = this.#greet(text, socket);

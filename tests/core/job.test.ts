@@ -99,7 +99,7 @@ test("a job that was never started waits as queued again when nobody took it", (
 test.each(JobState.options)("an event of another lease is refused for a %s job", (state) => {
   for (const epoch of [2, 4]) {
     for (const event of [finished, lost, stopped]) {
-      expect(step(aJob(state), { ...event, epoch } as JobEvent, 0).ok).toBe(false);
+      expect(step(aJob(state), { ...event, epoch }, 0).ok).toBe(false);
     }
   }
 });

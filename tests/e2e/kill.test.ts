@@ -38,7 +38,7 @@ test("kill -9 of a runner mid-job: the other one finishes it from its checkpoint
   const undisturbed = await client.videos.create({
     ...SLOW,
     prompt: "!idle=1 a lighthouse",
-  } as OpenAI.VideoCreateParams);
+  });
   await until("completed", 60_000, async () => (await client.videos.retrieve(undisturbed.id)).status === "completed");
 
   const session = await LiveSession.open(product.dev.edge_url, apiKey);

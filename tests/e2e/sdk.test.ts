@@ -135,7 +135,7 @@ test("an unknown id and another account's id are the same NotFoundError", async 
 
 test("content before completion is a 409 that the SDK does not retry", async () => {
   const client = product.client(product.key("free"), { maxRetries: 2 });
-  const { id } = await client.videos.create({ ...TINY, prompt: "!idle=100 a long one" } as OpenAI.VideoCreateParams);
+  const { id } = await client.videos.create({ ...TINY, prompt: "!idle=100 a long one" });
   const error: unknown = await client.videos.downloadContent(id).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(OpenAI.ConflictError);
   expect(error).toMatchObject({ code: "video_not_ready" });
@@ -192,6 +192,6 @@ test("an image that is given as the first frame changes the video; something els
   } as OpenAI.VideoCreateParams);
   await completed(client, id);
   const text = new File(["not an image"], "first.png", { type: "image/png" });
-  const refused = client.videos.create({ ...TINY, input_reference: text } as OpenAI.VideoCreateParams);
+  const refused = client.videos.create({ ...TINY, input_reference: text });
   await expect(refused).rejects.toMatchObject({ status: 400, param: "input_reference" });
 });

@@ -27,7 +27,8 @@ export class LiveSession {
   constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.on("message", (data) => {
-      this.frames.push(Frame.parse(JSON.parse(String(data))));
+      if (!Buffer.isBuffer(data)) throw new TypeError("frames are text");
+      this.frames.push(Frame.parse(JSON.parse(data.toString("utf8"))));
       for (const wake of this.#waiters) wake();
     });
   }

@@ -1,0 +1,108 @@
+/** Who may ask for what, at which price: tiers, accounts, keys, models and their classes, credit grants. */
+import { sql } from "drizzle-orm";
+import { bigint, check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text, unique } from "drizzle-orm/pg-core";
+import type { ModelSize } from "#control-plane/core/model.ts";
+import { GrantCategory } from "#protocol/admin.ts";
+import type { AccountId, Sha256Hex } from "#protocol/id.ts";
+import { amount, moment, valuesOf } from "./column.ts";
+
+export const grantCategory = pgEnum("grant_category", valuesOf(GrantCategory));
+
+/** Weight, caps and limits of a tier: data, changed without a restart. */
+export const tier = pgTable("tier", {
+  name: text().primaryKey(),
+  weight: integer().notNull(),
+  maxRunning: integer("max_running").notNull(),
+  maxQueued: integer("max_queued").notNull(),
+  createsPerMinute: integer("creates_per_minute").notNull(),
+  createsBurst: integer("creates_burst").notNull(),
+  startBoundS: integer("start_bound_s").notNull(),
+});
+
+export const account = pgTable("account", {
+  id: text().$type<AccountId>().primaryKey(),
+  name: text().notNull(),
+  tier: text()
+    .notNull()
+    .references(() => tier.name),
+  createdAt: moment("created_at").notNull().defaultNow(),
+});
+
+/** Only the SHA-256 of a key is kept. */
+export const apiKey = pgTable("api_key", {
+  id: text().primaryKey(),
+  accountId: text("account_id")
+    .$type<AccountId>()
+    .notNull()
+    .references(() => account.id),
+  keySha256: text("key_sha256").$type<Sha256Hex>().notNull().unique(),
+  last4: text().notNull(),
+  createdAt: moment("created_at").notNull().defaultNow(),
+  revokedAt: moment("revoked_at"),
+});
+
+/** What may be asked of a model. */
+export const model = pgTable("model", {
+  name: text().primaryKey(),
+  engine: text().notNull(),
+  fps: integer().notNull(),
+  sizes: jsonb().$type<readonly ModelSize[]>().notNull(),
+  defaultSize: text("default_size").notNull(),
+  secondsMin: integer("seconds_min").notNull(),
+  secondsMax: integer("seconds_max").notNull(),
+  secondsDefault: integer("seconds_default").notNull(),
+  stepsDefault: integer("steps_default").notNull(),
+  stepsMax: integer("steps_max").notNull(),
+});
+
+/** Resolution bucket × duration bucket of a model, with its price and its estimated cost at the default steps. */
+export const modelClass = pgTable(
+  "model_class",
+  {
+    model: text()
+      .notNull()
+      .references(() => model.name),
+    name: text().notNull(),
+    resolution: text().notNull(),
+    secondsMax: integer("seconds_max").notNull(),
+    price: amount("price").notNull(),
+    gpuMs: integer("gpu_ms").notNull(),
+    vramBytes: bigint("vram_bytes", { mode: "bigint" }).notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.model, table.name] }),
+    unique().on(table.model, table.resolution, table.secondsMax),
+    check("model_class_price_positive", sql`${table.price} > 0 and ${table.gpuMs} > 0`),
+  ],
+);
+
+/** `amount − held − consumed` is what may still be held; the CHECK makes an overdraft impossible. */
+export const creditGrant = pgTable(
+  "credit_grant",
+  {
+    id: text().primaryKey(),
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => account.id),
+    amount: amount("amount").notNull(),
+    held: amount("held")
+      .notNull()
+      .default(sql`0`),
+    consumed: amount("consumed")
+      .notNull()
+      .default(sql`0`),
+    category: grantCategory().notNull(),
+    priority: integer().notNull(),
+    effectiveAt: moment("effective_at").notNull().defaultNow(),
+    expiresAt: moment("expires_at"),
+    createdAt: moment("created_at").notNull().defaultNow(),
+  },
+  (table) => [
+    index("credit_grant_by_account").on(table.accountId),
+    check(
+      "credit_grant_not_overdrawn",
+      sql`${table.amount} > 0 and ${table.held} >= 0 and ${table.consumed} >= 0 and ${table.held} + ${table.consumed} <= ${table.amount}`,
+    ),
+  ],
+);

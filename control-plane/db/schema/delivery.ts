@@ -1,0 +1,82 @@
+/** What happened, and who is told: the numbered event log, live subscriptions, webhooks. */
+import { sql } from "drizzle-orm";
+import { boolean, index, integer, jsonb, pgEnum, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { EventType } from "#protocol/event.ts";
+import type { EventData } from "#protocol/event.ts";
+import type { AccountId } from "#protocol/id.ts";
+import { moment, valuesOf } from "./column.ts";
+import { account } from "./account.ts";
+
+export const eventType = pgEnum("event_type", valuesOf(EventType));
+
+/** Updated last in every transaction that writes events, so numbers are gap-free and ordered as committed. */
+export const eventCounter = pgTable("event_counter", {
+  accountId: text("account_id")
+    .primaryKey()
+    .references(() => account.id),
+  last: integer().notNull(),
+});
+
+export const event = pgTable(
+  "event",
+  {
+    accountId: text("account_id").notNull(),
+    sequenceNumber: integer("sequence_number").notNull(),
+    id: text().notNull().unique(),
+    type: eventType().notNull(),
+    jobId: text("job_id").notNull(),
+    data: jsonb().$type<EventData>().notNull(),
+    createdAt: moment("created_at").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.sequenceNumber] })],
+);
+
+/** Accounts with a live session at the edge, and how far their log was pushed. */
+export const edgeSubscription = pgTable("edge_subscription", {
+  accountId: text("account_id")
+    .primaryKey()
+    .references(() => account.id),
+  sentThrough: integer("sent_through").notNull(),
+  expiresAt: moment("expires_at").notNull(),
+});
+
+export const webhookEndpoint = pgTable(
+  "webhook_endpoint",
+  {
+    id: text().primaryKey(),
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => account.id),
+    url: text().notNull(),
+    secret: text().notNull(),
+    events: eventType().array().notNull(),
+    enabled: boolean().notNull().default(true),
+    createdAt: moment("created_at").notNull().defaultNow(),
+  },
+  (table) => [index("webhook_endpoint_by_account").on(table.accountId)],
+);
+
+/** The outbox of webhooks; `id` is the `webhook-id` of every try. */
+export const webhookDelivery = pgTable(
+  "webhook_delivery",
+  {
+    id: text().primaryKey(),
+    endpointId: text("endpoint_id")
+      .notNull()
+      .references(() => webhookEndpoint.id, { onDelete: "cascade" }),
+    body: text().notNull(),
+    tries: integer().notNull().default(0),
+    /** Null once delivered or given up. */
+    nextAt: moment("next_at").defaultNow(),
+    lastStatus: integer("last_status"),
+    lastError: text("last_error"),
+    createdAt: moment("created_at").notNull().defaultNow(),
+    deliveredAt: moment("delivered_at"),
+  },
+  (table) => [
+    index("webhook_delivery_due")
+      .on(table.nextAt)
+      .where(sql`${table.nextAt} is not null`),
+  ],
+);

@@ -1,0 +1,211 @@
+/**
+ * Jobs, their attempts and checkpoints, and the credits held for them. The CHECK constraints repeat the rules of
+ * `core/job.ts`, so a bug in a program cannot break them. The lease columns of a job are set exactly while a runner
+ * holds it.
+ */
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  check,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgEnum,
+  pgTable,
+  primaryKey,
+  text,
+  unique,
+  uniqueIndex,
+} from "drizzle-orm/pg-core";
+import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { Exactness } from "#protocol/runner.ts";
+import type { GpuMillis } from "#protocol/unit.ts";
+import { JobErrorCode, JobState, VideoError } from "#protocol/video.ts";
+import { amount, moment, valuesOf } from "./column.ts";
+import { account, creditGrant } from "./account.ts";
+
+export const jobState = pgEnum("job_state", valuesOf(JobState));
+export const jobErrorCode = pgEnum("job_error_code", valuesOf(JobErrorCode));
+export const jobFault = pgEnum("job_fault", valuesOf(VideoError.shape.fault));
+export const checkpointExactness = pgEnum("checkpoint_exactness", valuesOf(Exactness));
+export const holdState = pgEnum("hold_state", ["open", "settled"]);
+export const attemptOutcome = pgEnum("attempt_outcome", [
+  "completed",
+  "failed",
+  "stopped",
+  "lost", // the runner died, fell silent or did not take the work
+]);
+
+export const job = pgTable(
+  "job",
+  {
+    id: text().$type<VideoId>().primaryKey(),
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => account.id),
+    createKey: text("create_key").$type<CreateKey>().notNull(),
+    tier: text().notNull(),
+    model: text().notNull(),
+    class: text().notNull(),
+    prompt: text().notNull(),
+    negativePrompt: text("negative_prompt").notNull(),
+    size: text().notNull(),
+    fps: integer().notNull(),
+    seconds: integer().notNull(),
+    steps: integer().notNull(),
+    seed: bigint({ mode: "bigint" }).notNull(),
+    metadata: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
+    referenceSha256: text("reference_sha256").$type<Sha256Hex>(),
+    referenceMediaType: text("reference_media_type"),
+    price: amount("price").notNull(),
+    gpuMs: integer("gpu_ms").$type<GpuMillis>().notNull(),
+
+    state: jobState().notNull().default("queued"),
+    progress: integer().notNull().default(0),
+    stepsDone: integer("steps_done").notNull().default(0),
+    epoch: integer().notNull().default(0),
+    attempts: integer().notNull().default(0),
+    preemptions: integer().notNull().default(0),
+    runnerDeaths: integer("runner_deaths").notNull().default(0),
+    engineFailures: integer("engine_failures").notNull().default(0),
+    runnerId: text("runner_id").$type<RunnerId>(),
+    devices: text().array().$type<DeviceId[]>(),
+    leaseExpiresAt: moment("lease_expires_at"),
+    notBefore: moment("not_before"),
+
+    createdAt: moment("created_at").notNull().defaultNow(),
+    startedAt: moment("started_at"),
+    finishedAt: moment("finished_at"),
+    deadlineAt: moment("deadline_at").notNull(),
+    expiresAt: moment("expires_at"),
+    deletedAt: moment("deleted_at"),
+
+    errorCode: jobErrorCode("error_code"),
+    errorMessage: text("error_message"),
+    errorFault: jobFault("error_fault"),
+    artifactKey: text("artifact_key"),
+    artifactSha256: text("artifact_sha256").$type<Sha256Hex>(),
+    artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
+    latentsSha256: text("latents_sha256"),
+    framesSha256: text("frames_sha256"),
+  },
+  (table) => [
+    unique("job_one_per_create_key").on(table.accountId, table.createKey),
+    index("job_by_account").on(table.accountId, table.createdAt, table.id),
+    index("job_unfinished")
+      .on(table.state)
+      .where(sql`${table.finishedAt} is null`),
+    check(
+      "job_leased_iff_on_runner",
+      sql`(${table.state} in ('starting', 'running', 'uploading', 'cancelling')) = (${table.runnerId} is not null)
+        and (${table.runnerId} is null) = (${table.leaseExpiresAt} is null)
+        and (${table.runnerId} is null) = (${table.devices} is null)`,
+    ),
+    check(
+      "job_finished_iff_terminal",
+      sql`(${table.state} in ('completed', 'failed', 'cancelled')) = (${table.finishedAt} is not null)`,
+    ),
+    check("job_progress_full_iff_completed", sql`(${table.progress} = 100) = (${table.state} = 'completed')`),
+    check("job_artifact_iff_completed", sql`(${table.artifactKey} is not null) = (${table.state} = 'completed')`),
+    check("job_error_iff_failed", sql`(${table.state} in ('failed', 'cancelled')) = (${table.errorCode} is not null)`),
+    check(
+      "job_progress_in_range",
+      sql`${table.progress} between 0 and 100 and ${table.stepsDone} between 0 and ${table.steps}`,
+    ),
+  ],
+);
+
+/** One try of a job under one lease; the open one is the lease itself. */
+export const attempt = pgTable(
+  "attempt",
+  {
+    jobId: text("job_id")
+      .notNull()
+      .references(() => job.id),
+    epoch: integer().notNull(),
+    runnerId: text("runner_id").notNull(),
+    fromStep: integer("from_step").notNull(),
+    startedAt: moment("started_at").notNull().defaultNow(),
+    endedAt: moment("ended_at"),
+    outcome: attemptOutcome(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.jobId, table.epoch] }),
+    uniqueIndex("attempt_one_open_per_job")
+      .on(table.jobId)
+      .where(sql`${table.endedAt} is null`),
+    check("attempt_ended_has_outcome", sql`(${table.endedAt} is null) = (${table.outcome} is null)`),
+  ],
+);
+
+export const checkpoint = pgTable(
+  "checkpoint",
+  {
+    jobId: text("job_id")
+      .notNull()
+      .references(() => job.id),
+    epoch: integer().notNull(),
+    step: integer().notNull(),
+    storeKey: text("store_key").notNull(),
+    sha256: text().notNull(),
+    bytes: bigint({ mode: "bigint" }).notNull(),
+    exactness: checkpointExactness().notNull(),
+    createdAt: moment("created_at").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.jobId, table.epoch, table.step] })],
+);
+
+/** One hold a job, over all its attempts. */
+export const creditHold = pgTable(
+  "credit_hold",
+  {
+    jobId: text("job_id")
+      .primaryKey()
+      .references(() => job.id),
+    accountId: text("account_id").notNull(),
+    amount: amount("amount").notNull(),
+    captured: amount("captured")
+      .notNull()
+      .default(sql`0`),
+    released: amount("released")
+      .notNull()
+      .default(sql`0`),
+    state: holdState().notNull().default("open"),
+    createdAt: moment("created_at").notNull().defaultNow(),
+    settledAt: moment("settled_at"),
+  },
+  (table) => [
+    check(
+      "credit_hold_settles_whole",
+      sql`(${table.state} = 'open' and ${table.captured} = 0 and ${table.released} = 0)
+        or (${table.state} = 'settled' and ${table.captured} >= 0 and ${table.released} >= 0 and ${table.captured} + ${table.released} = ${table.amount})`,
+    ),
+  ],
+);
+
+/** The amounts a hold pins per grant: an expiring grant keeps them for this job. */
+export const creditHoldLot = pgTable(
+  "credit_hold_lot",
+  {
+    jobId: text("job_id").notNull(),
+    grantId: text("grant_id")
+      .notNull()
+      .references(() => creditGrant.id),
+    /** Place in the burn order: captures take lots in this order. */
+    rank: integer().notNull(),
+    amount: amount("amount").notNull(),
+    captured: amount("captured")
+      .notNull()
+      .default(sql`0`),
+  },
+  (table) => [
+    primaryKey({ columns: [table.jobId, table.grantId] }),
+    foreignKey({ columns: [table.jobId], foreignColumns: [creditHold.jobId] }),
+    check(
+      "credit_hold_lot_captured_within",
+      sql`${table.captured} between 0 and ${table.amount} and ${table.amount} > 0`,
+    ),
+  ],
+);

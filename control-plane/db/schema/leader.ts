@@ -1,0 +1,41 @@
+/** What replicas share to work together: the leader's lease, its mail, seen calls, known runners. */
+import { sql } from "drizzle-orm";
+import { bigserial, boolean, check, integer, jsonb, pgTable, text } from "drizzle-orm/pg-core";
+import type { Device, EngineCaps } from "#protocol/runner.ts";
+import { moment } from "./column.ts";
+
+/** Request ids of signed mutations, kept 120 s: a replayed call is refused. */
+export const nonce = pgTable("nonce", {
+  requestId: text("request_id").primaryKey(),
+  seenAt: moment("seen_at").notNull().defaultNow(),
+});
+
+/** Work for the leader's scheduler, written by any replica in the transaction that caused it. */
+export const inbox = pgTable("inbox", {
+  id: bigserial({ mode: "bigint" }).primaryKey(),
+  jobId: text("job_id").notNull(),
+});
+
+/** The one lease row: who schedules. Every scheduling write checks the epoch. */
+export const leader = pgTable(
+  "leader",
+  {
+    singleton: boolean().primaryKey().default(true),
+    epoch: integer().notNull(),
+    holder: text().notNull(),
+    expiresAt: moment("expires_at").notNull(),
+  },
+  (table) => [check("leader_single_row", sql`${table.singleton}`)],
+);
+
+/** Runners that ever connected, as they last described themselves. */
+export const runner = pgTable("runner", {
+  id: text().primaryKey(),
+  engine: text().notNull(),
+  build: text().notNull(),
+  models: text().array().notNull(),
+  caps: jsonb().$type<EngineCaps>().notNull(),
+  devices: jsonb().$type<readonly Device[]>().notNull(),
+  firstSeenAt: moment("first_seen_at").notNull().defaultNow(),
+  lastSeenAt: moment("last_seen_at").notNull().defaultNow(),
+});
