@@ -2,7 +2,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
-import { sameText } from "#control-plane/http/admin.ts";
+import { bearerMatches } from "#control-plane/usecase/check-token.ts";
 import { RUNNER_FRAME_BYTES_MAX } from "#protocol/runner.ts";
 import type { RunnerHub } from "./runner-hub.ts";
 
@@ -15,8 +15,7 @@ export function acceptRunners(server: Server, hub: RunnerHub, token: string): ()
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const path = new URL(request.url ?? "/", "http://runner").pathname;
     if (path !== RUNNER_PATH) return refuse(socket, "404 Not Found");
-    const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
-    if (!sameText(given, token)) return refuse(socket, "401 Unauthorized");
+    if (!bearerMatches(request.headers.authorization, token)) return refuse(socket, "401 Unauthorized");
     sockets.handleUpgrade(request, socket, head, (accepted) => hub.accept(accepted));
   });
   // A peer that vanished without a FIN is found here; its lease covers the time until then.
