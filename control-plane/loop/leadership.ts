@@ -77,6 +77,6 @@ export class Leadership implements Service {
   async #stepDown(reason: string): Promise<void> {
     this.#epoch = null;
     await this.#reign.end();
-    this.#log.warn({ reason }, "leading no more");
+    this.#log.info({ reason }, "leading no more");
   }
 }
