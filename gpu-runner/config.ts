@@ -1,0 +1,71 @@
+/** The runner's environment, read once; every fault is reported in one message. */
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { RunnerId } from "#protocol/id.ts";
+
+const CONTROL_PLANES_MAX = 16;
+const DEVICES_MAX = 64;
+
+const BaseUrl = z
+  .url({ protocol: /^https?$/, error: "must be http or https URLs" })
+  .transform((text) => text.replace(/\/+$/, ""));
+
+const Environment = z.object({
+  CALLSHEET_CONTROL_PLANE_URLS: z
+    .string()
+    .transform((text) =>
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    )
+    .pipe(z.array(BaseUrl).min(1).max(CONTROL_PLANES_MAX)),
+  CALLSHEET_RUNNER_TOKEN: z.string().min(1),
+  CALLSHEET_RUNNER_ID: RunnerId.default(() =>
+    RunnerId.parse(
+      hostname()
+        .toLowerCase()
+        .replace(/[^a-z0-9-]+/g, "-")
+        .slice(0, 63),
+    ),
+  ),
+  CALLSHEET_RUNNER_DIR: z
+    .string()
+    .min(1)
+    .default(() => join(tmpdir(), "callsheet-runner")),
+  CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(DEVICES_MAX)).default(1),
+  CALLSHEET_ENGINE: z.enum(["reference"]).default("reference"),
+  CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
+  CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
+  CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+});
+
+export interface RunnerConfig {
+  readonly controlPlaneUrls: readonly string[];
+  readonly token: string;
+  readonly runner: RunnerId;
+  readonly dir: string;
+  readonly devices: number;
+  readonly engine: "reference";
+  readonly faults: boolean;
+  readonly drainMs: number;
+  readonly logLevel: string;
+}
+
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): RunnerConfig {
+  const read = Environment.safeParse(environment);
+  if (!read.success) throw new Error(`the runner's environment is wrong:\n${z.prettifyError(read.error)}`);
+  const variables = read.data;
+  return Object.freeze({
+    controlPlaneUrls: variables.CALLSHEET_CONTROL_PLANE_URLS,
+    token: variables.CALLSHEET_RUNNER_TOKEN,
+    runner: variables.CALLSHEET_RUNNER_ID,
+    dir: variables.CALLSHEET_RUNNER_DIR,
+    devices: variables.CALLSHEET_DEVICES,
+    engine: variables.CALLSHEET_ENGINE,
+    faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
+    drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,
+    logLevel: variables.CALLSHEET_LOG,
+  });
+}

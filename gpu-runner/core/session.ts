@@ -1,0 +1,256 @@
+/**
+ * The runner's side of the protocol as one pure function: `(session, input, now) → { session, effects }`.
+ *
+ * The link is down → greeting (hello sent) → up (welcome heard). Attempts outlive links. Times are monotonic milliseconds.
+ * Promises: no two runs of one lease; nothing is sent for a lease after it went stale or ran out; what must be recorded is
+ * repeated over every new link until it is.
+ */
+import type { Sha256Hex } from "#protocol/id.ts";
+import type { FromRunner, LeaseRef, ToRunner } from "#protocol/runner.ts";
+import {
+  type Attempt,
+  beginAttempt,
+  type Effect,
+  type EngineReport,
+  onEngine,
+  onRecorded,
+  onStop,
+  onStopOverdue,
+  onUploaded,
+  onUploadUrl,
+  resay,
+  type Turn,
+} from "./attempt.ts";
+
+export type Identity = Omit<Extract<FromRunner, { t: "hello" }>, "t" | "leases">;
+
+export interface Session {
+  readonly identity: Identity;
+  readonly link: "down" | "greeting" | "up";
+  readonly heartbeatMs: number;
+  readonly nextBeatMs: number;
+  /** Heartbeats that were not answered yet, oldest first: a lease is renewed from when its beat was *sent*. */
+  readonly beats: readonly Beat[];
+  readonly attempts: readonly Attempt[];
+  /** Leases that ended here, newest last: an assign that arrives twice must not run twice. */
+  readonly spent: readonly string[];
+  readonly draining: { readonly untilMs: number } | null;
+  readonly exited: boolean;
+}
+
+interface Beat {
+  readonly sentMs: number;
+  readonly leases: readonly string[];
+}
+
+export type Input =
+  | { readonly t: "opened" }
+  | { readonly t: "closed" }
+  | { readonly t: "frame"; readonly frame: ToRunner }
+  | { readonly t: "tick" }
+  | { readonly t: "drain"; readonly withinMs: number }
+  | { readonly t: "engine"; readonly lease: LeaseRef; readonly report: EngineReport }
+  /** A PUT ended; `failure` says why it did not work. */
+  | { readonly t: "uploaded"; readonly lease: LeaseRef; readonly sha256: Sha256Hex; readonly failure: string | null };
+
+export interface Step {
+  readonly session: Session;
+  readonly effects: readonly Effect[];
+}
+
+export const SPENT_LEASES_MAX = 256;
+export const UNANSWERED_BEATS_MAX = 3;
+
+export function newSession(identity: Identity, heartbeatMs: number): Session {
+  return {
+    identity,
+    link: "down",
+    heartbeatMs,
+    nextBeatMs: 0,
+    beats: [],
+    attempts: [],
+    spent: [],
+    draining: null,
+    exited: false,
+  };
+}
+
+export function step(session: Session, input: Input, nowMs: number): Step {
+  if (session.exited) return { session, effects: [] };
+  return leaveIfDrained(react(session, input, nowMs), nowMs);
+}
+
+function react(session: Session, input: Input, nowMs: number): Step {
+  switch (input.t) {
+    case "opened":
+      return greet(session);
+    case "closed":
+      return { session: { ...session, link: "down", beats: [] }, effects: [] };
+    case "frame":
+      return onFrame(session, input.frame, nowMs);
+    case "tick":
+      return onTick(session, nowMs);
+    case "drain":
+      return drain(session, nowMs + input.withinMs);
+    case "engine":
+      return onAttempt(session, input.lease, (attempt, up) => onEngine(attempt, input.report, up));
+    case "uploaded":
+      return onAttempt(session, input.lease, (attempt, up) => onUploaded(attempt, input.sha256, input.failure, up));
+    default:
+      return input satisfies never;
+  }
+}
+
+function greet(session: Session): Step {
+  const leases = session.attempts.map(({ lease, devices }) => ({ ...lease, devices: [...devices] }));
+  const hello = { t: "hello", ...session.identity, leases } as const;
+  return { session: { ...session, link: "greeting", beats: [] }, effects: [{ t: "send", frame: hello }] };
+}
+
+function onFrame(session: Session, frame: ToRunner, nowMs: number): Step {
+  switch (frame.t) {
+    case "welcome":
+      return welcomed(session, frame.heartbeat_ms, nowMs);
+    case "assign":
+      return assigned(session, frame, nowMs);
+    case "renewed":
+      return renewed(session, frame.leases, frame.lease_ms);
+    case "upload_url":
+      return onAttempt(session, frame.lease, (attempt) => onUploadUrl(attempt, frame.kind, frame.sha256, frame.url));
+    case "recorded":
+      return onAttempt(session, frame.lease, (attempt, up) => onRecorded(attempt, frame.what, frame.sha256, up));
+    case "stale":
+      return onAttempt(session, frame.lease, abandon);
+    case "stop":
+      return onAttempt(session, frame.lease, (attempt) => onStop(attempt, frame.why, nowMs + frame.deadline_ms));
+    default:
+      return frame satisfies never;
+  }
+}
+
+function welcomed(session: Session, heartbeatMs: number, nowMs: number): Step {
+  const up: Session = { ...session, link: "up", heartbeatMs };
+  const again = everyAttempt(up, resay);
+  const beat = sendBeat(again.session, nowMs);
+  const draining: Effect[] = session.draining === null ? [] : [{ t: "send", frame: { t: "draining" } }];
+  return { session: beat.session, effects: [...draining, ...again.effects, ...beat.effects] };
+}
+
+function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, nowMs: number): Step {
+  const { lease, devices, spec, resume } = frame;
+  const refuse = (reason: "busy" | "draining" | "unknown_model"): Step => ({
+    session,
+    effects: [{ t: "send", frame: { t: "refused", lease, reason } }],
+  });
+  const known = session.attempts.find((attempt) => attempt.lease.job === lease.job);
+  if (known?.lease.epoch === lease.epoch) return { session, effects: [{ t: "send", frame: { t: "accepted", lease } }] };
+  if (known !== undefined && known.lease.epoch > lease.epoch) return refuse("busy");
+  if (session.spent.includes(nameOf(lease))) return refuse("busy");
+  if (session.draining !== null) return refuse("draining");
+  if (!session.identity.models.includes(spec.model)) return refuse("unknown_model");
+  // A newer epoch of the same job says that the older attempt here is over.
+  const cleared = known === undefined ? { session, effects: [] } : onAttempt(session, known.lease, abandon);
+  const busy = cleared.session.attempts.filter((attempt) => attempt.rendering).flatMap((attempt) => attempt.devices);
+  const own = session.identity.devices.map((device) => device.id);
+  if (devices.some((id) => busy.includes(id) || !own.includes(id))) {
+    return { session: cleared.session, effects: [...cleared.effects, ...refuse("busy").effects] };
+  }
+  const attempt = beginAttempt(lease, devices, resume?.step ?? 0, nowMs + frame.lease_ms);
+  return {
+    session: { ...cleared.session, attempts: [...cleared.session.attempts, attempt] },
+    effects: [
+      ...cleared.effects,
+      { t: "send", frame: { t: "accepted", lease } },
+      { t: "run", lease, devices, spec, resume },
+    ],
+  };
+}
+
+/** The answer to the oldest beat that could have named these leases; older unanswered ones were lost. */
+function renewed(session: Session, leases: readonly LeaseRef[], leaseMs: number): Step {
+  const names = leases.map(nameOf);
+  const at = session.beats.findIndex((beat) => names.every((name) => beat.leases.includes(name)));
+  const beat = session.beats[at];
+  if (beat === undefined) return { session, effects: [] };
+  const attempts = session.attempts.map((attempt) =>
+    names.includes(nameOf(attempt.lease))
+      ? { ...attempt, leaseUntilMs: Math.max(attempt.leaseUntilMs, beat.sentMs + leaseMs) }
+      : attempt,
+  );
+  return { session: { ...session, attempts, beats: session.beats.slice(at + 1) }, effects: [] };
+}
+
+function onTick(session: Session, nowMs: number): Step {
+  const swept = everyAttempt(session, (attempt, up) => {
+    if (nowMs >= attempt.leaseUntilMs) return abandon(attempt);
+    const overdue = attempt.stopping !== null && nowMs >= attempt.stopping.untilMs;
+    return overdue ? onStopOverdue(attempt, up) : { attempt, effects: [] };
+  });
+  if (swept.session.link !== "up" || nowMs < swept.session.nextBeatMs) return swept;
+  if (swept.session.beats.length >= UNANSWERED_BEATS_MAX) {
+    return { session: { ...swept.session, beats: [] }, effects: [...swept.effects, { t: "redial" }] };
+  }
+  const beat = sendBeat(swept.session, nowMs);
+  return { session: beat.session, effects: [...swept.effects, ...beat.effects] };
+}
+
+function sendBeat(session: Session, nowMs: number): Step {
+  const leases = session.attempts.map((attempt) => attempt.lease);
+  const beat = { sentMs: nowMs, leases: leases.map(nameOf) };
+  return {
+    session: { ...session, beats: [...session.beats, beat], nextBeatMs: nowMs + session.heartbeatMs },
+    effects: [{ t: "send", frame: { t: "heartbeat", leases } }],
+  };
+}
+
+function drain(session: Session, untilMs: number): Step {
+  if (session.draining !== null) return { session, effects: [] };
+  const stopped = everyAttempt({ ...session, draining: { untilMs } }, (attempt) => onStop(attempt, "drain", untilMs));
+  const said: Effect[] = session.link === "up" ? [{ t: "send", frame: { t: "draining" } }] : [];
+  return { session: stopped.session, effects: [...said, ...stopped.effects] };
+}
+
+function leaveIfDrained({ session, effects }: Step, nowMs: number): Step {
+  if (session.draining === null || (session.attempts.length > 0 && nowMs < session.draining.untilMs)) {
+    return { session, effects };
+  }
+  const kills = session.attempts.map(({ lease }): Effect => ({ t: "kill", lease }));
+  return { session: { ...session, attempts: [], exited: true }, effects: [...effects, ...kills, { t: "exit" }] };
+}
+
+function abandon({ lease }: Attempt): Turn {
+  return {
+    attempt: null,
+    effects: [
+      { t: "kill", lease },
+      { t: "forget", lease },
+    ],
+  };
+}
+
+type Act = (attempt: Attempt, up: boolean) => Turn;
+
+function onAttempt(session: Session, lease: LeaseRef, act: Act): Step {
+  return turnAttempts(session, act, (attempt) => nameOf(attempt.lease) === nameOf(lease));
+}
+
+function everyAttempt(session: Session, act: Act): Step {
+  return turnAttempts(session, act, () => true);
+}
+
+function turnAttempts(session: Session, act: Act, chosen: (attempt: Attempt) => boolean): Step {
+  const effects: Effect[] = [];
+  const attempts: Attempt[] = [];
+  const spent = [...session.spent];
+  for (const attempt of session.attempts) {
+    const turn = chosen(attempt) ? act(attempt, session.link === "up") : { attempt, effects: [] };
+    effects.push(...turn.effects);
+    if (turn.attempt === null) spent.push(nameOf(attempt.lease));
+    else attempts.push(turn.attempt);
+  }
+  return { session: { ...session, attempts, spent: spent.slice(-SPENT_LEASES_MAX) }, effects };
+}
+
+export function nameOf(lease: LeaseRef): string {
+  return `${lease.job}/${lease.epoch}`;
+}

@@ -1,0 +1,140 @@
+/**
+ * The devices of this host and what runs on them. A run first fetches its checkpoint and reference image into a folder
+ * of its own, then the engine starts; killing it at any point leaves nothing behind but the folder, which `forget` removes.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { totalmem } from "node:os";
+import { DeviceId, type Sha256Hex } from "#protocol/id.ts";
+import type { Device, LeaseRef, Resume, RunError, RunSpec } from "#protocol/runner.ts";
+import type { Engine, EngineDevice, EngineEvent, EngineRun, StopWhy } from "./engine.ts";
+import { getFile, putFile } from "./transfer.ts";
+
+export interface Assignment {
+  readonly lease: LeaseRef;
+  readonly devices: readonly DeviceId[];
+  readonly spec: RunSpec;
+  readonly resume: Resume | null;
+}
+
+interface Run {
+  readonly abort: AbortController;
+  engine: EngineRun | null;
+  stopping: StopWhy | null;
+}
+
+export class DeviceBay {
+  readonly devices: readonly Device[];
+  readonly #dir: string;
+  readonly #engines: ReadonlyMap<DeviceId, EngineDevice>;
+  readonly #runs = new Map<string, Run>();
+
+  /** `dir` belongs to this process alone: what an earlier one left there is removed by `open`. */
+  private constructor(dir: string, engine: Engine, count: number) {
+    this.#dir = dir;
+    // The reference engine computes on the CPU; it says so, and shares the host's memory out among its devices.
+    const vramBytes = Math.floor(totalmem() / count);
+    const ids = Array.from({ length: count }, (_, index) => DeviceId.parse(`cpu-${index}`));
+    this.devices = ids.map((id) => ({ id, gpu: "CPU", vram_bytes: vramBytes }));
+    this.#engines = new Map(ids.map((id) => [id, engine.openDevice()]));
+  }
+
+  static async open(dir: string, engine: Engine, count: number): Promise<DeviceBay> {
+    const attempts = join(dir, "attempts");
+    await rm(attempts, { recursive: true, force: true });
+    await mkdir(attempts, { recursive: true });
+    return new DeviceBay(attempts, engine, count);
+  }
+
+  run(assignment: Assignment, emit: (event: EngineEvent) => void): void {
+    const run: Run = { abort: new AbortController(), engine: null, stopping: null };
+    this.#runs.set(folderOf(assignment.lease), run);
+    this.#begin(assignment, run, emit).catch((fault: unknown) => {
+      if (!run.abort.signal.aborted) emit({ t: "failed", error: errorOf(fault) });
+    });
+  }
+
+  stop(lease: LeaseRef, why: StopWhy): void {
+    const run = this.#runs.get(folderOf(lease));
+    if (run === undefined) return;
+    run.stopping ??= why;
+    run.engine?.stop(why);
+  }
+
+  kill(lease: LeaseRef): void {
+    const run = this.#runs.get(folderOf(lease));
+    run?.abort.abort();
+    run?.engine?.kill();
+  }
+
+  async forget(lease: LeaseRef): Promise<void> {
+    this.kill(lease);
+    this.#runs.delete(folderOf(lease));
+    await rm(join(this.#dir, folderOf(lease)), { recursive: true, force: true });
+  }
+
+  /** Rejects when the transfer failed for good, or was aborted by `kill`. */
+  async upload(lease: LeaseRef, path: string, bytes: number, sha256: Sha256Hex, url: string): Promise<void> {
+    const run = this.#runs.get(folderOf(lease));
+    await putFile(path, bytes, sha256, url, run?.abort.signal ?? AbortSignal.abort());
+    if (path.endsWith(".safetensors")) await rm(path, { force: true });
+  }
+
+  async close(): Promise<void> {
+    for (const run of this.#runs.values()) run.abort.abort();
+    await Promise.all([...this.#engines.values()].map((engine) => engine.close()));
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  async #begin(
+    { lease, devices, spec, resume }: Assignment,
+    run: Run,
+    emit: (event: EngineEvent) => void,
+  ): Promise<void> {
+    const { signal } = run.abort;
+    const dir = join(this.#dir, folderOf(lease));
+    await mkdir(dir, { recursive: true });
+    const checkpointPath = resume === null ? null : join(dir, "resume.safetensors");
+    if (resume !== null && checkpointPath !== null) {
+      await fetching("checkpoint_unavailable", getFile(resume.url, resume.sha256, checkpointPath, signal));
+    }
+    const referencePath = spec.reference === null ? null : join(dir, "reference");
+    if (spec.reference !== null && referencePath !== null) {
+      await fetching(
+        "reference_unavailable",
+        getFile(spec.reference.url, spec.reference.sha256, referencePath, signal),
+      );
+    }
+    if (signal.aborted) return;
+    if (run.stopping !== null) return emit({ t: "stopped", step: resume?.step ?? 0 });
+    const engine = this.#engines.get(devices[0] as DeviceId);
+    if (engine === undefined) throw new Error(`no device "${devices[0]}"`);
+    run.engine = engine.start({ lease, spec, dir, checkpointPath, referencePath }, emit);
+  }
+}
+
+class PrepareError extends Error {
+  override readonly name = "PrepareError";
+  readonly code: string;
+  constructor(code: string, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.code = code;
+  }
+}
+
+async function fetching(code: string, transfer: Promise<void>): Promise<void> {
+  try {
+    await transfer;
+  } catch (cause) {
+    throw new PrepareError(code, cause);
+  }
+}
+
+function errorOf(fault: unknown): RunError {
+  const detail = (fault instanceof Error ? fault.message : String(fault)).slice(0, 2_000);
+  return { class: "retryable", code: fault instanceof PrepareError ? fault.code : "prepare_failed", detail };
+}
+
+function folderOf(lease: LeaseRef): string {
+  return `${lease.job}-${lease.epoch}`;
+}

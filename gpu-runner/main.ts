@@ -1,0 +1,44 @@
+/** The `gpu-runner` program: wiring only. It ends with 0 after a drain (SIGTERM, Ctrl-C, or a parent that is gone). */
+import { pino } from "pino";
+import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
+import { readConfig } from "./config.ts";
+import { DeviceBay } from "./device.ts";
+import { referenceEngine } from "./engines/reference/reference-engine.ts";
+import { startRunner } from "./runner.ts";
+import { openLine } from "./socket.ts";
+
+const config = readConfig();
+const log = pino({ level: config.logLevel, base: { program: "gpu-runner", runner: config.runner } });
+const engine = referenceEngine({ faults: config.faults });
+const bay = await DeviceBay.open(config.dir, engine, config.devices);
+
+const runner = startRunner({
+  bay,
+  log,
+  identity: {
+    version: RUNNER_PROTOCOL_VERSION,
+    runner: config.runner,
+    build: engine.build,
+    engine: engine.name,
+    models: [...engine.models],
+    caps: engine.caps,
+    devices: [...bay.devices],
+  },
+  dial: (host) => openLine(config.controlPlaneUrls, config.token, host, log),
+  greeted: () => process.send?.({ ready: true }),
+});
+log.info({ engine: engine.name, devices: config.devices, control_planes: config.controlPlaneUrls }, "runner ready");
+
+const drain = (reason: string) => (): void => {
+  log.info({ reason }, "runner drains");
+  runner.drain(config.drainMs);
+};
+process.on("SIGTERM", drain("SIGTERM"));
+process.on("SIGINT", drain("SIGINT"));
+process.on("disconnect", drain("parent gone"));
+process.on("message", (message) => {
+  if (message === "stop") drain("stop message")();
+});
+
+await runner.ended;
+process.exit(0);

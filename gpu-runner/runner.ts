@@ -1,0 +1,95 @@
+/** The shell around the session core: one loop turn reads the clock once, steps the core, performs its effects. */
+import type { Logger } from "pino";
+import { HEARTBEAT_MS } from "#protocol/runner.ts";
+import { type Effect } from "./core/attempt.ts";
+import { type Identity, type Input, newSession, step } from "./core/session.ts";
+import type { DeviceBay } from "./device.ts";
+import type { Line, LineHost } from "./socket.ts";
+
+const TICK_MS = 200;
+
+export interface Runner {
+  /** Takes no more work, stops what runs at the next step boundary, then resolves `ended`. */
+  drain(withinMs: number): void;
+  readonly ended: Promise<void>;
+}
+
+export interface RunnerHost {
+  readonly dial: (host: LineHost) => Line;
+  readonly bay: DeviceBay;
+  readonly identity: Identity;
+  readonly log: Logger;
+  /** The first welcome was heard. */
+  readonly greeted: () => void;
+}
+
+export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): Runner {
+  let session = newSession(identity, HEARTBEAT_MS);
+  let welcomed = false;
+  const ended = Promise.withResolvers<void>();
+
+  function feed(input: Input): void {
+    const next = step(session, input, Math.floor(performance.now()));
+    session = next.session;
+    for (const effect of next.effects) perform(effect);
+  }
+
+  function perform(effect: Effect): void {
+    switch (effect.t) {
+      case "send":
+        logFrame(effect.frame);
+        return line.send(effect.frame);
+      case "run":
+        log.info({ ...effect.lease, devices: effect.devices, resume: effect.resume?.step ?? 0 }, "attempt begins");
+        return bay.run(effect, (report) => feed({ t: "engine", lease: effect.lease, report }));
+      case "stop":
+        log.info({ ...effect.lease, why: effect.why }, "attempt is asked to stop");
+        return bay.stop(effect.lease, effect.why);
+      case "kill":
+        log.info({ ...effect.lease }, "attempt is cut off");
+        return bay.kill(effect.lease);
+      case "upload":
+        return upload(effect);
+      case "forget":
+        bay.forget(effect.lease).catch((error: unknown) => log.warn({ err: error }, "a scratch folder stays behind"));
+        return;
+      case "redial":
+        return line.redial();
+      case "exit":
+        clearInterval(ticks);
+        line.close();
+        bay.close().then(ended.resolve, ended.reject);
+        return;
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  function upload({ lease, path, bytes, sha256, url, kind }: Extract<Effect, { t: "upload" }>): void {
+    bay.upload(lease, path, bytes, sha256, url).then(
+      () => feed({ t: "uploaded", lease, sha256, failure: null }),
+      (error: unknown) => {
+        log.warn({ ...lease, kind, err: error }, "an upload failed");
+        feed({ t: "uploaded", lease, sha256, failure: error instanceof Error ? error.message : String(error) });
+      },
+    );
+  }
+
+  function logFrame(frame: Extract<Effect, { t: "send" }>["frame"]): void {
+    if (frame.t === "failed") log.warn({ ...frame.lease, error: frame.error }, "attempt failed");
+    else if (frame.t === "finished" || frame.t === "stopped") log.info({ ...frame.lease }, `attempt ${frame.t}`);
+  }
+
+  const line = dial({
+    opened: () => feed({ t: "opened" }),
+    closed: () => feed({ t: "closed" }),
+    heard(frame) {
+      feed({ t: "frame", frame });
+      if (frame.t !== "welcome" || welcomed) return;
+      welcomed = true;
+      greeted();
+    },
+  });
+  const ticks = setInterval(() => feed({ t: "tick" }), TICK_MS);
+  return { drain: (withinMs) => feed({ t: "drain", withinMs }), ended: ended.promise };
+}
