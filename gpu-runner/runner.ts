@@ -37,7 +37,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
   function perform(effect: Effect): void {
     switch (effect.t) {
       case "send":
-        logFrame(effect.frame);
+        logEnding(log, effect.frame);
         return line.send(effect.frame);
       case "run":
         log.info({ ...effect.lease, devices: effect.devices, resume: effect.resume?.step ?? 0 }, "attempt begins");
@@ -75,11 +75,6 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
     );
   }
 
-  function logFrame(frame: Extract<Effect, { t: "send" }>["frame"]): void {
-    if (frame.t === "failed") log.warn({ ...frame.lease, error: frame.error }, "attempt failed");
-    else if (frame.t === "finished" || frame.t === "stopped") log.info({ ...frame.lease }, `attempt ${frame.t}`);
-  }
-
   const line = dial({
     opened: () => feed({ t: "opened" }),
     closed: () => feed({ t: "closed" }),
@@ -92,4 +87,9 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
   });
   const ticks = setInterval(() => feed({ t: "tick" }), TICK_MS);
   return { drain: (withinMs) => feed({ t: "drain", withinMs }), ended: ended.promise };
+}
+
+function logEnding(log: Logger, frame: Extract<Effect, { t: "send" }>["frame"]): void {
+  if (frame.t === "failed") log.warn({ ...frame.lease, error: frame.error }, "attempt failed");
+  else if (frame.t === "finished" || frame.t === "stopped") log.info({ ...frame.lease }, `attempt ${frame.t}`);
 }

@@ -4,6 +4,7 @@
  */
 import { type EncodedVideoChunk, Mp4Muxer, VideoEncoder, VideoFrame } from "@napi-rs/webcodecs";
 import { BYTES_PER_PIXEL } from "./decode.ts";
+import { fixDuration } from "./mp4-timing.ts";
 
 const CODEC = "avc1.640033";
 const QUEUE_MAX = 4;
@@ -62,7 +63,9 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
       await encoder.flush();
       check();
       encoder.close();
-      return muxer.finalize();
+      const mp4 = muxer.finalize();
+      fixDuration(mp4, index, fps);
+      return mp4;
     },
     close() {
       if (encoder.state !== "closed") encoder.close();

@@ -56,6 +56,7 @@ export async function render(renderer: Renderer): Promise<void> {
   emit({ t: "stage", stage: "denoise" });
   if (!(await denoise(renderer, sampler, knobs, saver))) return;
   const latents = sampler.state.latents;
+  sampler.finish();
   emit({ t: "stage", stage: "decode" });
   const { path, framesSha256, bytes, sha256 } = (await decode(renderer, latents)) ?? {};
   if (path === undefined || framesSha256 === undefined || sha256 === undefined || bytes === undefined) {

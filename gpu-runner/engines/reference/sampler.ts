@@ -2,6 +2,7 @@
  * Flow matching with shifted sigmas and a two-step Adams-Bashforth history. The state after a step is `latents`,
  * `velocity` (the history) and the step number: nothing else, so saving those three resumes bit for bit.
  */
+import { invariant } from "#protocol/invariant.ts";
 import { CHANNELS } from "./colour.ts";
 import type { Grid } from "./clip.ts";
 import { type Dictionary, makeDictionary } from "./dictionary.ts";
@@ -29,7 +30,7 @@ export interface Picture {
 export interface SampleState {
   step: number;
   readonly latents: Float32Array;
-  readonly velocity: Float32Array;
+  velocity: Float32Array<ArrayBuffer>;
 }
 
 export interface Sampler {
@@ -37,6 +38,8 @@ export interface Sampler {
   readonly state: SampleState;
   /** Does step `state.step` and counts it. `times` > 1 repeats the same work and throws the rest away. */
   advance(times: number): Generator<void, void, void>;
+  /** Lets go of the dictionary after the last step; only `state` may be used then. */
+  finish(): void;
 }
 
 /** Sizes are padded to 16 pixels inside; the decoder crops. */
@@ -60,17 +63,28 @@ export function makeSampler(picture: Picture, saved: SampleState | null): Sample
   const scene = readScene(picture.prompt, picture.negativePrompt);
   // The seed deals the variants of the prompt's scene as well as the noise, so two seeds never share a layout.
   const dealt = { ...scene, key: mixKeys(scene.key, picture.seed) };
-  const dictionary = makeDictionary(dealt, grid, WINDOW_FRAMES + 1, picture.reference);
+  let dictionary: Dictionary | null = makeDictionary(dealt, grid, WINDOW_FRAMES + 1, picture.reference);
   const state = saved ?? freshState(grid, picture.seed);
   return {
     grid,
     state,
+    finish() {
+      dictionary = null;
+    },
     *advance(times) {
+      invariant(dictionary !== null, "a finished sampler takes no step");
       for (let again = 1; again < times; again++) yield* step(picture.steps, grid, dictionary, state, false);
       yield* step(picture.steps, grid, dictionary, state, true);
       state.step++;
+      // The history is of no use after the last step; the decoder can have its memory.
+      if (state.step === picture.steps) state.velocity = release(state.velocity);
     },
   };
+}
+
+/** Gives the memory back at once instead of at some later collection. */
+function release(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  return new Float32Array(values.buffer.transfer(0));
 }
 
 function freshState(grid: Grid, seed: number): SampleState {
