@@ -1,0 +1,130 @@
+/**
+ * One device of the reference engine as the runner sees it: a warm child process, replaced when it dies, hangs or must
+ * stop at once, so nothing the engine does can take the runner down.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import type { RunError } from "#protocol/runner.ts";
+import type { EngineDevice, EngineEvent, EngineJob, EngineRun, StopWhy } from "../../engine.ts";
+import type { FromChild, ToChild } from "./child-message.ts";
+import { CLIPS_LARGE, CLIPS_SMALL, LARGE_GRID_CELLS } from "./dictionary.ts";
+import { readKnobs } from "./knobs.ts";
+import type { ReferenceOptions } from "./reference-engine.ts";
+import { gridOf } from "./sampler.ts";
+
+/** A step may take three times what is expected of the slowest, and never less than this is called a hang. */
+export const HANG_MS_MIN = 10_000;
+const HANG_MULTIPLE = 3;
+/** A pessimistic cost of one cell of one clip in one step: a loaded host with slow cores. */
+const CELL_NANOSECONDS_MAX = 150;
+const CHILD_HEAP_MIB = 256;
+const ENDINGS: ReadonlySet<EngineEvent["t"]> = new Set<EngineEvent["t"]>(["artifact", "stopped", "failed"]);
+
+interface Run {
+  readonly number: number;
+  readonly emit: (event: EngineEvent) => void;
+  readonly hangMs: number;
+  watchdog: NodeJS.Timeout | null;
+}
+
+export class ChildDevice implements EngineDevice {
+  readonly #options: ReferenceOptions;
+  #child: ChildProcess | null = null;
+  #run: Run | null = null;
+  #runs = 0;
+
+  /** The child is started at once, so the first job finds it warm. */
+  constructor(options: ReferenceOptions) {
+    this.#options = options;
+    this.#child = this.#spawn();
+  }
+
+  /** For tests and diagnosis. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  start(job: EngineJob, emit: (event: EngineEvent) => void): EngineRun {
+    this.#child ??= this.#spawn();
+    const run: Run = { number: ++this.#runs, emit, hangMs: hangMsOf(job, this.#options), watchdog: null };
+    this.#run = run;
+    this.#watch(run);
+    this.#tell({ t: "run", run: run.number, job, faults: this.#options.faults });
+    return {
+      stop: (why: StopWhy) => this.#tell({ t: "stop", run: run.number, why }),
+      kill: () => {
+        if (this.#run !== run) return;
+        this.#over();
+        this.#discard();
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#over();
+    const last = this.#child;
+    this.#discard();
+    if (last !== null && last.exitCode === null && last.signalCode === null) await once(last, "exit");
+  }
+
+  #spawn(): ChildProcess {
+    const child = fork(new URL("./child.ts", import.meta.url), {
+      execArgv: [`--max-old-space-size=${CHILD_HEAP_MIB}`],
+    });
+    child.on("message", (message: FromChild) => this.#hear(message));
+    child.on("error", () => undefined); // `exit` follows and says what happened.
+    child.on("exit", (code, signal) => {
+      if (this.#child !== child) return;
+      this.#child = null;
+      this.#fail({ class: "engine_fatal", code: "exited", detail: `the engine process ended (${signal ?? code})` });
+    });
+    return child;
+  }
+
+  #tell(message: ToChild): void {
+    // A child that just died is reported by its `exit`; the message is then of no use.
+    if (this.#child?.connected === true) this.#child.send(message, () => undefined);
+  }
+
+  #hear({ run: number, event }: FromChild): void {
+    const run = this.#run;
+    if (run === null || run.number !== number) return;
+    if (ENDINGS.has(event.t)) this.#over();
+    else this.#watch(run);
+    run.emit(event);
+  }
+
+  #watch(run: Run): void {
+    if (run.watchdog !== null) clearTimeout(run.watchdog);
+    run.watchdog = setTimeout(() => {
+      this.#discard();
+      this.#fail({ class: "engine_fatal", code: "hung_step", detail: `no progress for ${run.hangMs} ms` });
+    }, run.hangMs);
+  }
+
+  #fail(error: RunError): void {
+    const run = this.#run;
+    this.#over();
+    run?.emit({ t: "failed", error });
+  }
+
+  #over(): void {
+    if (this.#run?.watchdog != null) clearTimeout(this.#run.watchdog);
+    this.#run = null;
+  }
+
+  #discard(): void {
+    const child = this.#child;
+    this.#child = null;
+    child?.kill("SIGKILL");
+  }
+}
+
+function hangMsOf(job: EngineJob, options: ReferenceOptions): number {
+  const knobs = readKnobs(job.spec.prompt, options.faults);
+  const grid = gridOf(job.spec.width, job.spec.height, job.spec.frames);
+  const cells = grid.width * grid.height;
+  const clips = cells < LARGE_GRID_CELLS ? CLIPS_SMALL : CLIPS_LARGE;
+  const stepMs = (cells * grid.frames * clips * CELL_NANOSECONDS_MAX * knobs.slow) / 1e6 + knobs.idleMs;
+  return Math.max(options.hangMsMin ?? HANG_MS_MIN, HANG_MULTIPLE * stepMs);
+}
