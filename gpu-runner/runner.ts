@@ -51,15 +51,15 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
       case "upload":
         return upload(effect);
       case "forget":
-        bay.forget(effect.lease).catch((error: unknown) => log.warn({ err: error }, "a scratch folder stays behind"));
-        return;
+        return void bay
+          .forget(effect.lease)
+          .catch((error: unknown) => log.warn({ err: error }, "a folder stays behind"));
       case "redial":
         return line.redial();
       case "exit":
         clearInterval(ticks);
         line.close();
-        bay.close().then(ended.resolve, ended.reject);
-        return;
+        return void bay.close().then(ended.resolve, ended.reject);
       default:
         return effect satisfies never;
     }

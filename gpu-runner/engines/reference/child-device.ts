@@ -95,7 +95,7 @@ export class ChildDevice implements EngineDevice {
   }
 
   #watch(run: Run): void {
-    if (run.watchdog !== null) clearTimeout(run.watchdog);
+    clearTimeout(run.watchdog ?? undefined);
     run.watchdog = setTimeout(() => {
       this.#discard();
       this.#fail({ class: "engine_fatal", code: "hung_step", detail: `no progress for ${run.hangMs} ms` });
@@ -109,7 +109,7 @@ export class ChildDevice implements EngineDevice {
   }
 
   #over(): void {
-    if (this.#run?.watchdog != null) clearTimeout(this.#run.watchdog);
+    clearTimeout(this.#run?.watchdog ?? undefined);
     this.#run = null;
   }
 
