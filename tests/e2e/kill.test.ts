@@ -59,6 +59,8 @@ test("kill -9 of a runner mid-job: the other one finishes it from its checkpoint
   const attempts =
     await product.sql`select epoch, runner_id, from_step, outcome from attempt where job_id = ${id} order by epoch`;
   expect(attempts.map((attempt) => attempt["outcome"])).toEqual(["lost", "completed"]);
+  expect(attempts[0]?.["runner_id"]).toBe(victim);
+  expect(attempts[1]?.["runner_id"]).not.toBe(victim);
   expect(attempts[1]?.["from_step"]).toBeGreaterThan(0);
   const types = session
     .of(id)

@@ -39,15 +39,17 @@ async function exitOf(child: ChildProcess): Promise<number | null> {
   return child.exitCode;
 }
 
-async function answers(url: string): Promise<boolean> {
+function answers(url: string): Promise<boolean> {
   const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  const [event] = await Promise.race([
-    once(socket, "connect").then(() => [true]),
-    once(socket, "error").then(() => [false]),
-  ]);
-  socket.destroy();
-  return event as boolean;
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), hostname);
+    const answer = (open: boolean) => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.once("connect", () => answer(true));
+    socket.once("error", () => answer(false));
+  });
 }
 
 const users: readonly { readonly who: string; readonly user: number }[] = isRoot
