@@ -25,7 +25,7 @@ export interface RunnerHost {
 
 export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): Runner {
   let session = newSession(identity, HEARTBEAT_MS);
-  let welcomed = false;
+  let greet: (() => void) | null = greeted;
   const ended = Promise.withResolvers<void>();
 
   function feed(input: Input): void {
@@ -46,7 +46,6 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
         log.info({ ...effect.lease, why: effect.why }, "attempt is asked to stop");
         return bay.stop(effect.lease, effect.why);
       case "kill":
-        log.info({ ...effect.lease }, "attempt is cut off");
         return bay.kill(effect.lease);
       case "upload":
         return upload(effect);
@@ -80,9 +79,9 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
     closed: () => feed({ t: "closed" }),
     heard(frame) {
       feed({ t: "frame", frame });
-      if (frame.t !== "welcome" || welcomed) return;
-      welcomed = true;
-      greeted();
+      if (frame.t !== "welcome") return;
+      greet?.();
+      greet = null;
     },
   });
   const ticks = setInterval(() => feed({ t: "tick" }), TICK_MS);

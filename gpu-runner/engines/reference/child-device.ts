@@ -69,7 +69,7 @@ export class ChildDevice implements EngineDevice {
 
   #spawn(): ChildProcess {
     const child = fork(new URL("./child.ts", import.meta.url), {
-      execArgv: [`--max-old-space-size=${CHILD_HEAP_MIB}`],
+      execArgv: [`--max-old-space-size=${CHILD_HEAP_MIB}`, "--expose-gc"],
     });
     child.on("message", (message: FromChild) => this.#hear(message));
     child.on("error", () => undefined); // `exit` follows and says what happened.

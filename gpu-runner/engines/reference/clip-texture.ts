@@ -122,7 +122,7 @@ function ridgeColour(terrain: Terrain, sky: Sky, key: number, x: number, y: numb
   const depth = (y - top) / Math.max(1, horizon - top);
   const haze = mixRgb(terrain.ridge, sky.horizon, 0.25 + 0.3 * depth);
   if (terrain.kind === "city") {
-    const lit = uniform(key, 5000 + Math.floor(x) * 61 + Math.floor(y) * 17) > (sky.stars > 0 ? 0.62 : 0.9);
+    const lit = uniform(key, 5000 + Math.floor(x / 2) * 61 + Math.floor(y / 2) * 17) > (sky.stars > 0 ? 0.74 : 0.92);
     return lit
       ? mixRgb([1, 0.8, 0.42], [0.45, 0.85, 1], uniform(key, Math.floor(x / 5) + 900) > 0.75 ? 1 : 0)
       : multiplyRgb(haze, sky.tint);

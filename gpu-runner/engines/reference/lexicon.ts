@@ -38,7 +38,8 @@ export type Shape =
   | "balloon"
   | "house"
   | "flower"
-  | "orbs";
+  | "orbs"
+  | "nothing";
 
 export interface Subject {
   readonly shape: Shape;
@@ -55,6 +56,7 @@ export const SKIES = {
   dawn: sky([0.45, 0.55, 0.82], [0.99, 0.78, 0.68], [1, 0.8, 0.8], 0.5, [1, 0.92, 0.75], 0, [1, 0.9, 0.88]),
   night: sky([0.02, 0.03, 0.12], [0.1, 0.16, 0.34], [0.16, 0.2, 0.38], 0.35, [0.93, 0.95, 1], 1, [0.36, 0.42, 0.66]),
   storm: sky([0.16, 0.19, 0.25], [0.42, 0.46, 0.5], [0.25, 0.28, 0.33], 0.9, [0.8, 0.85, 0.9], 0, [0.62, 0.66, 0.72]),
+  deep: sky([0.16, 0.6, 0.72], [0.03, 0.3, 0.46], [0.3, 0.78, 0.85], 0.4, [0.8, 1, 0.95], 0, [0.75, 0.95, 1.05]),
   space: sky([0.02, 0.01, 0.06], [0.1, 0.04, 0.2], [0.45, 0.2, 0.62], 0.6, [1, 0.85, 0.6], 1.6, [0.8, 0.75, 0.95]),
 } as const;
 
@@ -92,6 +94,7 @@ export const COLOURS: Readonly<Record<string, Rgb>> = {
 };
 
 export const SKY_WORDS: Readonly<Record<string, keyof typeof SKIES>> = words({
+  deep: "underwater reef coral seabed jellyfish submarine",
   sunset: "sunset dusk evening twilight autumn fire lava",
   dawn: "dawn sunrise morning spring cherry pastel",
   night: "night midnight dark moon moonlit moonlight star starry neon aurora lantern",

@@ -49,7 +49,7 @@ export function readScene(prompt: string, negativePrompt: string): Scene {
     sky: jitterSky(sky, key),
     terrain,
     fall: first(heard, FALL_WORDS) ?? "none",
-    subject: readSubject(heard, key),
+    subject: readSubject(heard, key, terrainName !== undefined),
     drift: (open(3) < 0.5 ? -1 : 1) * pace,
   };
 }
@@ -69,13 +69,17 @@ function first<T>(heard: readonly string[], table: Readonly<Record<string, T>>):
   return word === undefined ? undefined : table[word];
 }
 
-/** A colour word just before the subject paints it; without a known subject, drifting orbs carry the colour. */
-function readSubject(heard: readonly string[], key: number): Subject {
+/**
+ * A colour word just before the subject paints it. Without a known subject a landscape stands alone, and a prompt of
+ * unknown words gets drifting orbs in colours of its own.
+ */
+function readSubject(heard: readonly string[], key: number, landscape: boolean): Subject {
   const at = heard.findIndex((word) => Object.hasOwn(SUBJECT_WORDS, word));
   const before = heard.slice(Math.max(0, at - 3), Math.max(0, at));
   const colour = first(at < 0 ? heard : before.toReversed(), COLOURS);
   const name = heard[at];
   const known = name === undefined ? undefined : SUBJECT_WORDS[name];
+  if (known === undefined && landscape && colour === undefined) return { ...orbs(key), shape: "nothing" };
   if (known === undefined) return { ...orbs(key), ...(colour === undefined ? {} : { body: colour }) };
   if (colour === undefined) return known;
   // A "red fox" is fox-red: the adjective pulls the animal's own colour, it does not replace it.

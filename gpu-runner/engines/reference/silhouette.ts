@@ -111,7 +111,8 @@ export const SILHOUETTES = {
     part(-0.06, 0.04, 0.16, 0.16, "pale", 0.6),
     part(0.72, 0.36, 0.18, 0.18, "body", 0.8),
   ],
+  nothing: [],
 } as const satisfies Record<Shape, readonly Part[]>;
 
 /** Shapes that hang in the air or water; the others stand on the ground. */
-export const FLOATING: ReadonlySet<Shape> = new Set<Shape>(["bird", "fish", "balloon", "orbs"]);
+export const FLOATING: ReadonlySet<Shape> = new Set<Shape>(["bird", "fish", "balloon", "orbs", "nothing"]);

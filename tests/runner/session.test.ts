@@ -1,0 +1,329 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Effect, EngineReport } from "#gpu-runner/core/attempt.ts";
+import { UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
+import { type Input, nameOf, newSession, type Session, step, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
+import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { FromRunner, HEARTBEAT_MS, LEASE_MS, type LeaseRef, type ToRunner } from "#protocol/runner.ts";
+import { aSpec, JOB } from "./reference-job.ts";
+
+const DEVICE = DeviceId.parse("cpu-0");
+const LEASE: LeaseRef = { job: JOB, epoch: 1 };
+const SHA = Sha256Hex.parse("1".repeat(64));
+const OTHER_SHA = Sha256Hex.parse("2".repeat(64));
+const ARTIFACT = { sha256: OTHER_SHA, bytes: 9, latents_sha256: SHA, frames_sha256: SHA };
+const CHECKPOINT: EngineReport = { t: "checkpoint", step: 3, path: "/c", sha256: SHA, bytes: 5 };
+
+/** A session driven by hand: remembers its state, answers what each input made it do. */
+class Stage {
+  session: Session = newSession(
+    {
+      version: 1,
+      runner: RunnerId.parse("runner-1"),
+      build: "b",
+      engine: "reference",
+      models: ["reference"],
+      caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
+      devices: [{ id: DEVICE, gpu: "CPU", vram_bytes: 1 }],
+    },
+    HEARTBEAT_MS,
+  );
+  nowMs = 0;
+
+  feed(input: Input): readonly Effect[] {
+    const next = step(this.session, input, this.nowMs);
+    this.session = next.session;
+    return next.effects;
+  }
+  hear(frame: ToRunner): readonly Effect[] {
+    return this.feed({ t: "frame", frame });
+  }
+  engine(report: EngineReport, lease = LEASE): readonly Effect[] {
+    return this.feed({ t: "engine", lease, report });
+  }
+  connect(): readonly Effect[] {
+    return [
+      ...this.feed({ t: "opened" }),
+      ...this.hear({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS }),
+    ];
+  }
+  assign(lease = LEASE): readonly Effect[] {
+    return this.hear({ t: "assign", lease, devices: [DEVICE], lease_ms: LEASE_MS, spec: aSpec(), resume: null });
+  }
+  tickAt(nowMs: number): readonly Effect[] {
+    this.nowMs = nowMs;
+    return this.feed({ t: "tick" });
+  }
+}
+
+function working(): Stage {
+  const stage = new Stage();
+  stage.connect();
+  stage.assign();
+  return stage;
+}
+
+function sent(effects: readonly Effect[]): FromRunner[] {
+  return effects.flatMap((effect) => (effect.t === "send" ? [effect.frame] : []));
+}
+
+function kinds(effects: readonly Effect[]): string[] {
+  return effects.map((effect) => (effect.t === "send" ? effect.frame.t : `*${effect.t}`));
+}
+
+describe("taking work", () => {
+  test("an assigned job is accepted and runs; the same assign again does not run it twice", () => {
+    const stage = new Stage();
+    expect(kinds(stage.connect())).toEqual(["hello", "heartbeat"]);
+    expect(kinds(stage.assign())).toEqual(["accepted", "*run"]);
+    expect(kinds(stage.assign())).toEqual(["accepted"]);
+  });
+
+  test("a second job for a busy device is refused, and so is a model nobody has", () => {
+    const stage = working();
+    const other = { job: VideoId.parse(`video_${"b".repeat(32)}`), epoch: 1 };
+    expect(sent(stage.assign(other))).toEqual([{ t: "refused", lease: other, reason: "busy" }]);
+    const alien: ToRunner = {
+      t: "assign",
+      lease: other,
+      devices: [DEVICE],
+      lease_ms: 1,
+      spec: aSpec({ model: "x" }),
+      resume: null,
+    };
+    expect(sent(stage.hear(alien))).toEqual([{ t: "refused", lease: other, reason: "unknown_model" }]);
+  });
+
+  test("a newer epoch of the same job ends the older attempt first", () => {
+    const stage = working();
+    expect(kinds(stage.assign({ job: JOB, epoch: 2 }))).toEqual(["*kill", "*forget", "accepted", "*run"]);
+    expect(stage.session.attempts.map((attempt) => attempt.lease.epoch)).toEqual([2]);
+  });
+
+  test("a lease that ended here is not run again by a late copy of its assign", () => {
+    const stage = working();
+    stage.hear({ t: "stale", lease: LEASE });
+    expect(kinds(stage.assign())).toEqual(["refused"]);
+  });
+});
+
+describe("reporting", () => {
+  test("steps go out at once; while the line is down only the newest is kept", () => {
+    const stage = working();
+    const report = (done: number): EngineReport => ({ t: "step", stage: "denoise", done, of: 8, ms: 1 });
+    expect(kinds(stage.engine(report(1)))).toEqual(["step"]);
+    stage.feed({ t: "closed" });
+    expect(stage.engine(report(2))).toEqual([]);
+    expect(stage.engine(report(3))).toEqual([]);
+    const again = sent(stage.connect());
+    expect(again.filter((frame) => frame.t === "step")).toEqual([
+      { t: "step", lease: LEASE, stage: "denoise", done: 3, of: 8, ms: 1 },
+    ]);
+    expect(again[0]).toMatchObject({ t: "hello", leases: [{ ...LEASE, devices: [DEVICE] }] });
+  });
+
+  test("a checkpoint is uploaded, announced, and repeated over a new line until recorded", () => {
+    const stage = working();
+    expect(kinds(stage.engine(CHECKPOINT))).toEqual(["upload"]);
+    expect(kinds(stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" }))).toEqual([
+      "*upload",
+    ]);
+    expect(kinds(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: null }))).toEqual(["checkpoint"]);
+    stage.feed({ t: "closed" });
+    expect(kinds(stage.connect())).toContain("checkpoint");
+    stage.hear({ t: "recorded", lease: LEASE, what: "checkpoint", sha256: SHA });
+    stage.feed({ t: "closed" });
+    expect(kinds(stage.connect())).not.toContain("checkpoint");
+  });
+
+  test("a finished video is announced only after its upload, and repeated until recorded", () => {
+    const stage = working();
+    expect(kinds(stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT }))).toEqual(["stage", "upload"]);
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "artifact", sha256: OTHER_SHA, url: "u" });
+    expect(kinds(stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure: null }))).toEqual(["finished"]);
+    stage.feed({ t: "closed" });
+    expect(kinds(stage.connect())).toContain("finished");
+    expect(kinds(stage.hear({ t: "recorded", lease: LEASE, what: "finished", sha256: OTHER_SHA }))).toEqual([
+      "*forget",
+    ]);
+    expect(stage.session.attempts).toEqual([]);
+  });
+
+  test("an upload that keeps failing asks for a new URL a few times, then fails the job as retryable", () => {
+    const stage = working();
+    let effects = stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT });
+    for (let ask = 1; ask <= UPLOAD_ASKS_MAX; ask++) {
+      expect(kinds(effects)).toContain("upload");
+      stage.hear({ t: "upload_url", lease: LEASE, kind: "artifact", sha256: OTHER_SHA, url: "u" });
+      effects = stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure: "answered 503" });
+    }
+    expect(sent(effects)).toMatchObject([{ t: "failed", error: { class: "retryable", code: "upload_failed" } }]);
+  });
+});
+
+describe("stopping", () => {
+  test("a preempted attempt says so only after its checkpoint was recorded", () => {
+    const stage = working();
+    expect(kinds(stage.hear({ t: "stop", lease: LEASE, why: "preempt", deadline_ms: 1_000 }))).toEqual(["*stop"]);
+    stage.engine(CHECKPOINT);
+    expect(stage.engine({ t: "stopped", step: 3 })).toEqual([]);
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" });
+    stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: null });
+    expect(sent(stage.hear({ t: "recorded", lease: LEASE, what: "checkpoint", sha256: SHA }))).toEqual([
+      { t: "stopped", lease: LEASE, why: "preempt", step: 3 },
+    ]);
+  });
+
+  test("an engine that does not stop in time is killed", () => {
+    const stage = working();
+    stage.hear({ t: "stop", lease: LEASE, why: "cancel", deadline_ms: 1_000 });
+    expect(stage.tickAt(999).filter((effect) => effect.t === "kill")).toEqual([]);
+    expect(kinds(stage.tickAt(1_000))).toEqual(["*kill", "stopped"]);
+  });
+
+  test("draining refuses work, stops what runs, and exits when the last ending is recorded", () => {
+    const stage = working();
+    expect(kinds(stage.feed({ t: "drain", withinMs: 20_000 }))).toEqual(["draining", "*stop"]);
+    const other = { job: VideoId.parse(`video_${"c".repeat(32)}`), epoch: 1 };
+    expect(sent(stage.assign(other))).toMatchObject([{ t: "refused", reason: "draining" }]);
+    expect(kinds(stage.tickAt(HEARTBEAT_MS))).toEqual(["heartbeat"]);
+    expect(kinds(stage.engine({ t: "stopped", step: 0 }))).toEqual(["stopped"]);
+    expect(kinds(stage.hear({ t: "recorded", lease: LEASE, what: "stopped", sha256: null }))).toEqual([
+      "*forget",
+      "*exit",
+    ]);
+  });
+
+  test("draining ends at its deadline even if nothing answers", () => {
+    const stage = working();
+    stage.feed({ t: "drain", withinMs: 2_000 });
+    expect(kinds(stage.tickAt(2_000))).toEqual(["*kill", "stopped", "*kill", "*exit"]);
+  });
+});
+
+describe("leases", () => {
+  test("run from when the heartbeat was sent, not from when its answer came", () => {
+    const stage = working();
+    stage.tickAt(HEARTBEAT_MS);
+    stage.nowMs = 12_000;
+    stage.hear({ t: "renewed", leases: [LEASE], lease_ms: LEASE_MS });
+    expect(stage.session.attempts[0]?.leaseUntilMs).toBe(HEARTBEAT_MS + LEASE_MS);
+  });
+
+  test("that run out end the attempt without a word", () => {
+    const stage = working();
+    stage.feed({ t: "closed" });
+    expect(kinds(stage.tickAt(LEASE_MS - 1))).toEqual([]);
+    expect(kinds(stage.tickAt(LEASE_MS))).toEqual(["*kill", "*forget"]);
+    expect(kinds(stage.connect())).toEqual(["hello", "heartbeat"]);
+  });
+
+  test("a line on which heartbeats stay unanswered is dialled again", () => {
+    const stage = new Stage();
+    stage.connect();
+    for (let beat = 1; beat < UNANSWERED_BEATS_MAX; beat++)
+      expect(kinds(stage.tickAt(beat * HEARTBEAT_MS))).toEqual(["heartbeat"]);
+    expect(kinds(stage.tickAt(UNANSWERED_BEATS_MAX * HEARTBEAT_MS))).toEqual(["*redial"]);
+  });
+});
+
+const leases = fc.constantFrom(
+  LEASE,
+  { job: JOB, epoch: 2 },
+  { job: VideoId.parse(`video_${"d".repeat(32)}`), epoch: 1 },
+);
+const inputs: fc.Arbitrary<Input | { readonly t: "wait"; readonly ms: number }> = fc.oneof(
+  fc.constantFrom<Input>(
+    { t: "opened" },
+    { t: "closed" },
+    { t: "tick" },
+    { t: "frame", frame: { t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS } },
+  ),
+  fc.integer({ min: 1, max: 4_000 }).map((ms) => ({ t: "wait", ms }) as const),
+  leases.chain((lease) =>
+    fc.oneof(
+      fc
+        .constantFrom<EngineReport>(
+          { t: "stage", stage: "denoise" },
+          { t: "step", stage: "denoise", done: 1, of: 8, ms: 1 },
+          CHECKPOINT,
+          { t: "artifact", path: "/v", artifact: ARTIFACT },
+          { t: "stopped", step: 1 },
+          { t: "failed", error: { class: "engine_fatal", code: "exited", detail: "" } },
+        )
+        .map((report) => ({ t: "engine", lease, report }) as const),
+      fc.constantFrom(SHA, OTHER_SHA).chain((sha256) =>
+        fc.constantFrom<Input>(
+          { t: "uploaded", lease, sha256, failure: null },
+          { t: "uploaded", lease, sha256, failure: "no" },
+          {
+            t: "frame",
+            frame: { t: "upload_url", lease, kind: sha256 === SHA ? "checkpoint" : "artifact", sha256, url: "u" },
+          },
+          { t: "frame", frame: { t: "recorded", lease, what: "checkpoint", sha256 } },
+        ),
+      ),
+      fc
+        .constantFrom<ToRunner>(
+          { t: "assign", lease, devices: [DEVICE], lease_ms: LEASE_MS, spec: aSpec(), resume: null },
+          { t: "stale", lease },
+          { t: "renewed", leases: [lease], lease_ms: LEASE_MS },
+          { t: "stop", lease, why: "preempt", deadline_ms: 1_000 },
+          { t: "recorded", lease, what: "finished", sha256: OTHER_SHA },
+          { t: "recorded", lease, what: "failed", sha256: null },
+          { t: "recorded", lease, what: "stopped", sha256: null },
+        )
+        .map((frame) => ({ t: "frame", frame }) as const),
+    ),
+  ),
+);
+
+/** What must hold whatever comes, in whatever order. */
+class Watch {
+  readonly ran = new Set<string>();
+  readonly over = new Set<string>();
+  endings = new Map<string, FromRunner["t"]>();
+
+  see(effects: readonly Effect[], session: Session): void {
+    for (const effect of effects) {
+      if (effect.t === "run") {
+        expect(this.ran).not.toContain(nameOf(effect.lease));
+        this.ran.add(nameOf(effect.lease));
+      }
+      if (effect.t === "forget") this.over.add(nameOf(effect.lease));
+      if (effect.t === "upload") expect(this.over).not.toContain(nameOf(effect.lease));
+      if (effect.t !== "send") continue;
+      expect(FromRunner.safeParse(effect.frame).success).toBe(true);
+      if (effect.frame.t === "refused" || !("lease" in effect.frame)) continue;
+      const name = nameOf(effect.frame.lease);
+      expect(this.over).not.toContain(name);
+      const { t } = effect.frame;
+      if (t !== "finished" && t !== "failed" && t !== "stopped") continue;
+      expect(this.endings.get(name) ?? t).toBe(t);
+      this.endings.set(name, t);
+    }
+    const rendering = session.attempts.filter((attempt) => attempt.rendering).flatMap((attempt) => attempt.devices);
+    expect(new Set(rendering).size).toBe(rendering.length);
+  }
+}
+
+test("in any order of events no lease runs twice, none speaks after its end, and an unrecorded ending is said again", () => {
+  fc.assert(
+    fc.property(fc.array(inputs, { minLength: 10, maxLength: 80 }), (script) => {
+      const stage = new Stage();
+      const watch = new Watch();
+      watch.see([...stage.connect(), ...stage.assign()], stage.session);
+      for (const input of script) {
+        if (input.t === "wait") stage.nowMs += input.ms;
+        else watch.see(stage.feed(input), stage.session);
+      }
+      const open = [...watch.endings.keys()].filter((name) => !watch.over.has(name));
+      stage.feed({ t: "closed" });
+      const again = sent(stage.connect()).flatMap((frame) =>
+        "lease" in frame && watch.endings.get(nameOf(frame.lease)) === frame.t ? [nameOf(frame.lease)] : [],
+      );
+      expect(again.toSorted()).toEqual(open.toSorted());
+    }),
+    { numRuns: 500 },
+  );
+});
