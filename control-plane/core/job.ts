@@ -49,6 +49,8 @@ export interface JobRecord {
   readonly devices: readonly DeviceId[] | null;
   readonly leaseExpiresAt: Date | null;
   readonly notBefore: Date | null;
+  /** The runner under which the last attempt broke; another one is preferred. */
+  readonly avoidRunnerId: RunnerId | null;
   readonly createdAt: Date;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
@@ -112,6 +114,7 @@ export type JobChange =
       readonly engineFailures: number;
       readonly preemptions: number;
       readonly notBeforeMs: number;
+      readonly avoidRunner: RunnerId | null;
     }
   | { readonly to: "cancelling"; readonly event: null; readonly attempt: null };
 
@@ -208,6 +211,7 @@ function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowM
     engineFailures: verdict.engineFailures,
     preemptions: job.preemptions,
     notBeforeMs: nowMs + verdict.delayMs,
+    avoidRunner: job.runnerId,
   });
 }
 
@@ -229,5 +233,6 @@ function waitAgain(
     engineFailures: job.engineFailures,
     preemptions: job.preemptions + (state === "preempted" ? 1 : 0),
     notBeforeMs: nowMs,
+    avoidRunner: attempt === "lost" ? job.runnerId : null,
   });
 }

@@ -25,6 +25,8 @@ export interface WaitingJob {
   /** Order within the account: creation time, then id. */
   readonly createdAtMs: number;
   readonly notBeforeMs: number;
+  /** Its last attempt broke there: taken only if no other runner is free. */
+  readonly avoid: RunnerId | null;
 }
 
 export interface AccountTerms {
@@ -159,7 +161,8 @@ export class Scheduler {
     for (const account of order) {
       for (const job of inOrder(account.waiting)) {
         if (job.notBeforeMs > nowMs) continue;
-        const spot = free.find(({ runner }) => runner.models.includes(job.model));
+        const fitting = free.filter(({ runner }) => runner.models.includes(job.model));
+        const spot = fitting.find(({ runner }) => runner.runner !== job.avoid) ?? fitting[0];
         if (spot !== undefined) return { job, runner: spot.runner.runner, devices: [spot.device] };
       }
     }

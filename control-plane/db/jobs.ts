@@ -99,6 +99,7 @@ function columnsOf(change: JobChange) {
         runner_deaths: change.runnerDeaths,
         engine_failures: change.engineFailures,
         preemptions: change.preemptions,
+        avoid_runner_id: change.avoidRunner,
       };
     case "cancelling":
       return { state: change.to };

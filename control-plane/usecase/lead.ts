@@ -56,6 +56,7 @@ export function waitingJobOf(job: JobRow): WaitingJob {
     gpuMs: job.gpuMs,
     createdAtMs: job.createdAt.getTime(),
     notBeforeMs: job.notBefore?.getTime() ?? 0,
+    avoid: job.avoidRunnerId,
   };
 }
 

@@ -43,6 +43,7 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     devices: leased ? [DeviceId.parse("d")] : null,
     leaseExpiresAt: leased ? new Date(1_000) : null,
     notBefore: null,
+    avoidRunnerId: null,
     createdAt: new Date(0),
     startedAt: leased ? new Date(0) : null,
     finishedAt: null,

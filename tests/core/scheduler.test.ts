@@ -18,6 +18,7 @@ function aJob(n: number, account: number, gpuMs = 1_000, notBeforeMs = 0): Waiti
     gpuMs,
     createdAtMs: n,
     notBeforeMs,
+    avoid: null,
   };
 }
 
@@ -83,6 +84,19 @@ test("an account that comes back after idling has saved up nothing", () => {
     scheduler.apply({ kind: "ended", job: placement.job.id, atMs: (turn + 1) * 1_000 });
   }
   expect(order.filter((who) => who === "back").length).toBeLessThanOrEqual(4);
+});
+
+test("a job goes to another runner than the one that lost it, unless that is the only one", () => {
+  const scheduler = aStudio(1, [{ weight: 1, maxRunning: 1 }]);
+  const other = RunnerId.parse("runner-2");
+  const devices = [DeviceId.parse("gpu-0")];
+  scheduler.apply({ kind: "runner_up", runner: { runner: other, models: ["reference"], devices } });
+  scheduler.apply({ kind: "waiting", job: { ...aJob(1, 0), avoid: RUNNER } });
+  expect(scheduler.decide(0, 1)).toMatchObject([{ runner: other }]);
+  scheduler.apply({ kind: "refused", job: jobOf(1) });
+  scheduler.apply({ kind: "runner_down", runner: other });
+  scheduler.apply({ kind: "waiting", job: { ...aJob(1, 0), avoid: RUNNER } });
+  expect(scheduler.decide(0, 1)).toMatchObject([{ runner: RUNNER }]);
 });
 
 test("a refused placement leaves the fairness as if it had never been tried", () => {

@@ -74,6 +74,7 @@ export const job = pgTable(
     devices: text().array().$type<DeviceId[]>(),
     leaseExpiresAt: moment("lease_expires_at"),
     notBefore: moment("not_before"),
+    avoidRunnerId: text("avoid_runner_id").$type<RunnerId>(),
 
     createdAt: moment("created_at").notNull().defaultNow(),
     startedAt: moment("started_at"),
