@@ -102,7 +102,7 @@ function wire(settings: Config, logger: Logger): Parts {
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
   const reign: LeaderReign = new LeaderReign(
-    { sql, urls, now, log: logger },
+    { sql, store, urls, now, log: logger },
     () => hub,
     () => sender,
   );

@@ -107,8 +107,8 @@ export type JobChange =
       readonly failure: JobFailure;
     }
   | {
-      readonly to: "preempted" | "retrying" | "queued";
-      readonly event: Extract<EventType, "video.preempted" | "video.retrying"> | null;
+      readonly to: "preempted" | "retrying";
+      readonly event: Extract<EventType, "video.preempted" | "video.retrying">;
       readonly attempt: AttemptOutcome;
       readonly runnerDeaths: number;
       readonly engineFailures: number;
@@ -167,7 +167,7 @@ export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
     case "lost":
       if (job.state === "cancelling") return cancelled(job, "lost");
       return event.how === "not_taken"
-        ? waitAgain(job, "queued", "lost", nowMs)
+        ? waitAgain(job, "retrying", "lost", nowMs)
         : resolve(job, afterLoss(job), "lost", nowMs);
     case "cancel_requested":
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
@@ -215,23 +215,16 @@ function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowM
   });
 }
 
-function waitAgain(
-  job: JobRecord,
-  to: "preempted" | "retrying" | "queued",
-  attempt: AttemptOutcome,
-  nowMs: number,
-): Step {
+/** Waits without blame: it was stopped on purpose, or never taken. */
+function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: AttemptOutcome, nowMs: number): Step {
   invariant(PHASE_OF[job.state] === "leased", "only a leased job can wait again");
-  const events = { preempted: "video.preempted", retrying: "video.retrying", queued: null } as const;
-  // Back to `queued` only if it never ran: its status must not fall from in_progress.
-  const state = to === "queued" && job.startedAt !== null ? "retrying" : to;
   return done({
-    to: state,
-    event: events[state],
+    to,
+    event: `video.${to}`,
     attempt,
     runnerDeaths: job.runnerDeaths,
     engineFailures: job.engineFailures,
-    preemptions: job.preemptions + (state === "preempted" ? 1 : 0),
+    preemptions: job.preemptions + (to === "preempted" ? 1 : 0),
     notBeforeMs: nowMs,
     avoidRunner: attempt === "lost" ? job.runnerId : null,
   });

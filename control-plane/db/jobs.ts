@@ -92,7 +92,6 @@ function columnsOf(change: JobChange) {
       };
     case "preempted":
     case "retrying":
-    case "queued":
       return {
         state: change.to,
         ...OFF_RUNNER,

@@ -128,6 +128,34 @@ export async function checkpointsOf(sql: Sql | Transaction, job: VideoId): Promi
     select step, store_key, sha256, bytes from checkpoint where job_id = ${job} order by step desc, epoch desc`;
 }
 
+/** Newest checkpoints kept of a job that is not over: the one to resume from, and one to fall back to. */
+const CHECKPOINTS_KEPT = 2;
+
+export interface DoneCheckpoint {
+  readonly jobId: VideoId;
+  readonly epoch: number;
+  readonly step: number;
+  readonly storeKey: string;
+}
+
+/** Checkpoints nobody will resume from: of jobs that are over, or superseded. */
+export async function doneCheckpoints(sql: Sql, limit: number): Promise<readonly DoneCheckpoint[]> {
+  return sql<DoneCheckpoint[]>`
+    select job_id, epoch, step, store_key
+    from (
+      select c.*, j.finished_at, row_number() over (partition by c.job_id order by c.step desc, c.epoch desc) as age
+      from checkpoint c join job j on j.id = c.job_id
+    ) as ranked
+    where finished_at is not null or age > ${CHECKPOINTS_KEPT}
+    limit ${limit}`;
+}
+
+export async function forgetCheckpoint(sql: Sql, checkpoint: DoneCheckpoint): Promise<void> {
+  await sql`
+    delete from checkpoint
+    where job_id = ${checkpoint.jobId} and epoch = ${checkpoint.epoch} and step = ${checkpoint.step}`;
+}
+
 /** Leases whose runner fell silent. */
 export async function expiredLeases(sql: Sql, limit: number): Promise<readonly LeaseRef[]> {
   return sql<{ job: VideoId; epoch: number }[]>`

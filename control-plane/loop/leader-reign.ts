@@ -5,6 +5,7 @@ import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { RunnerDescription } from "#control-plane/core/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
+import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import type { AccountId, DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
@@ -32,6 +33,7 @@ export interface Runners {
 
 export interface ReignHost {
   readonly sql: Sql;
+  readonly store: ArtifactStore;
   readonly urls: StoreUrls;
   readonly now: () => number;
   readonly log: Logger;
@@ -53,6 +55,7 @@ export class LeaderReign implements Reign {
   async begin(epoch: number): Promise<void> {
     const loop = new SchedulerLoop(
       this.#host.sql,
+      this.#host.store,
       epoch,
       {
         now: this.#host.now,

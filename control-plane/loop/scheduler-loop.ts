@@ -13,9 +13,11 @@ import { Scheduler } from "#control-plane/core/scheduler.ts";
 import type { Placement, RunnerDescription } from "#control-plane/core/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
+import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import { dispatch, DISPATCH_BATCH_MAX } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import { everyUnfinishedJob, readInbox, sweep, termsOf, waitingJobOf } from "#control-plane/usecase/lead.ts";
+import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { Ticker } from "./ticker.ts";
@@ -25,6 +27,7 @@ import type { Service } from "./ticker.ts";
 const POLL_MS = 100;
 const SWEEP_MS = 500;
 const TERMS_REFRESH_MS = 5_000;
+const STORE_SWEEP_MS = 2_000;
 /** Explanations are computed at most this often, however many ask. */
 const EXPLAIN_MS = 250;
 
@@ -43,10 +46,11 @@ export class SchedulerLoop implements Service {
   readonly #ticker: Ticker;
   readonly #sweeper: Ticker;
   readonly #terms: Ticker;
+  readonly #storeSweeper: Ticker;
   #explained: ReadonlyMap<VideoId, Explanation> = new Map();
   #explainedAtMs = 0;
 
-  constructor(sql: Sql, epoch: number, host: SchedulerHost, log: Logger) {
+  constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
     this.#sql = sql;
     this.#epoch = epoch;
     this.#host = host;
@@ -55,6 +59,7 @@ export class SchedulerLoop implements Service {
       if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
     });
     this.#terms = new Ticker("terms", TERMS_REFRESH_MS, log, () => this.#refreshTerms([...this.#known]));
+    this.#storeSweeper = new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store));
   }
 
   /** Loads the world; then `start` runs it. */
@@ -68,10 +73,11 @@ export class SchedulerLoop implements Service {
     this.#ticker.start();
     this.#sweeper.start();
     this.#terms.start();
+    this.#storeSweeper.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#ticker.stop(), this.#sweeper.stop(), this.#terms.stop()]);
+    await Promise.all([this.#ticker.stop(), this.#sweeper.stop(), this.#terms.stop(), this.#storeSweeper.stop()]);
   }
 
   wake(): void {

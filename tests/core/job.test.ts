@@ -90,13 +90,6 @@ test.each<[JobState, JobEvent, string]>([
   expect(step(aJob(state), event, 0)).toMatchObject({ ok: true, change: { to } });
 });
 
-test("a job that was never started waits as queued again when nobody took it", () => {
-  const untaken = aJob("starting", { startedAt: null });
-  expect(step(untaken, { kind: "lost", epoch: 3, how: "not_taken" }, 0)).toMatchObject({
-    change: { to: "queued", event: null },
-  });
-});
-
 test.each(JobState.options)("an event of another lease is refused for a %s job", (state) => {
   for (const epoch of [2, 4]) {
     for (const event of [finished, lost, stopped]) {

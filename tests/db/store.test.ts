@@ -1,0 +1,103 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
+import { DiskStore } from "#control-plane/store/disk-store.ts";
+import { STORE_URL_MS, StoreUrls } from "#control-plane/store/store-url.ts";
+import { recordCheckpoint, recordEnd } from "#control-plane/usecase/record-run.ts";
+import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
+import { Sha256Hex } from "#protocol/id.ts";
+import { anArtifact, Studio } from "#tests/support/studio.ts";
+
+let studio: Studio;
+let root: string;
+let store: DiskStore;
+beforeAll(async () => {
+  studio = await Studio.open();
+  root = await mkdtemp(join(tmpdir(), "callsheet-store-"));
+  store = new DiskStore(root);
+});
+afterAll(async () => {
+  await studio.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+const hashOf = (body: string) => Sha256Hex.parse(createHash("sha256").update(body).digest("hex"));
+const put = (key: string, body: string, sha256 = hashOf(body), bytesMax = 1_000) =>
+  store.put(key, Readable.from([Buffer.from(body)]), { sha256, bytesMax });
+
+test("what was put is read back, whole or in part", async () => {
+  const key = storeKeyOf({ job: "video_1", epoch: 1 }, "artifact", hashOf("a film"));
+  expect(await put(key, "a film")).toEqual({ ok: true, bytes: 6 });
+  expect(await store.stat(key)).toEqual({ bytes: 6 });
+  expect(await text(store.read(key, { start: 2, end: 3 }))).toBe("fi");
+});
+
+test("bytes with another hash, too many of them, or a broken stream leave nothing behind", async () => {
+  const key = storeKeyOf({ job: "video_2", epoch: 1 }, "artifact", hashOf("promised"));
+  expect(await put(key, "delivered", hashOf("promised"))).toEqual({ ok: false, refusal: "wrong_hash" });
+  expect(await put(key, "promised", hashOf("promised"), 4)).toEqual({ ok: false, refusal: "too_large" });
+  const broken = new Readable({
+    read() {
+      this.destroy(new Error("the runner died"));
+    },
+  });
+  await expect(store.put(key, broken, { sha256: hashOf("promised"), bytesMax: 100 })).rejects.toThrow(
+    "the runner died",
+  );
+  expect(await store.stat(key)).toBeNull();
+  expect(await readdir(join(root, "incoming"))).toEqual([]);
+});
+
+test("a store URL is good for one method, one key and a while", () => {
+  const urls = new StoreUrls("http://127.0.0.1:1", "a secret of some length");
+  const url = new URL(urls.sign({ method: "PUT", key: "jobs/a/1/b.mp4" }, 1_700_000_000_000));
+  const verify = (method: "GET" | "PUT", key: string, nowMs: number) =>
+    urls.verify({ method, key }, url.searchParams, nowMs);
+  expect(url.pathname).toBe("/store/v1/jobs/a/1/b.mp4");
+  expect(verify("PUT", "jobs/a/1/b.mp4", 1_700_000_000_001)).toBe(true);
+  expect(verify("GET", "jobs/a/1/b.mp4", 1_700_000_000_001)).toBe(false);
+  expect(verify("PUT", "jobs/a/2/b.mp4", 1_700_000_000_001)).toBe(false);
+  expect(verify("PUT", "jobs/a/1/b.mp4", 1_700_000_000_001 + STORE_URL_MS)).toBe(false);
+  const other = new StoreUrls("http://127.0.0.1:1", "another secret of that length");
+  expect(other.verify({ method: "PUT", key: "jobs/a/1/b.mp4" }, url.searchParams, 1_700_000_000_001)).toBe(false);
+});
+
+test("of a running job the two newest checkpoints are kept, of a finished one none", async () => {
+  const account = await studio.account("pro", { amount: "10" });
+  const { id } = await studio.submitted(account);
+  const { job } = await studio.dispatched(id);
+  const lease = { job: id, epoch: job.epoch };
+  const keys: string[] = [];
+  for (const step of [2, 4, 6]) {
+    const body = `latents after ${step}`;
+    const storeKey = storeKeyOf(lease, "checkpoint", hashOf(body));
+    keys.push(storeKey);
+    await put(storeKey, body);
+    await recordCheckpoint(studio.sql, {
+      lease,
+      step,
+      storeKey,
+      sha256: hashOf(body),
+      bytes: body.length,
+      exactness: "exact",
+    });
+  }
+  const kept = async () => (await Promise.all(keys.map((key) => store.stat(key)))).map((found) => found !== null);
+  await sweepCheckpoints(studio.sql, store);
+  expect(await kept()).toEqual([false, true, true]);
+  const finished = {
+    kind: "finished",
+    epoch: job.epoch,
+    artifact: anArtifact(),
+    artifactKey: "jobs/x/1/a.mp4",
+  } as const;
+  await recordEnd(studio.sql, lease, finished, Date.now());
+  await sweepCheckpoints(studio.sql, store);
+  expect(await kept()).toEqual([false, false, false]);
+  expect(await studio.sql`select 1 from checkpoint where job_id = ${id}`).toHaveLength(0);
+});
