@@ -1,0 +1,150 @@
+/**
+ * The public API as an OpenAPI 3.1 document, made from the schemas that parse and render it.
+ *
+ * `docs/openapi.json` is this document; tests fail when they differ, and when the edge serves a route that is not here.
+ */
+import { z } from "zod";
+import { CreateVideo } from "./create-video.ts";
+import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
+import { Event } from "./event.ts";
+import { Video, VideoDeleted, VideoList } from "./video.ts";
+import { CreateWebhookEndpoint, WebhookEndpoint, WebhookEndpointDeleted, WebhookEndpointList } from "./webhook.ts";
+
+const SCHEMAS = {
+  Video,
+  VideoList,
+  VideoDeleted,
+  Event,
+  ErrorEnvelope,
+  WebhookEndpoint,
+  WebhookEndpointList,
+  WebhookEndpointDeleted,
+};
+type SchemaName = keyof typeof SCHEMAS;
+
+interface Operation {
+  readonly summary: string;
+  /** The schema of a 200, or what else is answered. */
+  readonly answer: SchemaName | { readonly status: number; readonly description: string; readonly mediaType?: string };
+  readonly body?: Readonly<Record<string, unknown>>;
+  readonly query?: readonly { readonly name: string; readonly schema: object; readonly description: string }[];
+}
+
+const CREATE = z.toJSONSchema(CreateVideo, { io: "input" });
+const LIST_QUERY = [
+  { name: "limit", schema: { type: "integer", minimum: 0, maximum: 100, default: 20 }, description: "Videos a page." },
+  { name: "order", schema: { enum: ["asc", "desc"], default: "desc" }, description: "By creation." },
+  { name: "after", schema: { type: "string" }, description: "The last id of the page before." },
+] as const;
+
+/** Path → method → operation; the paths are those of the edge. */
+export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operation>>>> = {
+  "/v1/videos": {
+    post: {
+      summary: "Ask for a video",
+      answer: "Video",
+      body: {
+        "multipart/form-data": { schema: multipartOf(CREATE) },
+        "application/json": { schema: CREATE },
+      },
+    },
+    get: { summary: "List the account's videos", answer: "VideoList", query: LIST_QUERY },
+  },
+  "/v1/videos/{id}": {
+    get: { summary: "Read a video", answer: "Video" },
+    delete: { summary: "Delete a video; one that still runs is cancelled first", answer: "VideoDeleted" },
+  },
+  "/v1/videos/{id}/cancel": {
+    post: { summary: "Cancel a video; without effect once it is over", answer: "Video" },
+  },
+  "/v1/videos/{id}/content": {
+    get: {
+      summary: "Download the MP4, whole or by Range",
+      answer: { status: 200, description: "The video", mediaType: "video/mp4" },
+      query: [{ name: "variant", schema: { const: "video" }, description: "Only the video itself so far." }],
+    },
+  },
+  "/v1/videos/events": {
+    get: {
+      summary: "The account's events as a WebSocket",
+      answer: {
+        status: 101,
+        description: "A session: `hello`, then `Event`s, `video.progress` and `video.queue_position` frames",
+      },
+      query: [
+        {
+          name: "starting_after",
+          schema: { type: "integer", minimum: 0 },
+          description: "Replay what came after this number.",
+        },
+      ],
+    },
+  },
+  "/v1/webhook_endpoints": {
+    post: {
+      summary: "Have events delivered; the answer holds the secret, once",
+      answer: "WebhookEndpoint",
+      body: { "application/json": { schema: z.toJSONSchema(CreateWebhookEndpoint, { io: "input" }) } },
+    },
+    get: { summary: "List the account's webhook endpoints", answer: "WebhookEndpointList" },
+  },
+  "/v1/webhook_endpoints/{id}": {
+    delete: { summary: "Stop deliveries to an endpoint", answer: "WebhookEndpointDeleted" },
+  },
+};
+
+export function openApiDocument(): object {
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Callsheet",
+      version: "0.1.0",
+      description: "The OpenAI Videos shape, on your GPUs, fairly shared.",
+    },
+    security: [{ key: [] }],
+    paths: Object.fromEntries(
+      Object.entries(OPERATIONS).map(([path, methods]) => [
+        path,
+        Object.fromEntries(
+          Object.entries(methods).map(([method, operation]) => [method, operationOf(path, operation)]),
+        ),
+      ]),
+    ),
+    components: {
+      securitySchemes: { key: { type: "http", scheme: "bearer" } },
+      schemas: Object.fromEntries(Object.entries(SCHEMAS).map(([name, schema]) => [name, z.toJSONSchema(schema)])),
+    },
+    "x-error-codes": Object.fromEntries(Object.entries(ERROR_RULES).map(([code, rule]) => [code, rule.status])),
+  };
+}
+
+function operationOf(path: string, { summary, answer, body, query = [] }: Operation): object {
+  const ids = path.includes("{id}") ? [{ name: "id", in: "path", required: true, schema: { type: "string" } }] : [];
+  return {
+    summary,
+    ...(ids.length + query.length === 0
+      ? {}
+      : { parameters: [...ids, ...query.map((entry) => ({ ...entry, in: "query" }))] }),
+    ...(body === undefined ? {} : { requestBody: { required: true, content: body } }),
+    responses: {
+      ...(typeof answer === "string"
+        ? { 200: { description: answer, content: jsonOf(answer) } }
+        : {
+            [answer.status]: {
+              description: answer.description,
+              ...(answer.mediaType === undefined ? {} : { content: { [answer.mediaType]: {} } }),
+            },
+          }),
+      default: { description: "An error; `x-error-codes` lists the codes", content: jsonOf("ErrorEnvelope") },
+    },
+  };
+}
+
+function jsonOf(name: SchemaName): object {
+  return { "application/json": { schema: { $ref: `#/components/schemas/${name}` } } };
+}
+
+/** In a form the reference is a file part; every other field is the same, as text. */
+function multipartOf(create: { readonly properties?: object }): object {
+  return { ...create, properties: { ...create.properties, input_reference: { type: "string", format: "binary" } } };
+}
