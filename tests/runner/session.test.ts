@@ -5,6 +5,7 @@ import { UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
 import { type Input, nameOf, newSession, type Session, step, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
 import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { FromRunner, HEARTBEAT_MS, LEASE_MS, type LeaseRef, type ToRunner } from "#protocol/runner.ts";
+import { invariant } from "#protocol/invariant.ts";
 import { aSpec, JOB } from "./reference-job.ts";
 
 const DEVICE = DeviceId.parse("cpu-0");
@@ -287,23 +288,23 @@ class Watch {
   see(effects: readonly Effect[], session: Session): void {
     for (const effect of effects) {
       if (effect.t === "run") {
-        expect(this.ran).not.toContain(nameOf(effect.lease));
+        invariant(!this.ran.has(nameOf(effect.lease)), "a lease ran twice");
         this.ran.add(nameOf(effect.lease));
       }
       if (effect.t === "forget") this.over.add(nameOf(effect.lease));
-      if (effect.t === "upload") expect(this.over).not.toContain(nameOf(effect.lease));
+      if (effect.t === "upload") invariant(!this.over.has(nameOf(effect.lease)), "an ended lease uploads");
       if (effect.t !== "send") continue;
-      expect(FromRunner.safeParse(effect.frame).success).toBe(true);
+      invariant(FromRunner.safeParse(effect.frame).success, "a frame breaks the protocol");
       if (effect.frame.t === "refused" || !("lease" in effect.frame)) continue;
       const name = nameOf(effect.frame.lease);
-      expect(this.over).not.toContain(name);
+      invariant(!this.over.has(name), "an ended lease speaks");
       const { t } = effect.frame;
       if (t !== "finished" && t !== "failed" && t !== "stopped") continue;
-      expect(this.endings.get(name) ?? t).toBe(t);
+      invariant((this.endings.get(name) ?? t) === t, "a lease ends in two ways");
       this.endings.set(name, t);
     }
     const rendering = session.attempts.filter((attempt) => attempt.rendering).flatMap((attempt) => attempt.devices);
-    expect(new Set(rendering).size).toBe(rendering.length);
+    invariant(new Set(rendering).size === rendering.length, "a device renders twice");
   }
 }
 

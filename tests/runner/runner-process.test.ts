@@ -1,0 +1,200 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { VideoId } from "#protocol/id.ts";
+import type { LeaseRef } from "#protocol/runner.ts";
+import { readMp4 } from "#tests/support/mp4.ts";
+import { Desk, TOKEN } from "./desk.ts";
+import { aSpec, JOB } from "./reference-job.ts";
+
+const MAIN = new URL("../../gpu-runner/main.ts", import.meta.url);
+const LEASE: LeaseRef = { job: JOB, epoch: 1 };
+const NEXT: LeaseRef = { job: JOB, epoch: 2 };
+const onLinux = process.platform === "linux";
+
+let desk: Desk;
+let dir: string;
+let runner: ChildProcess;
+
+beforeEach(async () => {
+  desk = new Desk();
+  dir = await mkdtemp(join(tmpdir(), "callsheet-runner-"));
+  runner = startRunner([await desk.open()]);
+});
+
+afterEach(async () => {
+  if (runner.exitCode === null && runner.signalCode === null) {
+    runner.kill("SIGKILL");
+    await once(runner, "exit");
+  }
+  await desk.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe("a runner process", () => {
+  test("tells its parent when it was welcomed, and renders, uploads and finishes what it is assigned", async () => {
+    await once(runner, "message");
+    desk.assign(LEASE, aSpec());
+    const { artifact } = await desk.frame("finished");
+    const file = desk.store.get(`/${artifact.sha256}`) ?? Buffer.alloc(0);
+    expect(createHash("sha256").update(file).digest("hex")).toBe(artifact.sha256);
+    expect(readMp4(file)).toMatchObject({ width: 320, height: 192, frames: 24, seconds: 1 });
+    expect(desk.heard.flatMap((frame) => (frame.t === "stage" ? [frame.stage] : []))).toEqual([
+      "load",
+      "encode",
+      "denoise",
+      "decode",
+      "upload",
+    ]);
+    expect(steps(LEASE)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test("survives its crashing engine, says so, and the next attempt goes on from the preempted one's checkpoint", async () => {
+    await desk.frame("hello");
+    desk.assign(LEASE, aSpec({ prompt: "!idle=60 a fox" }));
+    await desk.frame("step", (frame) => frame.done === 3);
+    desk.say({ t: "stop", lease: LEASE, why: "preempt", deadline_ms: 10_000 });
+    const stopped = await desk.frame("stopped");
+    const saved = await desk.frame("checkpoint");
+    expect(stopped).toMatchObject({ why: "preempt", step: saved.step });
+    desk.assign(NEXT, aSpec({ prompt: "!crash@7 a fox" }), desk.resumeFrom(saved));
+    expect((await desk.frame("failed")).error).toMatchObject({ class: "engine_fatal", code: "exited" });
+    const last: LeaseRef = { job: JOB, epoch: 3 };
+    desk.assign(last, aSpec({ prompt: "a fox" }), desk.resumeFrom(saved));
+    const resumed = await desk.frame("finished");
+    expect(steps(last)[0]).toBe(saved.step + 1);
+
+    const other: LeaseRef = { job: VideoId.parse(`video_${"e".repeat(32)}`), epoch: 1 };
+    desk.assign(other, aSpec({ prompt: "a fox" }));
+    const whole = await desk.frame("finished", (frame) => frame.lease.job === other.job);
+    expect(resumed.artifact.latents_sha256).toBe(whole.artifact.latents_sha256);
+    expect(resumed.artifact.frames_sha256).toBe(whole.artifact.frames_sha256);
+  });
+
+  test("goes on over a broken line: dials again with its lease and repeats the ending until it is recorded", async () => {
+    await desk.frame("hello");
+    desk.ignoreEndings = 1;
+    desk.assign(LEASE, aSpec({ prompt: "!idle=40 a fox" }));
+    await desk.frame("step", (frame) => frame.done === 2);
+    desk.hangUp();
+    const again = await desk.frame("hello", (frame) => frame.leases.length > 0);
+    expect(again.leases).toMatchObject([LEASE]);
+    await desk.frame("finished");
+    desk.heard.length = 0;
+    desk.hangUp();
+    await desk.frame("finished");
+    desk.heard.length = 0;
+    desk.hangUp();
+    expect((await desk.frame("hello")).leases).toEqual([]);
+  });
+
+  test("stops at once when its lease is stale, and takes the next job", async () => {
+    await desk.frame("hello");
+    desk.assign(LEASE, aSpec({ prompt: "!idle=2000 a fox" }));
+    await desk.frame("stage", (frame) => frame.stage === "denoise");
+    desk.say({ t: "stale", lease: LEASE });
+    desk.assign(NEXT, aSpec());
+    await desk.frame("finished", (frame) => frame.lease.epoch === 2);
+    expect(steps(LEASE)).toEqual([]);
+  });
+
+  test("drains on SIGTERM: leaves a checkpoint, refuses work, exits with 0 and leaves no file and no process", async () => {
+    await desk.frame("hello");
+    desk.assign(LEASE, aSpec({ prompt: "!idle=60 a fox" }));
+    await desk.frame("step", (frame) => frame.done === 2);
+    const engines = onLinux ? childrenOf(runner) : [];
+    runner.kill("SIGTERM");
+    await desk.frame("draining");
+    desk.assign({ job: VideoId.parse(`video_${"f".repeat(32)}`), epoch: 1 }, aSpec());
+    const [code] = await once(runner, "exit");
+    expect(code).toBe(0);
+    expect(await desk.frame("stopped")).toMatchObject({ why: "drain", step: (await desk.frame("checkpoint")).step });
+    expect(await desk.frame("refused")).toMatchObject({ reason: "draining" });
+    expect(readdirSync(dir)).toEqual([]);
+    expect(engines.filter(isAlive)).toEqual([]);
+  });
+
+  test.runIf(onLinux)("takes its engine with it when it is killed", async () => {
+    await desk.frame("hello");
+    desk.assign(LEASE, aSpec({ prompt: "!idle=200 a fox" }));
+    await desk.frame("step");
+    const engines = childrenOf(runner);
+    expect(engines.length).toBeGreaterThan(0);
+    runner.kill("SIGKILL");
+    await once(runner, "exit");
+    await expect.poll(() => engines.filter(isAlive), { timeout: 5_000 }).toEqual([]);
+  });
+
+  test("refuses a wrong environment with every fault in one message", async () => {
+    const wrong = startRunner(
+      ["ftp://nowhere"],
+      { CALLSHEET_DEVICES: "none", CALLSHEET_RUNNER_ID: "Not An Id" },
+      "pipe",
+    );
+    let text = "";
+    wrong.stderr?.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    await once(wrong, "close");
+    expect(wrong.exitCode).not.toBe(0);
+    for (const name of ["CONTROL_PLANE_URLS", "DEVICES", "RUNNER_ID"]) expect(text).toContain(`CALLSHEET_${name}`);
+  });
+
+  test("finds the control plane that answers among the addresses it was given", async () => {
+    const second = startRunner(["http://127.0.0.1:9", desk.url], {
+      CALLSHEET_RUNNER_ID: "second",
+      CALLSHEET_RUNNER_DIR: `${dir}/2`,
+    });
+    await once(second, "message");
+    expect((await desk.frame("hello", (frame) => frame.runner === "second")).devices).toHaveLength(1);
+    second.send("stop");
+    await once(second, "exit");
+    expect(second.exitCode).toBe(0);
+  });
+});
+
+function startRunner(
+  urls: readonly string[],
+  change: Record<string, string> = {},
+  stderr: "pipe" | "inherit" = "inherit",
+): ChildProcess {
+  return fork(MAIN, {
+    stdio: ["ignore", "ignore", stderr, "ipc"],
+    env: {
+      ...process.env,
+      CALLSHEET_CONTROL_PLANE_URLS: urls.join(","),
+      CALLSHEET_RUNNER_TOKEN: TOKEN,
+      CALLSHEET_RUNNER_ID: "runner-1",
+      CALLSHEET_RUNNER_DIR: dir,
+      CALLSHEET_ENGINE_FAULTS: "allow",
+      ...change,
+    },
+  });
+}
+
+function steps(lease: LeaseRef): number[] {
+  return desk.heard.flatMap((frame) =>
+    frame.t === "step" &&
+    frame.stage === "denoise" &&
+    frame.lease.epoch === lease.epoch &&
+    frame.lease.job === lease.job
+      ? [frame.done]
+      : [],
+  );
+}
+
+function childrenOf(parent: ChildProcess): number[] {
+  const list = readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8");
+  return list.trim().split(/\s+/).filter(Boolean).map(Number);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false; // No such process.
+  }
+}
