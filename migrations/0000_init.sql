@@ -138,6 +138,7 @@ CREATE TABLE "checkpoint" (
 	"sha256" text NOT NULL,
 	"bytes" bigint NOT NULL,
 	"exactness" "checkpoint_exactness" NOT NULL,
+	"unusable" boolean DEFAULT false NOT NULL,
 	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "checkpoint_job_id_epoch_step_pk" PRIMARY KEY("job_id","epoch","step")
 );

@@ -12,7 +12,13 @@ export const RUNNER_DEATHS_MAX = 3;
 /** Resumes after engine failures (crash, hang, out of memory) before the job fails. */
 export const ENGINE_RESUMES_MAX = 2;
 
+/** Faults of ours may come again and again; each try waits twice as long, up to this. */
+const BACKOFF_MS_MAX = 30_000;
+const BACKOFF_MS_MIN = 500;
+const BACKOFF_DOUBLINGS_MAX = 10;
+
 interface Counters {
+  readonly attempts: number;
   readonly runnerDeaths: number;
   readonly engineFailures: number;
 }
@@ -54,7 +60,12 @@ export function afterRunError(error: RunError, job: Counters): Verdict {
     case "retryable":
     case "gpu_fatal":
     case "host_fatal":
-      return { kind: "retry", delayMs: 0, runnerDeaths: job.runnerDeaths, engineFailures: job.engineFailures };
+      return {
+        kind: "retry",
+        delayMs: backoffMs(job.attempts),
+        runnerDeaths: job.runnerDeaths,
+        engineFailures: job.engineFailures,
+      };
     default:
       return error.class satisfies never;
   }
@@ -68,6 +79,12 @@ function afterEngineFailure(error: RunError, job: Counters): Verdict {
       : fail("engine_failed", `The engine failed ${engineFailures} times on this video (${error.code}).`);
   }
   return { kind: "retry", delayMs: (engineFailures - 1) * 1_000, runnerDeaths: job.runnerDeaths, engineFailures };
+}
+
+/** The first retry goes at once: most faults are over by then. */
+function backoffMs(attempts: number): number {
+  if (attempts <= 1) return 0;
+  return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(attempts - 2, BACKOFF_DOUBLINGS_MAX));
 }
 
 function fail(code: JobErrorCode, message: string): Verdict {

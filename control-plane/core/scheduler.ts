@@ -141,17 +141,6 @@ export class Scheduler {
     return placements;
   }
 
-  /** When the earliest backoff of a waiting job ends, or null: the shell wakes then. */
-  nextWakeMs(nowMs: number): number | null {
-    let earliest: number | null = null;
-    for (const account of this.world.accounts.values()) {
-      for (const job of account.waiting.values()) {
-        if (job.notBeforeMs > nowMs && (earliest === null || job.notBeforeMs < earliest)) earliest = job.notBeforeMs;
-      }
-    }
-    return earliest;
-  }
-
   #next(nowMs: number): Placement | null {
     const free = freeDevices(this.world);
     if (free.length === 0) return null;

@@ -125,7 +125,21 @@ export interface StoredCheckpoint {
 /** Newest first by progress: the one to resume from, then those to fall back to. */
 export async function checkpointsOf(sql: Sql | Transaction, job: VideoId): Promise<readonly StoredCheckpoint[]> {
   return sql<StoredCheckpoint[]>`
-    select step, store_key, sha256, bytes from checkpoint where job_id = ${job} order by step desc, epoch desc`;
+    select step, store_key, sha256, bytes from checkpoint
+    where job_id = ${job} and not unusable order by step desc, epoch desc`;
+}
+
+/** The checkpoint that the last attempt started from is of no use: the steps it kept are lost. */
+export async function discardNewestCheckpoint(tx: Transaction, job: VideoId): Promise<void> {
+  await tx`
+    update checkpoint set unusable = true
+    where (job_id, epoch, step) = (
+      select job_id, epoch, step from checkpoint
+      where job_id = ${job} and not unusable order by step desc, epoch desc limit 1
+    )`;
+  await tx`
+    update job set steps_done = coalesce((select max(step) from checkpoint where job_id = ${job} and not unusable), 0)
+    where id = ${job}`;
 }
 
 /** Newest checkpoints kept of a job that is not over: the one to resume from, and one to fall back to. */
@@ -138,15 +152,15 @@ export interface DoneCheckpoint {
   readonly storeKey: string;
 }
 
-/** Checkpoints nobody will resume from: of jobs that are over, or superseded. */
+/** Checkpoints nobody will resume from: of jobs that are over, unusable ones, superseded ones. */
 export async function doneCheckpoints(sql: Sql, limit: number): Promise<readonly DoneCheckpoint[]> {
   return sql<DoneCheckpoint[]>`
     select job_id, epoch, step, store_key
     from (
-      select c.*, j.finished_at, row_number() over (partition by c.job_id order by c.step desc, c.epoch desc) as age
+      select c.*, j.finished_at, row_number() over (partition by c.job_id order by c.unusable, c.step desc, c.epoch desc) as age
       from checkpoint c join job j on j.id = c.job_id
     ) as ranked
-    where finished_at is not null or age > ${CHECKPOINTS_KEPT}
+    where finished_at is not null or unusable or age > ${CHECKPOINTS_KEPT}
     limit ${limit}`;
 }
 

@@ -60,15 +60,14 @@ export class RunnerDesk implements HubHost {
   async checkpoint({ lease, step, sha256, bytes, exactness }: Frame<"checkpoint">): Promise<Recorded> {
     const storeKey = storeKeyOf(lease, "checkpoint", sha256);
     const stored = await this.#host.store.stat(storeKey);
-    if (stored?.bytes !== bytes) throw new Error(`checkpoint ${storeKey} was announced but is not in the store`);
+    if (stored?.bytes !== bytes) return this.#notStored(lease, storeKey);
     return recordCheckpoint(this.#host.sql, { lease, step, storeKey, sha256, bytes, exactness });
   }
 
   async finished({ lease, artifact }: Frame<"finished">): Promise<Recorded> {
     const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
     const stored = await this.#host.store.stat(artifactKey);
-    if (stored?.bytes !== artifact.bytes)
-      throw new Error(`artifact ${artifactKey} was announced but is not in the store`);
+    if (stored?.bytes !== artifact.bytes) return this.#notStored(lease, artifactKey);
     return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey });
   }
 
@@ -98,6 +97,13 @@ export class RunnerDesk implements HubHost {
 
   down(runner: RunnerId): void {
     this.#host.down(runner);
+  }
+
+  /** Announced, but its bytes are not there: the attempt is worth nothing, the job goes on from what is kept. */
+  async #notStored(lease: LeaseRef, key: string): Promise<Recorded> {
+    const error = { class: "retryable", code: "not_stored", detail: `${key} is not in the store` } as const;
+    await this.#end(lease, { kind: "run_failed", epoch: lease.epoch, error });
+    return "stale";
   }
 
   async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>): Promise<Recorded> {

@@ -13,7 +13,7 @@ import { appendEvent } from "#control-plane/db/events.ts";
 import { lockJob, postInbox, saveChange } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { openLots, settleHold } from "#control-plane/db/ledger.ts";
-import { closeAttempt } from "#control-plane/db/leases.ts";
+import { closeAttempt, discardNewestCheckpoint } from "#control-plane/db/leases.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
@@ -21,6 +21,9 @@ import { invariant } from "#protocol/invariant.ts";
 export type Moved =
   | { readonly ok: true; readonly before: JobRow; readonly after: JobRow }
   | { readonly ok: false; readonly refusal: "unknown" | "stale" | "ended" };
+
+/** Run errors that blame what the attempt was to resume from. */
+const CHECKPOINT_FAULTS: ReadonlySet<string> = new Set(["bad_checkpoint", "checkpoint_unavailable"]);
 
 /** Guards that the caller checks under the job's lock, e.g. that this account owns it. */
 type Guard = (job: JobRow) => boolean;
@@ -48,11 +51,20 @@ export async function moveJobIn(
   if (!decision.ok) return decision;
   const after = await saveChange(tx, before, decision.change);
   invariant(after !== null, "a locked job cannot move between decision and save");
-  await settle(tx, before, after, decision.change);
+  await settle(tx, event, before, after, decision.change);
   return { ok: true, before, after };
 }
 
-async function settle(tx: Transaction, before: JobRow, after: JobRow, change: JobChange): Promise<void> {
+async function settle(
+  tx: Transaction,
+  event: JobEvent,
+  before: JobRow,
+  after: JobRow,
+  change: JobChange,
+): Promise<void> {
+  if (event.kind === "run_failed" && CHECKPOINT_FAULTS.has(event.error.code)) {
+    await discardNewestCheckpoint(tx, before.id);
+  }
   if (change.attempt !== null) {
     await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt);
   }

@@ -117,6 +117,23 @@ test("a failure is never charged, and an engine that keeps failing ends the job 
   expect(await studio.purse(account)).toEqual({ held: 0n, consumed: 0n });
 });
 
+test("a checkpoint that a runner cannot use is given up for an older one, and at last for the start", async () => {
+  const { lease, id } = await aRunningJob();
+  await checkpointAt(lease, 3);
+  await checkpointAt(lease, 6);
+  const error = { class: "engine_fatal", code: "bad_checkpoint", detail: "" } as const;
+  let epoch = lease.epoch;
+  const resumedFrom: (number | undefined)[] = [];
+  for (const _ of [1, 2]) {
+    await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error }, Date.now());
+    const { job, checkpoint } = await studio.dispatched(id);
+    resumedFrom.push(checkpoint?.step);
+    epoch = job.epoch;
+  }
+  expect(resumedFrom).toEqual([3, undefined]);
+  expect((await studio.job(id)).stepsDone).toBe(0);
+});
+
 test("a job that killed three runners is given up", async () => {
   const { lease, id } = await aRunningJob();
   let epoch = lease.epoch;

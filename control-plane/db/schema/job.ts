@@ -6,6 +6,7 @@
 import { sql } from "drizzle-orm";
 import {
   bigint,
+  boolean,
   check,
   foreignKey,
   index,
@@ -153,6 +154,8 @@ export const checkpoint = pgTable(
     sha256: text().notNull(),
     bytes: bigint({ mode: "bigint" }).notNull(),
     exactness: checkpointExactness().notNull(),
+    /** A runner could not go on from it: an older one is tried. */
+    unusable: boolean().notNull().default(false),
     createdAt: moment("created_at").notNull().defaultNow(),
   },
   (table) => [primaryKey({ columns: [table.jobId, table.epoch, table.step] })],
