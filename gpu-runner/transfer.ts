@@ -1,7 +1,11 @@
 /** Files to and from lease-bound URLs, streamed: a PUT announces its SHA-256, a GET is checked against one. */
 import { createHash } from "node:crypto";
-import { createWriteStream, openAsBlob } from "node:fs";
+import { once } from "node:events";
+import { createReadStream, createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
+import { request as requestHttp } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { request as requestHttps } from "node:https";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
@@ -9,6 +13,8 @@ import type { Sha256Hex } from "#protocol/id.ts";
 
 const TRIES_MAX = 4;
 const RETRY_MS = 200;
+/** A store that neither reads nor answers for this long is given up. */
+const IDLE_MS = 30_000;
 const FILE_BYTES_MAX = 4 * 1024 ** 3;
 
 /** `final`: another try with the same URL cannot help. */
@@ -29,13 +35,30 @@ export function putFile(
   signal: AbortSignal,
 ): Promise<void> {
   return withRetries(signal, async () => {
-    // A blob of the file streams from disk and, unlike a bare stream, lets fetch send its length.
-    const body = await openAsBlob(path);
-    const headers = { "content-length": String(bytes), "x-content-sha256": sha256 };
-    const response = await fetch(url, { method: "PUT", headers, body, signal });
-    await response.body?.cancel();
-    if (!response.ok) throw refused("PUT", response.status);
+    const status = await putOnce(path, bytes, sha256, new URL(url), signal);
+    if (status < 200 || status >= 300) throw refused("PUT", status);
   });
+}
+
+/** A plain request with back-pressure: `fetch` holds much of a large file in memory while it sends it. */
+async function putOnce(path: string, bytes: number, sha256: Sha256Hex, url: URL, signal: AbortSignal): Promise<number> {
+  const send = url.protocol === "https:" ? requestHttps : requestHttp;
+  const headers = { "content-length": bytes, "x-content-sha256": sha256 };
+  const outgoing = send(url, { method: "PUT", headers, signal, timeout: IDLE_MS });
+  outgoing.on("timeout", () => outgoing.destroy(new Error(`the store was silent for ${IDLE_MS} ms`)));
+  const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
+  // The store may answer, or hang up, before it has everything: its answer says why, if there is one.
+  const [sent, [response]] = await Promise.all([
+    pipeline(createReadStream(path), outgoing).then(
+      () => null,
+      (error: unknown) => error,
+    ),
+    answered,
+  ]);
+  response.resume();
+  const status = response.statusCode ?? 0;
+  if (sent !== null && status >= 200 && status < 300) throw sent;
+  return status;
 }
 
 /** The file is under `path` only if it is whole and right. */

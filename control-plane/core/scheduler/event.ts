@@ -1,0 +1,93 @@
+/**
+ * What goes into the scheduler and what comes out. Facts in, decisions out; ids are opaque text, compared bytewise.
+ *
+ * A decision is *pending* until its `committed` or `refused` comes back: only then did it happen.
+ */
+import type { JobClass } from "./job-class.ts";
+
+export interface TierTerms {
+  readonly tier: string;
+  /** Weight of each of its accounts. */
+  readonly weight: number;
+  /** The tier's share is the sum of its active accounts' weights, clamped to this. */
+  readonly shareMin: number;
+  readonly shareMax: number;
+  /** Running jobs of one account, and of the whole tier. */
+  readonly accountRunningMax: number;
+  readonly tierRunningMax: number;
+}
+
+export interface QueuedJob {
+  readonly id: string;
+  readonly account: string;
+  readonly class: string;
+  /** The fine-tune that must be resident; equal text means that nothing is loaded between two jobs. */
+  readonly weights: string;
+  readonly steps: number;
+  /** Steps kept by a checkpoint. */
+  readonly stepsDone: number;
+  /** Order of arrival over all accounts; kept over preemption and retry. */
+  readonly seq: number;
+  readonly submittedAtMs: number;
+  readonly notBeforeMs: number;
+  readonly preemptions: number;
+  /** A runner to keep away from if another can do it. */
+  readonly avoid: string | null;
+}
+
+export interface RunnerTerms {
+  readonly id: string;
+  readonly gpu: string;
+  readonly vramBytes: number;
+  /** Device ids; gangs never leave a runner. */
+  readonly devices: readonly string[];
+}
+
+export type SchedulerEvent =
+  | { readonly t: "tier"; readonly terms: TierTerms }
+  | { readonly t: "class"; readonly class: JobClass }
+  | { readonly t: "account"; readonly account: string; readonly tier: string }
+  | { readonly t: "runner_up"; readonly runner: RunnerTerms }
+  /** No new work goes there; what it runs is reported by `ended` or `requeued`. */
+  | { readonly t: "runner_down"; readonly runner: string }
+  | { readonly t: "queued"; readonly job: QueuedJob }
+  /** Cancelled or failed while it waited. */
+  | { readonly t: "withdrawn"; readonly job: string }
+  /** A running job ended for good; `stepsRun` of this attempt count, the rest of the charge is given back. */
+  | { readonly t: "ended"; readonly job: string; readonly stepsRun: number }
+  /** A running job waits again (preempted, lost): `job` is what is left to do. */
+  | { readonly t: "requeued"; readonly job: QueuedJob; readonly stepsRun: number }
+  | { readonly t: "committed"; readonly job: string }
+  | { readonly t: "refused"; readonly job: string };
+
+export interface Place {
+  readonly t: "place";
+  readonly job: QueuedJob;
+  readonly runner: string;
+  readonly devices: readonly string[];
+  readonly k: number;
+  /** Loading of weights that this placement causes, and the estimated wall time in all. */
+  readonly coldMs: number;
+  readonly estimateMs: number;
+}
+
+/** Asks for a running job to stop at its next step boundary; its devices are held for `for`. */
+export interface Preempt {
+  readonly t: "preempt";
+  readonly job: string;
+  readonly for: string;
+}
+
+export type Decision = Place | Preempt;
+
+/** The scheduler, and every baseline it is compared with. */
+export interface Policy {
+  readonly name: string;
+  apply(event: SchedulerEvent, nowMs: number): void;
+  /** Decides as much as fits now, at most `limit`; the same state gives the same answer. */
+  decide(nowMs: number, limit: number): readonly Decision[];
+  /** When time alone may change a decision (a backoff ends, a head grows old); null if only events can. */
+  nextWakeMs(nowMs: number): number | null;
+  /** Start in milliseconds from now for a waiting job; null where the policy does not quote. */
+  quote(job: string, nowMs: number): { readonly p50Ms: number; readonly p90Ms: number } | null;
+}

@@ -1,0 +1,309 @@
+/**
+ * Who is next: weighted fair queueing in GPU-time over two levels, tiers and their accounts.
+ *
+ * Tags are virtual start times in whole units. A dispatch charges its estimate to the account (over its weight) and to the
+ * tier (over the tier's share); what did not run is given back at the end. An account or tier that comes back is lifted to
+ * the present virtual time: idling, or standing at a cap, banks no credit. Every (tier, class) has a heap of the accounts
+ * that may run a job of it now; accounts at their cap, in backoff or without jobs are in none.
+ */
+import { invariant } from "#protocol/invariant.ts";
+import type { QueuedJob, TierTerms } from "./event.ts";
+import { IndexedHeap } from "./indexed-heap.ts";
+import type { CostModel } from "./job-class.ts";
+import { JobLine } from "./job-line.ts";
+
+/** One GPU-millisecond at weight 1, in tag units. */
+const TAG_UNITS = 1_000;
+
+interface Tier {
+  terms: TierTerms;
+  tag: number;
+  /** Start tag of the account dispatched last. */
+  virtual: number;
+  running: number;
+  /** Sum of the weights of accounts with jobs, waiting or running. */
+  activeWeight: number;
+  readonly heaps: Map<string, IndexedHeap>;
+  /** Accounts that are in some heap. */
+  eligible: number;
+}
+
+interface Account {
+  readonly id: string;
+  tier: Tier;
+  tag: number;
+  running: number;
+  waiting: number;
+  eligible: boolean;
+  readonly lines: Map<string, JobLine>;
+}
+
+interface Charge {
+  readonly account: Account;
+  readonly tier: Tier;
+  readonly job: QueuedJob;
+  readonly accountUnits: number;
+  readonly tierUnits: number;
+}
+
+export class FairQueue {
+  readonly #cost: CostModel;
+  readonly #tiers = new Map<string, Tier>();
+  readonly #accounts = new Map<string, Account>();
+  readonly #waiting = new Map<string, QueuedJob>();
+  /** Jobs in backoff, by the end of it; in no line. */
+  readonly #asleep = new IndexedHeap();
+  readonly #charges = new Map<string, Charge>();
+  #virtual = 0;
+  #backlogMs = 0;
+
+  constructor(cost: CostModel) {
+    this.#cost = cost;
+  }
+
+  /** Fair charge of everything that waits. */
+  get backlogMs(): number {
+    return this.#backlogMs;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  job(id: string): QueuedJob | null {
+    return this.#waiting.get(id) ?? null;
+  }
+
+  setTier(terms: TierTerms): void {
+    const known = this.#tiers.get(terms.tier);
+    if (known === undefined) {
+      const tier = {
+        terms,
+        tag: this.#virtual,
+        virtual: 0,
+        running: 0,
+        activeWeight: 0,
+        heaps: new Map(),
+        eligible: 0,
+      };
+      this.#tiers.set(terms.tier, tier);
+      return;
+    }
+    const { weight } = known.terms;
+    known.activeWeight = weight === 0 ? 0 : (known.activeWeight / weight) * terms.weight;
+    known.terms = terms;
+    for (const account of this.#accounts.values()) if (account.tier === known) this.#refresh(account);
+  }
+
+  setAccount(id: string, tierName: string): void {
+    const tier = this.#tiers.get(tierName);
+    invariant(tier !== undefined, "an account's tier is known before it");
+    const known = this.#accounts.get(id);
+    if (known === undefined) {
+      const account = { id, tier, tag: tier.virtual, running: 0, waiting: 0, eligible: false, lines: new Map() };
+      this.#accounts.set(id, account);
+      return;
+    }
+    if (known.tier === tier) return;
+    this.#leaveHeaps(known);
+    const active = known.waiting + known.running > 0;
+    if (active) known.tier.activeWeight -= known.tier.terms.weight;
+    known.tier.running -= known.running;
+    known.tier = tier;
+    known.tag = tier.virtual;
+    if (active) tier.activeWeight += tier.terms.weight;
+    tier.running += known.running;
+    this.#refresh(known);
+  }
+
+  add(job: QueuedJob, nowMs: number): void {
+    invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job waits once");
+    const account = this.#account(job.account);
+    this.#waiting.set(job.id, job);
+    this.#backlogMs += this.#remainingMs(job);
+    if (account.waiting + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
+    account.waiting++;
+    if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
+    else this.#line(account, job.class).add(job);
+    this.#refresh(account);
+  }
+
+  withdraw(id: string): QueuedJob | null {
+    const job = this.#waiting.get(id);
+    if (job === undefined) return null;
+    this.#remove(job);
+    const account = this.#account(job.account);
+    this.#deactivateIfIdle(account);
+    this.#refresh(account);
+    return job;
+  }
+
+  /** Puts jobs whose backoff ended back into their lines. */
+  wake(nowMs: number): void {
+    for (let first = this.#asleep.peek(); first !== null && first.key <= nowMs; first = this.#asleep.peek()) {
+      this.#asleep.remove(first.id);
+      const job = this.#waiting.get(first.id);
+      if (job === undefined) continue;
+      const account = this.#account(job.account);
+      this.#line(account, job.class).add(job);
+      this.#refresh(account);
+    }
+  }
+
+  nextWakeMs(): number | null {
+    return this.#asleep.peek()?.key ?? null;
+  }
+
+  /**
+   * The first job in fair order that `accepts` takes. A class whose head was not taken is not asked for again: what does
+   * not fit for one does not fit for the next. `skipped` says whom fairness would have served first.
+   */
+  next(
+    blocked: Set<string>,
+    accepts: (job: QueuedJob) => boolean,
+  ): { readonly taken: QueuedJob | null; readonly skipped: QueuedJob | null } {
+    let skipped: QueuedJob | null = null;
+    for (const tier of this.#tiersInOrder()) {
+      for (let head = this.#headOf(tier, blocked); head !== null; head = this.#headOf(tier, blocked)) {
+        if (accepts(head)) return { taken: head, skipped };
+        skipped ??= head;
+        blocked.add(head.class);
+      }
+    }
+    return { taken: null, skipped };
+  }
+
+  /** Dispatches a waiting job: it leaves the queue, and its estimate is charged. */
+  take(id: string): void {
+    const job = this.#waiting.get(id);
+    invariant(job !== undefined, "only a waiting job is taken");
+    const account = this.#account(job.account);
+    const { tier } = account;
+    const remainingMs = this.#remainingMs(job);
+    const share = Math.min(tier.terms.shareMax, Math.max(tier.terms.shareMin, tier.activeWeight));
+    const charge = {
+      account,
+      tier,
+      job,
+      accountUnits: Math.ceil((remainingMs * TAG_UNITS) / tier.terms.weight),
+      tierUnits: Math.ceil((remainingMs * TAG_UNITS) / share),
+    };
+    this.#virtual = Math.max(this.#virtual, tier.tag);
+    tier.virtual = Math.max(tier.virtual, account.tag);
+    tier.tag += charge.tierUnits;
+    account.tag += charge.accountUnits;
+    account.running++;
+    tier.running++;
+    this.#remove(job);
+    this.#charges.set(id, charge);
+    this.#refresh(account);
+  }
+
+  /** A dispatch that did not happen: as if it had never been tried. */
+  untake(id: string): void {
+    const charge = this.#charges.get(id);
+    if (charge === undefined) return;
+    this.#giveBack(charge, 1);
+    this.#stopRunning(charge);
+  }
+
+  /** The end of an attempt that ran `stepsRun` of what was left; the rest of the charge is given back. */
+  settle(id: string, stepsRun: number): void {
+    const charge = this.#charges.get(id);
+    if (charge === undefined) return;
+    const planned = charge.job.steps - charge.job.stepsDone;
+    this.#giveBack(charge, planned <= 0 ? 0 : Math.max(0, 1 - stepsRun / planned));
+    this.#stopRunning(charge);
+  }
+
+  /** Tag and weight of a waiting job's account, for comparisons across accounts of one tier. */
+  standing(job: QueuedJob): { readonly tier: string; readonly tag: number; readonly weight: number } {
+    const account = this.#account(job.account);
+    return { tier: account.tier.terms.tier, tag: account.tag, weight: account.tier.terms.weight };
+  }
+
+  #giveBack(charge: Charge, share: number): void {
+    charge.account.tag -= Math.floor(charge.accountUnits * share);
+    charge.tier.tag -= Math.floor(charge.tierUnits * share);
+  }
+
+  #stopRunning(charge: Charge): void {
+    this.#charges.delete(charge.job.id);
+    charge.account.running--;
+    charge.tier.running--;
+    this.#deactivateIfIdle(charge.account);
+    this.#refresh(charge.account);
+  }
+
+  #remove(job: QueuedJob): void {
+    const account = this.#account(job.account);
+    this.#waiting.delete(job.id);
+    this.#backlogMs -= this.#remainingMs(job);
+    account.waiting--;
+    if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
+    else this.#line(account, job.class).remove(job);
+  }
+
+  #deactivateIfIdle(account: Account): void {
+    if (account.waiting + account.running === 0) account.tier.activeWeight -= account.tier.terms.weight;
+  }
+
+  /** Brings the heaps in line with what the account may do now. */
+  #refresh(account: Account): void {
+    const { tier } = account;
+    const runnable =
+      account.running < tier.terms.accountRunningMax && [...account.lines.values()].some((line) => line.size > 0);
+    if (!runnable) return this.#leaveHeaps(account);
+    if (!account.eligible) {
+      account.eligible = true;
+      account.tag = Math.max(account.tag, tier.virtual);
+      if (tier.eligible++ === 0) tier.tag = Math.max(tier.tag, this.#virtual);
+    }
+    for (const [jobClass, line] of account.lines) {
+      if (line.size > 0) tier.heaps.getOrInsertComputed(jobClass, () => new IndexedHeap()).set(account.id, account.tag);
+      else tier.heaps.get(jobClass)?.remove(account.id);
+    }
+  }
+
+  #leaveHeaps(account: Account): void {
+    if (!account.eligible) return;
+    account.eligible = false;
+    account.tier.eligible--;
+    for (const jobClass of account.lines.keys()) account.tier.heaps.get(jobClass)?.remove(account.id);
+  }
+
+  #tiersInOrder(): readonly Tier[] {
+    return [...this.#tiers.values()]
+      .filter((tier) => tier.eligible > 0 && tier.running < tier.terms.tierRunningMax)
+      .toSorted((a, b) => a.tag - b.tag || (a.terms.tier < b.terms.tier ? -1 : 1));
+  }
+
+  /** The tier's least tag over the classes that are not blocked; an account at the root of several gives its oldest job. */
+  #headOf(tier: Tier, blocked: ReadonlySet<string>): QueuedJob | null {
+    let best: { readonly key: number; readonly id: string; readonly job: QueuedJob } | null = null;
+    for (const [jobClass, heap] of tier.heaps) {
+      const root = heap.peek();
+      if (root === null || blocked.has(jobClass)) continue;
+      if (best !== null && (root.key > best.key || (root.key === best.key && root.id > best.id))) continue;
+      const job = this.#account(root.id).lines.get(jobClass)?.head() ?? null;
+      if (job === null) continue;
+      if (best !== null && root.id === best.id && job.seq > best.job.seq) continue;
+      best = { ...root, job };
+    }
+    return best?.job ?? null;
+  }
+
+  #remainingMs(job: QueuedJob): number {
+    return this.#cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
+  }
+
+  #line(account: Account, jobClass: string): JobLine {
+    return account.lines.getOrInsertComputed(jobClass, () => new JobLine());
+  }
+
+  #account(id: string): Account {
+    const account = this.#accounts.get(id);
+    invariant(account !== undefined, "an account is known before its jobs");
+    return account;
+  }
+}

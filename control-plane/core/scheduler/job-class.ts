@@ -1,0 +1,34 @@
+/**
+ * What a class of jobs needs, and what running it costs: the scheduler's only knowledge of models and GPUs.
+ *
+ * A class is a resolution × duration bucket of a model. `k` is the size of the gang: devices of one runner that work on
+ * one job together. Times are milliseconds of wall clock; the fair charge is GPU-milliseconds of an H100.
+ */
+
+/** One way to run a class. */
+export interface Shape {
+  readonly k: number;
+  /** Needed on each of the k devices. */
+  readonly vramBytes: number;
+}
+
+export interface JobClass {
+  readonly id: string;
+  readonly model: string;
+  /** Ascending k; at least one. */
+  readonly shapes: readonly Shape[];
+  /** `exact`: may be stopped at a step boundary and go on elsewhere without loss. Others are never preempted. */
+  readonly resume: "exact" | "none";
+  /** Jobs of equal model and steps that one gang may run together; 1 where batching does not pay. */
+  readonly batchMax: number;
+}
+
+/** Estimates; `null` where the class cannot run on such a GPU with this gang. */
+export interface CostModel {
+  /** Wall time from the first to the last of `steps`, decode included, on a warm gang. */
+  runMs(classId: string, gpu: string, k: number, steps: number): number | null;
+  /** Wall time to make `weights` of the class's model resident on a device of this kind. */
+  loadMs(classId: string, gpu: string): number;
+  /** The fair charge of `steps`: H100 GPU-milliseconds at the class's cheapest gang. Platform overhead is never in it. */
+  chargeMs(classId: string, steps: number): number;
+}

@@ -1,0 +1,207 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Place } from "#control-plane/core/scheduler/event.ts";
+import type { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
+import { aQueuedJob, aScheduler, CLASSES, STEP_MS, TIERS } from "#tests/support/toy-studio.ts";
+
+/** Decides, commits everything, and answers the placements. */
+function placed(scheduler: Scheduler, nowMs = 0, limit = 1_000): readonly Place[] {
+  const places = scheduler.decide(nowMs, limit).filter((decision) => decision.t === "place");
+  for (const { job } of places) scheduler.apply({ t: "committed", job: job.id }, nowMs);
+  return places;
+}
+
+test("accounts of one tier take turns by GPU time, not by number of jobs", () => {
+  const scheduler = aScheduler([1], { long: "pro", short: "pro" });
+  for (let n = 0; n < 20; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, "long", { steps: 40 }) }, 0);
+  for (let n = 20; n < 100; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, "short", { steps: 10 }) }, 0);
+  const served = { long: 0, short: 0 };
+  for (let turn = 0; turn < 50; turn++) {
+    const [place] = placed(scheduler, turn);
+    if (place === undefined) throw new Error("everybody still waits");
+    served[place.job.account as "long" | "short"] += place.job.steps;
+    scheduler.apply({ t: "ended", job: place.job.id, stepsRun: place.job.steps }, turn);
+  }
+  expect(served.long / served.short).toBeCloseTo(1, 1);
+});
+
+test("a tier's share is the sum of its active accounts' weights", () => {
+  const scheduler = aScheduler([1], { a: "free", b: "free", c: "plus" });
+  let seq = 0;
+  for (const account of ["a", "b", "c"]) {
+    for (let n = 0; n < 100; n++) scheduler.apply({ t: "queued", job: aQueuedJob(seq++, account) }, 0);
+  }
+  const served: Record<string, number> = { a: 0, b: 0, c: 0 };
+  for (let turn = 0; turn < 90; turn++) {
+    const [place] = placed(scheduler, turn);
+    if (place === undefined) throw new Error("everybody still waits");
+    served[place.job.account] = (served[place.job.account] ?? 0) + 1;
+    scheduler.apply({ t: "ended", job: place.job.id, stepsRun: place.job.steps }, turn);
+  }
+  // free has two accounts of weight 1, plus one of weight 4: shares 2 and 4.
+  expect(served).toEqual({ a: 15, b: 15, c: 60 });
+});
+
+test("an idle cluster makes wide gangs, a loaded one narrow gangs", () => {
+  const accounts = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`a${n}`, "free"]));
+  const idle = aScheduler([8], accounts);
+  idle.apply({ t: "queued", job: aQueuedJob(0, "a0", { class: "wide", steps: 100 }) }, 0);
+  expect(placed(idle)).toMatchObject([{ k: 8 }]);
+  const loaded = aScheduler([8], accounts);
+  for (let n = 0; n < 100; n++) {
+    loaded.apply({ t: "queued", job: aQueuedJob(n, `a${n}`, { class: "wide", steps: 1_000 }) }, 0);
+  }
+  expect(placed(loaded).map((place) => place.k)).toEqual([1, 1, 1, 1, 1, 1, 1, 1]);
+});
+
+test("a job that needs a whole runner is not starved by small ones once it has waited long", () => {
+  const accounts = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`a${n}`, "free"]));
+  const scheduler = aScheduler(
+    [8],
+    { ...accounts, gang: "free" },
+    { reserveAfterMs: 60_000, slackMax: 0, fullBacklogMs: 1 },
+  );
+  for (let n = 0; n < 8; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, `a${n}`, { steps: 50 + n }) }, 0);
+  placed(scheduler);
+  scheduler.apply({ t: "queued", job: aQueuedJob(8, "gang", { class: "gang", steps: 10 }) }, 0);
+  const running = new Map(Array.from({ length: 8 }, (_, n) => [aQueuedJob(n, "").id, (50 + n) * STEP_MS]));
+  let seq = 100;
+  for (let nowMs = 0; nowMs < 600_000; nowMs += STEP_MS) {
+    for (const [job, endMs] of running) {
+      if (endMs > nowMs) continue;
+      running.delete(job);
+      scheduler.apply({ t: "ended", job, stepsRun: 1_000 }, nowMs);
+      const next = aQueuedJob(seq, `a${seq++ % 40}`, { steps: 50, submittedAtMs: nowMs });
+      scheduler.apply({ t: "queued", job: next }, nowMs);
+    }
+    for (const place of placed(scheduler, nowMs)) {
+      if (place.job.class === "gang") return;
+      running.set(place.job.id, nowMs + place.job.steps * STEP_MS);
+    }
+  }
+  throw new Error("the gang never ran");
+});
+
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      t: fc.constant("submit"),
+      account: fc.nat(5),
+      kind: fc.nat(2),
+      steps: fc.integer({ min: 1, max: 60 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ t: fc.constant("end"), account: fc.nat(99), kind: fc.nat(2), steps: fc.nat(60) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ t: fc.constant("refuse"), account: fc.nat(99), kind: fc.nat(2), steps: fc.nat(60) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ t: fc.constant("withdraw"), account: fc.nat(99), kind: fc.nat(2), steps: fc.nat(60) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ t: fc.constant("runner"), account: fc.nat(2), kind: fc.nat(1), steps: fc.nat(60) }),
+  },
+);
+const TIER_OF = ["free", "free", "plus", "plus", "pro", "pro"];
+
+/** Plays one history and answers every decision made, checking what must hold after each. */
+function play(steps: readonly { t: string; account: number; kind: number; steps: number }[]): string {
+  const accounts = Object.fromEntries(TIER_OF.map((tier, n) => [`a${n}`, tier]));
+  const scheduler = aScheduler([8, 4, 1], accounts, { reserveAfterMs: 20_000, slackMax: 0.5, fullBacklogMs: 100_000 });
+  const runners = [8, 4, 1].map((count, n) => ({
+    id: `runner-${n}`,
+    gpu: "toy",
+    vramBytes: 80 * 2 ** 30,
+    devices: Array.from({ length: count }, (_, d) => `${n}.${d}`),
+  }));
+  const running = new Map<string, Place>();
+  const log: string[] = [];
+  steps.forEach((next, n) => {
+    const nowMs = n * 5_000;
+    const [victim] = [...running.values()].slice(next.account % Math.max(1, running.size));
+    const runner = runners[next.account % 3];
+    if (next.t === "submit") {
+      const job = aQueuedJob(n, `a${next.account}`, {
+        class: CLASSES[next.kind]?.id ?? "small",
+        steps: next.steps,
+        submittedAtMs: nowMs,
+      });
+      scheduler.apply({ t: "queued", job }, nowMs);
+    } else if (next.t === "end" && victim !== undefined) {
+      scheduler.apply({ t: "ended", job: victim.job.id, stepsRun: Math.min(next.steps, victim.job.steps) }, nowMs);
+      running.delete(victim.job.id);
+    } else if (next.t === "withdraw") scheduler.apply({ t: "withdrawn", job: aQueuedJob(next.account, "").id }, nowMs);
+    else if (next.t === "runner" && runner !== undefined) {
+      scheduler.apply(next.kind === 0 ? { t: "runner_down", runner: runner.id } : { t: "runner_up", runner }, nowMs);
+    }
+    for (const decision of scheduler.decide(nowMs, 50)) {
+      if (decision.t !== "place") continue;
+      log.push(`${nowMs} ${decision.job.id} ${decision.devices.join()}`);
+      if (next.t === "refuse") scheduler.apply({ t: "refused", job: decision.job.id }, nowMs);
+      else {
+        scheduler.apply({ t: "committed", job: decision.job.id }, nowMs);
+        running.set(decision.job.id, decision);
+      }
+    }
+    const devices = [...running.values()].flatMap((place) => place.devices);
+    expect(new Set(devices).size, "a device runs one job").toBe(devices.length);
+    for (const place of running.values()) {
+      expect(new Set(place.devices.map((id) => id.split(".")[0])).size, "a gang stays on one runner").toBe(1);
+    }
+    for (const [account, tier] of Object.entries(accounts)) {
+      const count = [...running.values()].filter((place) => place.job.account === account).length;
+      expect(count, "no account exceeds its cap").toBeLessThanOrEqual(
+        TIERS.find((terms) => terms.tier === tier)?.accountRunningMax ?? 0,
+      );
+    }
+  });
+  return log.join("\n");
+}
+
+test("whatever happens: one job a device, gangs on one runner, caps exact, and the same history decides the same", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      expect(play(steps)).toBe(play(steps));
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("accounts that always wait never drift apart by more than one job over the least weight (P1)", () => {
+  const costs = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 120, maxLength: 240 });
+  fc.assert(
+    fc.property(costs, fc.integer({ min: 1, max: 4 }), (steps, devices) => {
+      const accounts = { a: "free", b: "free", c: "free", d: "free" };
+      const scheduler = aScheduler([devices], accounts);
+      const names = Object.keys(accounts);
+      steps.forEach((count, n) =>
+        scheduler.apply({ t: "queued", job: aQueuedJob(n, names[n % 4] ?? "a", { steps: count }) }, 0),
+      );
+      const left = new Map(names.map((name, n) => [name, steps.filter((_, index) => index % 4 === n).length]));
+      const served = new Map(names.map((name) => [name, 0]));
+      const running: Place[] = [];
+      for (let turn = 0; turn < steps.length; turn++) {
+        for (const place of placed(scheduler, turn, 1)) {
+          running.push(place);
+          const { account } = place.job;
+          served.set(account, (served.get(account) ?? 0) + place.job.steps);
+          left.set(account, (left.get(account) ?? 0) - 1);
+        }
+        // Only while everybody waits and nobody stands at its cap (one running job for `free`).
+        if ([...left.values()].some((count) => count === 0)) return;
+        const values = [...served.values()];
+        if (devices === 1) expect(Math.max(...values) - Math.min(...values)).toBeLessThanOrEqual(100);
+        const first = running.shift();
+        if (first !== undefined) scheduler.apply({ t: "ended", job: first.job.id, stepsRun: first.job.steps }, turn);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
