@@ -66,7 +66,10 @@ CREATE TABLE "model_class" (
 CREATE TABLE "tier" (
 	"name" text PRIMARY KEY NOT NULL,
 	"weight" integer NOT NULL,
+	"share_min" integer DEFAULT 1 NOT NULL,
+	"share_max" integer DEFAULT 1000000 NOT NULL,
 	"max_running" integer NOT NULL,
+	"tier_max_running" integer DEFAULT 1000000 NOT NULL,
 	"max_queued" integer NOT NULL,
 	"creates_per_minute" integer NOT NULL,
 	"creates_burst" integer NOT NULL,

@@ -6,26 +6,39 @@ import type { Sql, Transaction } from "./connect.ts";
 export interface AccountRow {
   readonly id: AccountId;
   readonly tier: string;
-  readonly weight: number;
-  readonly maxRunning: number;
   readonly maxQueued: number;
 }
 
 /** Locks the account until commit: its submits go one after another, so caps and holds are exact. */
 export async function lockAccount(tx: Transaction, id: AccountId): Promise<AccountRow | null> {
   const [row] = await tx<AccountRow[]>`
-    select a.id, a.tier, t.weight, t.max_running, t.max_queued
+    select a.id, a.tier, t.max_queued
     from account a join tier t on t.name = a.tier
     where a.id = ${id}
     for no key update of a`;
   return row ?? null;
 }
 
-export async function accountsWithTerms(sql: Sql, ids: readonly AccountId[]): Promise<readonly AccountRow[]> {
-  return sql<AccountRow[]>`
-    select a.id, a.tier, t.weight, t.max_running, t.max_queued
-    from account a join tier t on t.name = a.tier
-    where a.id in ${sql(ids)}`;
+export async function tiersOf(
+  sql: Sql,
+  accounts: readonly AccountId[],
+): Promise<readonly Pick<AccountRow, "id" | "tier">[]> {
+  return accounts.length === 0 ? [] : sql`select id, tier from account where id in ${sql(accounts)}`;
+}
+
+export interface TierRow {
+  readonly name: string;
+  readonly weight: number;
+  readonly shareMin: number;
+  readonly shareMax: number;
+  readonly maxRunning: number;
+  readonly tierMaxRunning: number;
+}
+
+export async function allTiers(sql: Sql): Promise<readonly TierRow[]> {
+  return sql<
+    TierRow[]
+  >`select name, weight, share_min, share_max, max_running, tier_max_running from tier order by name`;
 }
 
 export interface KeyRow {

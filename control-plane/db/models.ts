@@ -12,3 +12,18 @@ export async function findModel(tx: Sql | Transaction, name: string): Promise<Mo
   const [model] = models;
   return model === undefined ? null : { ...model, classes };
 }
+
+export interface ClassRow {
+  readonly model: string;
+  readonly name: string;
+  readonly gpuMs: number;
+  readonly vramBytes: bigint;
+  readonly stepsDefault: number;
+}
+
+/** Every class with what the scheduler needs of its model. */
+export async function allClasses(sql: Sql): Promise<readonly ClassRow[]> {
+  return sql<ClassRow[]>`
+    select c.model, c.name, c.gpu_ms, c.vram_bytes, m.steps_default
+    from model_class c join model m on m.name = c.model order by c.model, c.name`;
+}

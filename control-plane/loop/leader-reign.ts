@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import { UNEXPLAINED, runSpecOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
-import type { RunnerDescription } from "#control-plane/core/scheduler.ts";
+import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -83,7 +83,7 @@ export class LeaderReign implements Reign {
     this.#sender().wake();
   }
 
-  runnerUp(runner: RunnerDescription): void {
+  runnerUp(runner: RunnerTerms): void {
     this.#loop?.runnerUp(runner);
   }
 

@@ -5,20 +5,30 @@
  * decision counts only once its transaction committed under the leader's epoch.
  */
 import type { Logger } from "pino";
-import { explainAll } from "#control-plane/core/explain.ts";
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import { UNEXPLAINED } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
-import { Scheduler } from "#control-plane/core/scheduler.ts";
-import type { Placement, RunnerDescription } from "#control-plane/core/scheduler.ts";
+import { ClassCosts } from "#control-plane/core/scheduler/class-costs.ts";
+import type { Place, RunnerTerms } from "#control-plane/core/scheduler/event.ts";
+import type { Explained } from "#control-plane/core/scheduler/explain.ts";
+import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import { dispatch, DISPATCH_BATCH_MAX } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
-import { everyUnfinishedJob, readInbox, sweep, termsOf, waitingJobOf } from "#control-plane/usecase/lead.ts";
+import {
+  everyUnfinishedJob,
+  knownRunners,
+  queuedJobOf,
+  readInbox,
+  readTerms,
+  sweep,
+  tiersOfAccounts,
+} from "#control-plane/usecase/lead.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
-import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
+import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
+import type { AccountId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { Ticker } from "./ticker.ts";
 import type { Service } from "./ticker.ts";
@@ -37,78 +47,93 @@ export interface SchedulerHost {
   cancel(runner: RunnerId, lease: LeaseRef): void;
 }
 
+/** What was dispatched, to tell later how much of it ran and how long it took. */
+interface Running {
+  readonly epoch: number;
+  readonly fromStep: number;
+  readonly sinceMs: number;
+  readonly runner: string;
+  readonly class: string;
+}
+
 export class SchedulerLoop implements Service {
   readonly #sql: Sql;
   readonly #epoch: number;
   readonly #host: SchedulerHost;
-  readonly #scheduler = new Scheduler();
-  readonly #known = new Set<AccountId>();
-  readonly #ticker: Ticker;
-  readonly #sweeper: Ticker;
-  readonly #terms: Ticker;
-  readonly #storeSweeper: Ticker;
-  #explained: ReadonlyMap<VideoId, Explanation> = new Map();
+  readonly #costs = new ClassCosts();
+  readonly #scheduler = new Scheduler(this.#costs);
+  readonly #accounts = new Set<AccountId>();
+  readonly #gpus = new Map<string, string>();
+  readonly #waiting = new Set<VideoId>();
+  readonly #running = new Map<VideoId, Running>();
+  readonly #tickers: readonly Ticker[];
+  readonly #turns: Ticker;
+  #explained: ReadonlyMap<string, Explained> = new Map();
   #explainedAtMs = 0;
 
   constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
     this.#sql = sql;
     this.#epoch = epoch;
     this.#host = host;
-    this.#ticker = new Ticker("scheduler", POLL_MS, log, () => this.#turn());
-    this.#sweeper = new Ticker("sweep", SWEEP_MS, log, async () => {
-      if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
-    });
-    this.#terms = new Ticker("terms", TERMS_REFRESH_MS, log, () => this.#refreshTerms([...this.#known]));
-    this.#storeSweeper = new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store));
+    this.#turns = new Ticker("scheduler", POLL_MS, log, () => this.#turn());
+    this.#tickers = [
+      this.#turns,
+      new Ticker("sweep", SWEEP_MS, log, async () => {
+        if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
+      }),
+      new Ticker("terms", TERMS_REFRESH_MS, log, () => this.#refreshTerms()),
+      new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
+    ];
   }
 
   /** Loads the world; then `start` runs it. */
   async load(): Promise<void> {
+    await this.#refreshTerms();
+    for (const runner of await knownRunners(this.#sql)) {
+      // Its devices are known, for the jobs that hold them; it takes work once it dials.
+      this.runnerUp(runner);
+      this.runnerDown(runner.id);
+    }
     const jobs = await everyUnfinishedJob(this.#sql);
     await this.#meet(jobs);
     for (const job of jobs) this.#apply(job);
   }
 
   start(): void {
-    this.#ticker.start();
-    this.#sweeper.start();
-    this.#terms.start();
-    this.#storeSweeper.start();
+    for (const ticker of this.#tickers) ticker.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#ticker.stop(), this.#sweeper.stop(), this.#terms.stop(), this.#storeSweeper.stop()]);
+    await Promise.all(this.#tickers.map((ticker) => ticker.stop()));
   }
 
   wake(): void {
-    this.#ticker.wake();
+    this.#turns.wake();
   }
 
-  runnerUp(runner: RunnerDescription): void {
-    this.#scheduler.apply({ kind: "runner_up", runner });
+  runnerUp(runner: RunnerTerms): void {
+    this.#gpus.set(runner.id, runner.gpu);
+    this.#scheduler.apply({ t: "runner_up", runner }, this.#host.now());
     this.wake();
   }
 
-  runnerDown(runner: RunnerId): void {
-    this.#scheduler.apply({ kind: "runner_down", runner });
+  runnerDown(runner: string): void {
+    this.#scheduler.apply({ t: "runner_down", runner }, this.#host.now());
   }
 
   explain(job: VideoId): Explanation {
-    return this.explainAll().get(job) ?? UNEXPLAINED;
-  }
-
-  explainAll(): ReadonlyMap<VideoId, Explanation> {
     const nowMs = this.#host.now();
     if (nowMs - this.#explainedAtMs >= EXPLAIN_MS) {
-      this.#explained = explainAll(this.#scheduler.world, nowMs);
+      this.#explained = this.#scheduler.explain(nowMs);
       this.#explainedAtMs = nowMs;
     }
-    return this.#explained;
+    const found = this.#explained.get(job);
+    return found === undefined ? UNEXPLAINED : explanationOf(found);
   }
 
   /** Waiting jobs of one account, for position frames. */
   waitingOf(account: AccountId): readonly VideoId[] {
-    return [...(this.#scheduler.world.accounts.get(account)?.waiting.keys() ?? [])];
+    return this.#scheduler.waitingOf(account).map((id) => VideoId.parse(id));
   }
 
   async #turn(): Promise<void> {
@@ -117,72 +142,152 @@ export class SchedulerLoop implements Service {
     await this.#meet(mail);
     for (const job of mail) this.#apply(job);
     // 2. Decide.
-    const placements = this.#scheduler.decide(this.#host.now(), DISPATCH_BATCH_MAX);
-    if (placements.length === 0) return;
+    const decisions = this.#scheduler.decide(this.#host.now(), DISPATCH_BATCH_MAX);
+    const places = decisions.filter((decision) => decision.t === "place");
+    if (places.length === 0) return;
     // 3. Commit, then 4. send. A fault in between undoes all: the next turn decides anew.
-    await this.#commit(placements);
+    await this.#commit(places);
     // 5. There may be more than one batch.
     this.wake();
   }
 
-  async #commit(placements: readonly Placement[]): Promise<void> {
+  async #commit(places: readonly Place[]): Promise<void> {
+    const nowMs = this.#host.now();
+    const undo = (id: string) => this.#scheduler.apply({ t: "refused", job: id }, nowMs);
     try {
-      const outcome = await dispatch(
-        this.#sql,
-        this.#epoch,
-        placements.map(({ job, runner, devices }) => ({ job: job.id, runner, devices })),
-      );
-      for (const id of outcome.refused) this.#scheduler.apply({ kind: "refused", job: id });
+      const batch = places.map(({ job, runner, devices }) => ({
+        job: VideoId.parse(job.id),
+        runner: RunnerId.parse(runner),
+        devices: devices.map((device) => DeviceId.parse(device)),
+      }));
+      const outcome = await dispatch(this.#sql, this.#epoch, batch);
+      for (const id of outcome.refused) {
+        undo(id);
+        this.#waiting.delete(id);
+      }
       for (const work of outcome.dispatched) {
-        this.#scheduler.apply({ kind: "placed", job: work.job.id, atMs: this.#host.now() });
+        this.#scheduler.apply({ t: "committed", job: work.job.id }, nowMs);
+        this.#waiting.delete(work.job.id);
+        this.#remember(work.job, nowMs);
         this.#host.send(work);
       }
     } catch (error) {
-      for (const { job } of placements) {
-        this.#scheduler.apply({ kind: "refused", job: job.id });
-        this.#scheduler.apply({ kind: "waiting", job });
+      for (const { job } of places) {
+        undo(job.id);
+        this.#scheduler.apply({ t: "queued", job }, nowMs);
       }
       throw error;
     }
   }
 
   #apply(job: JobRow): void {
-    const nowMs = this.#host.now();
     const phase = PHASE_OF[job.state];
     switch (phase) {
       case "waiting":
-        this.#scheduler.apply({ kind: "ended", job: job.id, atMs: nowMs });
-        return this.#scheduler.apply({ kind: "waiting", job: waitingJobOf(job) });
+        return this.#applyWaiting(job);
       case "ended":
-        return this.#scheduler.apply({ kind: "ended", job: job.id, atMs: nowMs });
+        return this.#applyEnded(job);
       case "leased":
-        return this.#applyLeased(job, nowMs);
+        return this.#applyLeased(job);
       default:
         return phase satisfies never;
     }
   }
 
-  #applyLeased(job: JobRow, nowMs: number): void {
+  #applyWaiting(job: JobRow): void {
+    const nowMs = this.#host.now();
+    if (this.#waiting.has(job.id)) return;
+    const queued = queuedJobOf(job);
+    const ran = this.#forget(job);
+    this.#scheduler.apply(
+      ran === null ? { t: "queued", job: queued } : { t: "requeued", job: queued, stepsRun: ran.stepsRun },
+      nowMs,
+    );
+    this.#waiting.add(job.id);
+  }
+
+  #applyEnded(job: JobRow): void {
+    const nowMs = this.#host.now();
+    if (this.#waiting.delete(job.id)) return this.#scheduler.apply({ t: "withdrawn", job: job.id }, nowMs);
+    const ran = this.#forget(job);
+    if (ran === null) return;
+    if (job.state === "completed") {
+      this.#costs.observe(
+        ran.class,
+        this.#gpus.get(ran.runner) ?? "none",
+        job.steps - ran.fromStep,
+        nowMs - ran.sinceMs,
+      );
+    }
+    const stepsRun = job.state === "completed" ? job.steps - ran.fromStep : ran.stepsRun;
+    this.#scheduler.apply({ t: "ended", job: job.id, stepsRun }, nowMs);
+  }
+
+  #applyLeased(job: JobRow): void {
     if (job.runnerId === null || job.devices === null) return;
-    if (!this.#scheduler.world.running.has(job.id)) {
-      this.#scheduler.apply({
-        kind: "running",
-        job: waitingJobOf(job),
-        runner: job.runnerId,
-        devices: job.devices,
-        sinceMs: nowMs,
-      });
+    if (!this.#running.has(job.id)) {
+      const nowMs = this.#host.now();
+      this.#scheduler.apply({ t: "running", job: queuedJobOf(job), runner: job.runnerId, devices: job.devices }, nowMs);
+      this.#remember(job, nowMs);
     }
     if (job.state === "cancelling") this.#host.cancel(job.runnerId, { job: job.id, epoch: job.epoch });
   }
 
-  async #meet(jobs: readonly JobRow[]): Promise<void> {
-    const strangers = [...new Set(jobs.map((job) => job.accountId))].filter((id) => !this.#known.has(id));
-    await this.#refreshTerms(strangers);
-    for (const id of strangers) this.#known.add(id);
+  #remember(job: JobRow, nowMs: number): void {
+    const { class: classId } = queuedJobOf(job);
+    this.#running.set(job.id, {
+      epoch: job.epoch,
+      fromStep: job.stepsDone,
+      sinceMs: nowMs,
+      runner: job.runnerId ?? "",
+      class: classId,
+    });
   }
 
-  async #refreshTerms(accounts: readonly AccountId[]): Promise<void> {
-    for (const terms of await termsOf(this.#sql, accounts)) this.#scheduler.apply({ kind: "account", terms });
+  /** What ran of a job that runs no more; null if it did not run as far as we know. */
+  #forget(job: JobRow): (Running & { readonly stepsRun: number }) | null {
+    const running = this.#running.get(job.id);
+    if (running === undefined) return null;
+    this.#running.delete(job.id);
+    return { ...running, stepsRun: Math.max(0, job.stepsDone - running.fromStep) };
   }
+
+  async #meet(jobs: readonly JobRow[]): Promise<void> {
+    await this.#refreshAccounts([...new Set(jobs.map((job) => job.accountId))].filter((id) => !this.#accounts.has(id)));
+  }
+
+  async #refreshTerms(): Promise<void> {
+    const nowMs = this.#host.now();
+    const { tiers, classes } = await readTerms(this.#sql);
+    for (const terms of tiers) this.#scheduler.apply({ t: "tier", terms }, nowMs);
+    for (const declared of classes) {
+      this.#costs.declare(declared.class.id, declared.cost);
+      this.#scheduler.apply({ t: "class", class: declared.class }, nowMs);
+    }
+    await this.#refreshAccounts([...this.#accounts]);
+  }
+
+  async #refreshAccounts(accounts: readonly AccountId[]): Promise<void> {
+    for (const { id, tier } of await tiersOfAccounts(this.#sql, accounts)) {
+      this.#accounts.add(id);
+      this.#scheduler.apply({ t: "account", account: id, tier }, this.#host.now());
+    }
+  }
+}
+
+function explanationOf({ position, eta, blockedBy }: Explained): Explanation {
+  const seconds = (ms: number) => Math.ceil(ms / 1_000);
+  return {
+    position,
+    blockedBy,
+    eta:
+      eta === null
+        ? null
+        : {
+            start_p50: seconds(eta.startP50Ms),
+            start_p90: seconds(eta.startP90Ms),
+            finish_p50: seconds(eta.finishP50Ms),
+            finish_p90: seconds(eta.finishP90Ms),
+          },
+  };
 }

@@ -3,7 +3,7 @@
  * lease is still worth.
  */
 import type { JobEvent } from "#control-plane/core/job.ts";
-import type { RunnerDescription } from "#control-plane/core/scheduler.ts";
+import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -25,7 +25,7 @@ export interface DeskHost {
   readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
   /** A job moved: scheduler and sender look at once. */
   readonly moved: () => void;
-  readonly up: (runner: RunnerDescription) => void;
+  readonly up: (runner: RunnerTerms) => void;
   readonly down: (runner: RunnerId) => void;
 }
 
@@ -91,7 +91,7 @@ export class RunnerDesk implements HubHost {
     return this.lost(lease);
   }
 
-  up(runner: RunnerDescription): void {
+  up(runner: RunnerTerms): void {
     this.#host.up(runner);
   }
 

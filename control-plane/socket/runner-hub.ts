@@ -7,11 +7,12 @@
  */
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
-import type { RunnerDescription } from "#control-plane/core/scheduler.ts";
+import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { VideoId } from "#protocol/id.ts";
 import type { RunnerId } from "#protocol/id.ts";
 import { FromRunner, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
+import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
 import { RunnerSession } from "./runner-session.ts";
 import type { Assignment, Hello, RunnerWork } from "./runner-session.ts";
 
@@ -25,7 +26,7 @@ export interface HubHost extends RunnerWork {
   /** Leases that Postgres knows for this runner. */
   heldBy(runner: RunnerId): Promise<readonly HeldLease[]>;
   lost(lease: LeaseRef): Promise<void>;
-  up(runner: RunnerDescription): void;
+  up(runner: RunnerTerms): void;
   down(runner: RunnerId): void;
 }
 
@@ -148,7 +149,7 @@ export class RunnerHub {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");
     }
     this.#log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
-    this.#host.up({ runner, models: hello.models, devices: hello.devices.map((device) => device.id) });
+    this.#host.up(runnerTermsOf({ id: runner, models: hello.models, devices: hello.devices }));
     return session;
   }
 

@@ -1,12 +1,15 @@
 /** What only the leader does besides dispatching: know the world at takeover, read its mail, take back dead leases. */
-import type { AccountTerms, WaitingJob } from "#control-plane/core/scheduler.ts";
-import { accountsWithTerms } from "#control-plane/db/accounts.ts";
+import type { DeclaredCost } from "#control-plane/core/scheduler/class-costs.ts";
+import type { QueuedJob, RunnerTerms, TierTerms } from "#control-plane/core/scheduler/event.ts";
+import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
+import { allTiers, tiersOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { jobsByIds, takeInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
 import type { HeldLease } from "#control-plane/db/leases.ts";
-import { upsertRunner } from "#control-plane/db/runners.ts";
+import { allClasses } from "#control-plane/db/models.ts";
+import { allRunners, upsertRunner } from "#control-plane/db/runners.ts";
 import type { RunnerRow } from "#control-plane/db/runners.ts";
 import { renewLeadership, resignLeadership, takeLeadership } from "#control-plane/db/leader.ts";
 import { forgetNonces } from "#control-plane/db/submit.ts";
@@ -41,23 +44,75 @@ export async function readInbox(sql: Sql): Promise<readonly JobRow[]> {
   return jobsByIds(sql, await takeInbox(sql, INBOX_BATCH_MAX));
 }
 
-export async function termsOf(sql: Sql, accounts: readonly AccountId[]): Promise<readonly AccountTerms[]> {
-  if (accounts.length === 0) return [];
-  const rows = await accountsWithTerms(sql, accounts);
-  return rows.map((row) => ({ account: row.id, weight: row.weight, maxRunning: row.maxRunning }));
+/** Tiers and classes as the database has them now: data, changed without a restart. */
+export async function readTerms(
+  sql: Sql,
+): Promise<{ readonly tiers: readonly TierTerms[]; readonly classes: readonly DeclaredClass[] }> {
+  const [tiers, classes] = await Promise.all([allTiers(sql), allClasses(sql)]);
+  return {
+    tiers: tiers.map((row) => ({
+      tier: row.name,
+      weight: row.weight,
+      shareMin: row.shareMin,
+      shareMax: row.shareMax,
+      accountRunningMax: row.maxRunning,
+      tierRunningMax: row.tierMaxRunning,
+    })),
+    classes: classes.map((row) => ({
+      class: {
+        id: classIdOf(row.model, row.name),
+        model: row.model,
+        shapes: [{ k: 1, vramBytes: Number(row.vramBytes) }],
+        resume: "exact",
+        batchMax: 1,
+      },
+      cost: { gpuMs: row.gpuMs, steps: row.stepsDefault },
+    })),
+  };
 }
 
-export function waitingJobOf(job: JobRow): WaitingJob {
+export interface DeclaredClass {
+  readonly class: JobClass;
+  readonly cost: DeclaredCost;
+}
+
+export function tiersOfAccounts(sql: Sql, accounts: readonly AccountId[]) {
+  return tiersOf(sql, accounts);
+}
+
+/** Runners that ever connected, for the devices that running jobs hold. */
+export async function knownRunners(sql: Sql): Promise<readonly RunnerTerms[]> {
+  return (await allRunners(sql)).map(runnerTermsOf);
+}
+
+export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "models" | "devices">): RunnerTerms {
+  return {
+    id: runner.id,
+    gpu: runner.devices[0]?.gpu ?? "none",
+    vramBytes: Math.min(...runner.devices.map((device) => device.vram_bytes)),
+    devices: runner.devices.map((device) => device.id),
+    models: runner.models,
+  };
+}
+
+export function queuedJobOf(job: JobRow): QueuedJob {
   return {
     id: job.id,
     account: job.accountId,
-    model: job.model,
-    class: job.class,
-    gpuMs: job.gpuMs,
-    createdAtMs: job.createdAt.getTime(),
+    class: classIdOf(job.model, job.class),
+    weights: job.model,
+    steps: job.steps,
+    stepsDone: job.stepsDone,
+    seq: job.createdAt.getTime(),
+    submittedAtMs: job.createdAt.getTime(),
     notBeforeMs: job.notBefore?.getTime() ?? 0,
+    preemptions: job.preemptions,
     avoid: job.avoidRunnerId,
   };
+}
+
+function classIdOf(model: string, name: string): string {
+  return `${model}|${name}`;
 }
 
 export function leasesHeldBy(sql: Sql, runner: RunnerId): Promise<readonly HeldLease[]> {

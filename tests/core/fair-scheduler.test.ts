@@ -82,6 +82,79 @@ test("a job that needs a whole runner is not starved by small ones once it has w
   throw new Error("the gang never ran");
 });
 
+test("the reason of a wait is the one that holds it, and its ETA follows from the work ahead", () => {
+  const scheduler = aScheduler([1], { a: "free", b: "free" });
+  scheduler.apply({ t: "queued", job: aQueuedJob(1, "a") }, 0);
+  placed(scheduler);
+  scheduler.apply({ t: "queued", job: aQueuedJob(2, "a") }, 0);
+  const reasonOf = (seq: number) => scheduler.explain(0).get(aQueuedJob(seq, "").id)?.blockedBy;
+  expect(reasonOf(2)).toBe("account_concurrency");
+  scheduler.apply({ t: "queued", job: aQueuedJob(3, "b") }, 0);
+  expect(scheduler.explain(0).get(aQueuedJob(3, "").id)).toMatchObject({
+    blockedBy: "fair_share",
+    position: 0,
+    eta: { startP50Ms: 10_000, finishP50Ms: 20_000 },
+  });
+  scheduler.apply({ t: "withdrawn", job: aQueuedJob(2, "").id }, 0);
+  expect(reasonOf(3)).toBe("capacity");
+  scheduler.apply({ t: "queued", job: aQueuedJob(4, "b", { notBeforeMs: 5_000 }) }, 0);
+  expect(reasonOf(4)).toBe("backoff");
+  scheduler.apply({ t: "queued", job: aQueuedJob(5, "b", { class: "gang" }) }, 0);
+  expect(reasonOf(5)).toBe("no_runner");
+  scheduler.apply({ t: "runner_down", runner: "runner-0" }, 0);
+  expect(scheduler.explain(0).get(aQueuedJob(3, "").id)).toMatchObject({ blockedBy: "no_runner", eta: null });
+});
+
+test("a job in backoff is placed when its time has come, and the scheduler names that time", () => {
+  const scheduler = aScheduler([1], { a: "free" });
+  scheduler.apply({ t: "queued", job: aQueuedJob(1, "a", { notBeforeMs: 5_000 }) }, 0);
+  expect(placed(scheduler, 4_999)).toEqual([]);
+  expect(scheduler.nextWakeMs()).toBe(5_000);
+  expect(placed(scheduler, 5_000)).toHaveLength(1);
+});
+
+test("a job goes to another runner than the one that lost it, unless that is the only one", () => {
+  const scheduler = aScheduler([1, 1], { a: "free" });
+  scheduler.apply({ t: "queued", job: aQueuedJob(1, "a", { avoid: "runner-0" }) }, 0);
+  expect(scheduler.decide(0, 1)).toMatchObject([{ runner: "runner-1" }]);
+  scheduler.apply({ t: "refused", job: aQueuedJob(1, "").id }, 0);
+  scheduler.apply({ t: "runner_down", runner: "runner-1" }, 0);
+  scheduler.apply({ t: "queued", job: aQueuedJob(1, "a", { avoid: "runner-0" }) }, 0);
+  expect(scheduler.decide(0, 1)).toMatchObject([{ runner: "runner-0" }]);
+});
+
+test("an account that comes back after idling has saved up nothing", () => {
+  const scheduler = aScheduler([1], { busy: "pro", back: "pro" });
+  for (let n = 0; n < 40; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, "busy") }, 0);
+  const turn = (n: number) => {
+    const [place] = placed(scheduler, n);
+    if (place === undefined) throw new Error("the queue is not empty");
+    scheduler.apply({ t: "ended", job: place.job.id, stepsRun: place.job.steps }, n);
+    return place.job.account;
+  };
+  for (let n = 0; n < 20; n++) turn(n);
+  for (let n = 100; n < 120; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, "back") }, 20);
+  const order = Array.from({ length: 10 }, (_, n) => turn(20 + n));
+  // Its first job may go ahead of the one that was served last; from then on they take turns.
+  expect(order.filter((account) => account === "back").length).toBeLessThanOrEqual(6);
+});
+
+test("what did not run is given back: a cancelled job hardly counts against its account", () => {
+  const scheduler = aScheduler([1], { cancels: "pro", runs: "pro" });
+  scheduler.apply({ t: "queued", job: aQueuedJob(1, "cancels", { steps: 1_000 }) }, 0);
+  scheduler.apply({ t: "queued", job: aQueuedJob(2, "cancels") }, 0);
+  const [cancelled] = placed(scheduler);
+  scheduler.apply({ t: "queued", job: aQueuedJob(3, "runs", { steps: 100 }) }, 0);
+  scheduler.apply({ t: "ended", job: cancelled?.job.id ?? "", stepsRun: 1 }, 0);
+  const order: string[] = [];
+  for (let n = 0; n < 2; n++) {
+    const [place] = placed(scheduler, n);
+    order.push(place?.job.account ?? "");
+    scheduler.apply({ t: "ended", job: place?.job.id ?? "", stepsRun: place?.job.steps ?? 0 }, n);
+  }
+  expect(order).toEqual(["runs", "cancels"]);
+});
+
 const step = fc.oneof(
   {
     weight: 4,

@@ -17,7 +17,7 @@ export interface DeviceState {
 }
 
 export interface RunnerState {
-  readonly terms: RunnerTerms;
+  terms: RunnerTerms;
   readonly devices: readonly DeviceState[];
   free: number;
   /** False: takes no new work. */
@@ -51,6 +51,7 @@ export class Cluster {
     const known = this.#byId.get(terms.id);
     if (known !== undefined && (known.free < known.devices.length || sameDevices(known.terms, terms))) {
       known.up = true;
+      known.terms = { ...terms, devices: known.terms.devices };
       return;
     }
     const devices = terms.devices.map((id) => ({ id, job: null, weights: null, freeAtMs: 0 }));
@@ -67,12 +68,12 @@ export class Cluster {
     for (const device of runner.devices) if (device.job === null) device.weights = null;
   }
 
-  occupy(place: Place, nowMs: number): void {
+  occupy(place: Pick<Place, "job" | "runner" | "devices" | "estimateMs">, nowMs: number): void {
     const runner = this.#byId.get(place.runner);
     invariant(runner !== undefined, "a placement names a known runner");
     const devices = runner.devices.filter((device) => place.devices.includes(device.id));
     invariant(
-      devices.length === place.k && devices.every((device) => device.job === null),
+      devices.length === place.devices.length && devices.every((device) => device.job === null),
       "a placement takes free devices",
     );
     for (const device of devices) {
@@ -92,6 +93,12 @@ export class Cluster {
     held.runner.free += held.devices.length;
     this.#heldBy.delete(job);
   }
+}
+
+/** True if the runner's engine can load the model and a device of it is large enough. */
+export function serves(runner: RunnerState, model: string, vramBytes: number): boolean {
+  const { models } = runner.terms;
+  return vramBytes <= runner.terms.vramBytes && (models === undefined || models.includes(model));
 }
 
 function sameDevices(a: RunnerTerms, b: RunnerTerms): boolean {

@@ -41,6 +41,8 @@ export interface RunnerTerms {
   readonly vramBytes: number;
   /** Device ids; gangs never leave a runner. */
   readonly devices: readonly string[];
+  /** What its engine can load; everything, if absent. */
+  readonly models?: readonly string[];
 }
 
 export type SchedulerEvent =
@@ -51,6 +53,8 @@ export type SchedulerEvent =
   /** No new work goes there; what it runs is reported by `ended` or `requeued`. */
   | { readonly t: "runner_down"; readonly runner: string }
   | { readonly t: "queued"; readonly job: QueuedJob }
+  /** Met at takeover: a job that already holds devices. It was charged by another leader. */
+  | { readonly t: "running"; readonly job: QueuedJob; readonly runner: string; readonly devices: readonly string[] }
   /** Cancelled or failed while it waited. */
   | { readonly t: "withdrawn"; readonly job: string }
   /** A running job ended for good; `stepsRun` of this attempt count, the rest of the charge is given back. */

@@ -10,7 +10,7 @@ import { invariant } from "#protocol/invariant.ts";
 import type { QueuedJob, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
-import { JobLine } from "./job-line.ts";
+import { before, JobLine } from "./job-line.ts";
 
 /** One GPU-millisecond at weight 1, in tag units. */
 const TAG_UNITS = 1_000;
@@ -180,13 +180,12 @@ export class FairQueue {
     const account = this.#account(job.account);
     const { tier } = account;
     const remainingMs = this.#remainingMs(job);
-    const share = Math.min(tier.terms.shareMax, Math.max(tier.terms.shareMin, tier.activeWeight));
     const charge = {
       account,
       tier,
       job,
       accountUnits: Math.ceil((remainingMs * TAG_UNITS) / tier.terms.weight),
-      tierUnits: Math.ceil((remainingMs * TAG_UNITS) / share),
+      tierUnits: Math.ceil((remainingMs * TAG_UNITS) / shareOf(tier)),
     };
     this.#virtual = Math.max(this.#virtual, tier.tag);
     tier.virtual = Math.max(tier.virtual, account.tag);
@@ -196,6 +195,18 @@ export class FairQueue {
     tier.running++;
     this.#remove(job);
     this.#charges.set(id, charge);
+    this.#refresh(account);
+  }
+
+  /** A job that already runs, met at takeover: it counts against the caps, its charge is another leader's. */
+  adopt(job: QueuedJob): void {
+    invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job is adopted once");
+    const account = this.#account(job.account);
+    const { tier } = account;
+    if (account.waiting + account.running === 0) tier.activeWeight += tier.terms.weight;
+    account.running++;
+    tier.running++;
+    this.#charges.set(job.id, { account, tier, job, accountUnits: 0, tierUnits: 0 });
     this.#refresh(account);
   }
 
@@ -216,10 +227,50 @@ export class FairQueue {
     this.#stopRunning(charge);
   }
 
-  /** Tag and weight of a waiting job's account, for comparisons across accounts of one tier. */
-  standing(job: QueuedJob): { readonly tier: string; readonly tag: number; readonly weight: number } {
-    const account = this.#account(job.account);
-    return { tier: account.tier.terms.tier, tag: account.tag, weight: account.tier.terms.weight };
+  /** True while the account of a waiting job runs as many as it may. */
+  atCap(job: QueuedJob): boolean {
+    const { tier, running } = this.#account(job.account);
+    return running >= tier.terms.accountRunningMax || tier.running >= tier.terms.tierRunningMax;
+  }
+
+  /** Ids of an account's waiting jobs. */
+  waitingOf(account: string): readonly string[] {
+    const known = this.#accounts.get(account);
+    if (known === undefined || known.waiting === 0) return [];
+    return [...this.#waiting.values()].filter((job) => job.account === account).map((job) => job.id);
+  }
+
+  /** The first `limit` waiting jobs in the order in which fairness would serve them, caps and backoff aside. */
+  order(limit: number): readonly QueuedJob[] {
+    const lanes = new Map<Tier, { tag: number; readonly share: number; readonly accounts: IndexedHeap }>();
+    const queues = new Map<string, QueuedJob[]>();
+    for (const job of this.#waiting.values()) queues.getOrInsertComputed(job.account, () => []).push(job);
+    for (const [id, jobs] of queues) {
+      jobs.sort((a, b) => (before(a, b) ? 1 : -1));
+      const { tier, tag } = this.#account(id);
+      const lane = lanes.getOrInsertComputed(tier, () => ({
+        tag: tier.tag,
+        share: shareOf(tier),
+        accounts: new IndexedHeap(),
+      }));
+      lane.accounts.set(id, Math.max(tag, tier.virtual));
+    }
+    const order: QueuedJob[] = [];
+    while (order.length < limit) {
+      const [first] = [...lanes]
+        .filter(([, lane]) => lane.accounts.size > 0)
+        .toSorted(([a, laneA], [b, laneB]) => laneA.tag - laneB.tag || (a.terms.tier < b.terms.tier ? -1 : 1));
+      const root = first?.[1].accounts.peek();
+      const job = root === undefined || root === null ? undefined : queues.get(root.id)?.pop();
+      if (first === undefined || root === undefined || root === null || job === undefined) break;
+      const [tier, lane] = first;
+      order.push(job);
+      const remainingMs = this.#remainingMs(job);
+      lane.tag += Math.ceil((remainingMs * TAG_UNITS) / lane.share);
+      if (queues.get(root.id)?.length === 0) lane.accounts.remove(root.id);
+      else lane.accounts.set(root.id, root.key + Math.ceil((remainingMs * TAG_UNITS) / tier.terms.weight));
+    }
+    return order;
   }
 
   #giveBack(charge: Charge, share: number): void {
@@ -287,7 +338,7 @@ export class FairQueue {
       if (best !== null && (root.key > best.key || (root.key === best.key && root.id > best.id))) continue;
       const job = this.#account(root.id).lines.get(jobClass)?.head() ?? null;
       if (job === null) continue;
-      if (best !== null && root.id === best.id && job.seq > best.job.seq) continue;
+      if (best !== null && root.id === best.id && before(best.job, job)) continue;
       best = { ...root, job };
     }
     return best?.job ?? null;
@@ -306,4 +357,9 @@ export class FairQueue {
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
+}
+
+/** What the tier gets of the whole: the sum of its active accounts' weights, within its bounds. */
+function shareOf({ terms, activeWeight }: Tier): number {
+  return Math.min(terms.shareMax, Math.max(terms.shareMin, activeWeight));
 }

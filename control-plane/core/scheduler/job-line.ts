@@ -1,8 +1,8 @@
-/** The jobs of one account and class, oldest first. A job that comes back keeps its place by `seq`. */
+/** The jobs of one account and class, oldest first. A job that comes back keeps its place. */
 import type { QueuedJob } from "./event.ts";
 
 export class JobLine {
-  /** Ascending `seq`; those before `#from` are gone. */
+  /** In order of arrival; those before `#from` are gone. */
   #jobs: QueuedJob[] = [];
   #from = 0;
 
@@ -16,16 +16,16 @@ export class JobLine {
 
   add(job: QueuedJob): void {
     const last = this.#jobs.at(-1);
-    if (last === undefined || this.size === 0 || last.seq < job.seq) {
+    if (last === undefined || this.size === 0 || before(last, job)) {
       this.#jobs.push(job);
       return;
     }
-    this.#jobs.splice(this.#indexOf(job.seq), 0, job);
+    this.#jobs.splice(this.#indexOf(job), 0, job);
   }
 
   /** False if it is not here. */
   remove(job: QueuedJob): boolean {
-    const at = this.#indexOf(job.seq);
+    const at = this.#indexOf(job);
     if (this.#jobs[at]?.id !== job.id) return false;
     if (at === this.#from) this.#dropHead();
     else this.#jobs.splice(at, 1);
@@ -48,15 +48,21 @@ export class JobLine {
     }
   }
 
-  /** The first index at or after `#from` whose seq is not smaller. */
-  #indexOf(seq: number): number {
+  /** The first index at or after `#from` that does not come before `job`. */
+  #indexOf(job: QueuedJob): number {
     let low = this.#from;
     let high = this.#jobs.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#jobs[middle]?.seq ?? Infinity) < seq) low = middle + 1;
+      const other = this.#jobs[middle];
+      if (other !== undefined && before(other, job)) low = middle + 1;
       else high = middle;
     }
     return low;
   }
+}
+
+/** By arrival, then by id. */
+export function before(a: QueuedJob, b: QueuedJob): boolean {
+  return a.seq < b.seq || (a.seq === b.seq && a.id < b.id);
 }

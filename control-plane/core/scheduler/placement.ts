@@ -5,6 +5,7 @@
  * these the fastest wins. So gangs are wide when the cluster is idle and narrow when it is loaded. Ties: the tightest fit,
  * then the runner's id.
  */
+import { serves } from "./cluster.ts";
 import type { Cluster, DeviceState, RunnerState } from "./cluster.ts";
 import type { Place, QueuedJob } from "./event.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
@@ -53,7 +54,7 @@ export function couldRun(cluster: Cluster, cost: CostModel, jobClass: JobClass, 
       jobClass.shapes.some(
         (shape) =>
           shape.k <= runner.devices.length &&
-          shape.vramBytes <= runner.terms.vramBytes &&
+          serves(runner, jobClass.model, shape.vramBytes) &&
           cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps) !== null,
       ),
   );
@@ -79,7 +80,7 @@ function spotsFor(
     if (!runner.up || runner.free === 0) continue;
     let warm = -1;
     for (const shape of jobClass.shapes) {
-      if (shape.k > runner.free || shape.vramBytes > runner.terms.vramBytes) continue;
+      if (shape.k > runner.free || !serves(runner, jobClass.model, shape.vramBytes)) continue;
       const runMs = cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps);
       if (runMs === null) continue;
       if (warm < 0) warm = warmCount(runner, job.weights);

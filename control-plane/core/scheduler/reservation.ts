@@ -4,6 +4,7 @@
  * Only an aged head reserves (EASY with runtime estimates, but never eagerly: reserving for every blocked head costs light
  * accounts their tail). Others backfill a reserved runner if they end before its start, or leave enough devices.
  */
+import { serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
 import type { QueuedJob } from "./event.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
@@ -53,7 +54,7 @@ export class Reservations {
     for (const runner of up) {
       if (this.#byRunner.has(runner.terms.id)) continue;
       for (const { k, vramBytes } of jobClass.shapes) {
-        if (k > runner.devices.length || vramBytes > runner.terms.vramBytes) continue;
+        if (k > runner.devices.length || !serves(runner, jobClass.model, vramBytes)) continue;
         const runMs = cost.runMs(jobClass.id, runner.terms.gpu, k, job.steps - job.stepsDone);
         if (runMs === null) continue;
         const startMs = freeAtMs(runner, k, nowMs);

@@ -6,6 +6,8 @@
  */
 import { Cluster } from "./cluster.ts";
 import type { Decision, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
+import { explain } from "./explain.ts";
+import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
 import { place } from "./placement.ts";
@@ -54,6 +56,9 @@ export class Scheduler implements Policy {
         return this.#cluster.down(event.runner);
       case "queued":
         return this.#queue.add(event.job, nowMs);
+      case "running":
+        this.#queue.adopt(event.job);
+        return this.#cluster.occupy({ ...event, estimateMs: this.#remainingMs(event.job) }, nowMs);
       case "withdrawn":
         this.#queue.withdraw(event.job);
         return this.#reservations.drop(event.job);
@@ -98,6 +103,19 @@ export class Scheduler implements Policy {
 
   quote(): null {
     return null;
+  }
+
+  /** Position, ETA and reason of every waiting job, as far as the dry run goes. */
+  explain(nowMs: number): ReadonlyMap<string, Explained> {
+    return explain({ queue: this.#queue, cluster: this.#cluster, cost: this.#cost, classes: this.#classes }, nowMs);
+  }
+
+  waitingOf(account: string): readonly string[] {
+    return this.#queue.waitingOf(account);
+  }
+
+  #remainingMs(job: QueuedJob): number {
+    return this.#cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
   }
 
   #fit(job: QueuedJob, nowMs: number): Place | null {

@@ -12,7 +12,12 @@ export const grantCategory = pgEnum("grant_category", valuesOf(GrantCategory));
 export const tier = pgTable("tier", {
   name: text().primaryKey(),
   weight: integer().notNull(),
+  /** Bounds of the tier's share, which is the sum of its active accounts' weights. */
+  shareMin: integer("share_min").notNull().default(1),
+  shareMax: integer("share_max").notNull().default(1_000_000),
+  /** Running videos of one account, and of the whole tier. */
   maxRunning: integer("max_running").notNull(),
+  tierMaxRunning: integer("tier_max_running").notNull().default(1_000_000),
   maxQueued: integer("max_queued").notNull(),
   createsPerMinute: integer("creates_per_minute").notNull(),
   createsBurst: integer("creates_burst").notNull(),

@@ -1,0 +1,78 @@
+/**
+ * From what a customer asks (model, size, seconds) to the class that is scheduled: `<model>|<resolution>/<seconds>s`.
+ *
+ * A bucket costs what its widest size costs; its squares and portraits are never charged less. A video longer than a
+ * segment is made of chained segments of ten seconds, each its own denoising run that starts from the end of the one before.
+ */
+import { BATCH_TOKENS_MAX, GANG_TOKENS_MIN, tokensOf } from "./cost-law.ts";
+import { peakGb } from "./cost-memory.ts";
+import { BYTES_PER_GB } from "./cost-gpu.ts";
+import { MODEL_SPECS } from "./cost-spec.ts";
+import type { VideoShape } from "./cost-table.ts";
+import type { JobClass } from "./job-class.ts";
+
+export const SEGMENT_SECONDS = 10;
+export const SEGMENTS_MAX = 6;
+const BATCH_MAX = 8;
+const GANGS = [1, 2, 4, 8] as const;
+
+/** Sizes that the buckets stand for. */
+const BUCKETS: Readonly<Record<string, readonly [width: number, height: number]>> = {
+  "480p": [832, 480],
+  "720p": [1280, 720],
+  "1080p": [1920, 1080],
+  "1024p": [1792, 1024],
+};
+
+export interface SeededClass extends JobClass {
+  /** One segment. */
+  readonly shape: VideoShape;
+  /**
+   * Chained segments; 1 for a plain video. A job of `steps` runs `steps` in each of them, so `steps / segments` of its
+   * steps lie between two ends of a segment, and those ends are where a longer video should be stopped.
+   */
+  readonly segments: number;
+}
+
+/** Null for a model, a size or a length the tables do not reach, or a model whose memory was never published. */
+export function classFor(model: string, size: string, seconds: number): SeededClass | null {
+  const spec = MODEL_SPECS.get(model);
+  const bucket = spec === undefined ? null : bucketOf(size, spec.sizes);
+  const segments = segmentsOf(seconds);
+  if (spec === undefined || bucket === null || segments === null) return null;
+  const [width, height] = bucket.size;
+  const shape: VideoShape = { width, height, frames: (spec.fps * seconds) / segments + 1 };
+  const tokens = spec.transformer === null ? null : tokensOf(spec.transformer, shape);
+  const gangs = tokens === null || tokens < GANG_TOKENS_MIN ? [1] : GANGS;
+  const shapes = gangs.flatMap((k) => {
+    const gb = peakGb(model, shape, k);
+    return gb === null ? [] : [{ k, vramBytes: Math.round(gb * BYTES_PER_GB) }];
+  });
+  if (shapes.length === 0) return null;
+  return {
+    id: `${model}|${bucket.resolution}/${seconds}s`,
+    model,
+    shapes,
+    resume: spec.resume,
+    batchMax: tokens === null ? 1 : Math.min(BATCH_MAX, Math.max(1, Math.floor(BATCH_TOKENS_MAX / tokens))),
+    shape,
+    segments,
+  };
+}
+
+function bucketOf(size: string, own: Readonly<Record<string, readonly [number, number]>>) {
+  const match = /^(?<width>\d{2,5})x(?<height>\d{2,5})$/.exec(size);
+  const width = Number(match?.groups?.["width"] ?? Number.NaN);
+  const height = Number(match?.groups?.["height"] ?? Number.NaN);
+  const resolution = `${Math.min(width, height)}p`;
+  const widest = BUCKETS[resolution] ?? own[resolution];
+  if (widest === undefined || Math.max(width, height) > Math.max(...widest)) return null;
+  return { resolution, size: own[resolution] ?? widest };
+}
+
+function segmentsOf(seconds: number): number | null {
+  if (!Number.isInteger(seconds) || seconds < 1) return null;
+  if (seconds <= SEGMENT_SECONDS) return 1;
+  const segments = seconds / SEGMENT_SECONDS;
+  return Number.isInteger(segments) && segments <= SEGMENTS_MAX ? segments : null;
+}
