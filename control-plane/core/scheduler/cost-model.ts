@@ -143,7 +143,10 @@ function cheapest(seeded: SeededClass, stages: Entry["stages"]): Entry["charge"]
 function speed(gpu: string): number {
   const [kind, reference] = [GPU_KINDS.get(gpu), GPU_KINDS.get(REFERENCE_GPU)];
   const transformer = MODEL_SPECS.get("wan2.2-t2v-a14b")?.transformer;
-  invariant(kind !== undefined && reference !== undefined && transformer != null, "the reference figures exist");
+  invariant(
+    kind !== undefined && reference !== undefined && transformer !== undefined && transformer !== null,
+    "the reference figures exist",
+  );
   const seconds = (of: typeof kind) => lawStepSeconds(transformer, 1, GANG_TOKENS_MIN, of);
   return seconds(reference) / seconds(kind);
 }
