@@ -66,7 +66,8 @@ test("a job that needs a whole runner is not starved by small ones once it has w
   scheduler.apply({ t: "queued", job: aQueuedJob(8, "gang", { class: "gang", steps: 10 }) }, 0);
   const running = new Map(Array.from({ length: 8 }, (_, n) => [aQueuedJob(n, "").id, (50 + n) * STEP_MS]));
   let seq = 100;
-  for (let nowMs = 0; nowMs < 600_000; nowMs += STEP_MS) {
+  let startedMs = Infinity;
+  for (let nowMs = 0; nowMs < 600_000 && startedMs === Infinity; nowMs += STEP_MS) {
     for (const [job, endMs] of running) {
       if (endMs > nowMs) continue;
       running.delete(job);
@@ -75,11 +76,13 @@ test("a job that needs a whole runner is not starved by small ones once it has w
       scheduler.apply({ t: "queued", job: next }, nowMs);
     }
     for (const place of placed(scheduler, nowMs)) {
-      if (place.job.class === "gang") return;
+      if (place.job.class === "gang") startedMs = nowMs;
       running.set(place.job.id, nowMs + place.job.steps * STEP_MS);
     }
   }
-  throw new Error("the gang never ran");
+  // A minute to age, then three rounds of small jobs at most: one until fairness comes to it, one that runs when it
+  // reserves, one that ties with it.
+  expect(startedMs).toBeLessThanOrEqual(60_000 + 3 * 50 * STEP_MS);
 });
 
 test("the reason of a wait is the one that holds it, and its ETA follows from the work ahead", () => {
@@ -250,9 +253,9 @@ test("whatever happens: one job a device, gangs on one runner, caps exact, and t
 test("accounts that always wait never drift apart by more than one job over the least weight (P1)", () => {
   const costs = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 120, maxLength: 240 });
   fc.assert(
-    fc.property(costs, fc.integer({ min: 1, max: 4 }), (steps, devices) => {
+    fc.property(costs, (steps) => {
       const accounts = { a: "free", b: "free", c: "free", d: "free" };
-      const scheduler = aScheduler([devices], accounts);
+      const scheduler = aScheduler([1], accounts);
       const names = Object.keys(accounts);
       steps.forEach((count, n) =>
         scheduler.apply({ t: "queued", job: aQueuedJob(n, names[n % 4] ?? "a", { steps: count }) }, 0),
@@ -270,7 +273,7 @@ test("accounts that always wait never drift apart by more than one job over the 
         // Only while everybody waits and nobody stands at its cap (one running job for `free`).
         if ([...left.values()].some((count) => count === 0)) return;
         const values = [...served.values()];
-        if (devices === 1) expect(Math.max(...values) - Math.min(...values)).toBeLessThanOrEqual(100);
+        expect(Math.max(...values) - Math.min(...values)).toBeLessThanOrEqual(100);
         const first = running.shift();
         if (first !== undefined) scheduler.apply({ t: "ended", job: first.job.id, stepsRun: first.job.steps }, turn);
       }
