@@ -33,7 +33,7 @@ interface Account {
   tier: Tier;
   tag: number;
   running: number;
-  waiting: number;
+  readonly waiting: Map<string, QueuedJob>;
   eligible: boolean;
   readonly lines: Map<string, JobLine>;
 }
@@ -100,13 +100,21 @@ export class FairQueue {
     invariant(tier !== undefined, "an account's tier is known before it");
     const known = this.#accounts.get(id);
     if (known === undefined) {
-      const account = { id, tier, tag: tier.virtual, running: 0, waiting: 0, eligible: false, lines: new Map() };
+      const account = {
+        id,
+        tier,
+        tag: tier.virtual,
+        running: 0,
+        waiting: new Map(),
+        eligible: false,
+        lines: new Map(),
+      };
       this.#accounts.set(id, account);
       return;
     }
     if (known.tier === tier) return;
     this.#leaveHeaps(known);
-    const active = known.waiting + known.running > 0;
+    const active = known.waiting.size + known.running > 0;
     if (active) known.tier.activeWeight -= known.tier.terms.weight;
     known.tier.running -= known.running;
     known.tier = tier;
@@ -121,8 +129,8 @@ export class FairQueue {
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
     this.#backlogMs += this.#remainingMs(job);
-    if (account.waiting + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
-    account.waiting++;
+    if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
+    account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
     else this.#line(account, job.class).add(job);
     this.#refresh(account);
@@ -203,7 +211,7 @@ export class FairQueue {
     invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job is adopted once");
     const account = this.#account(job.account);
     const { tier } = account;
-    if (account.waiting + account.running === 0) tier.activeWeight += tier.terms.weight;
+    if (account.waiting.size + account.running === 0) tier.activeWeight += tier.terms.weight;
     account.running++;
     tier.running++;
     this.#charges.set(job.id, { account, tier, job, accountUnits: 0, tierUnits: 0 });
@@ -235,9 +243,7 @@ export class FairQueue {
 
   /** Ids of an account's waiting jobs. */
   waitingOf(account: string): readonly string[] {
-    const known = this.#accounts.get(account);
-    if (known === undefined || known.waiting === 0) return [];
-    return [...this.#waiting.values()].filter((job) => job.account === account).map((job) => job.id);
+    return [...(this.#accounts.get(account)?.waiting.keys() ?? [])];
   }
 
   /** The first `limit` waiting jobs in the order in which fairness would serve them, caps and backoff aside. */
@@ -290,13 +296,13 @@ export class FairQueue {
     const account = this.#account(job.account);
     this.#waiting.delete(job.id);
     this.#backlogMs -= this.#remainingMs(job);
-    account.waiting--;
+    account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
     else this.#line(account, job.class).remove(job);
   }
 
   #deactivateIfIdle(account: Account): void {
-    if (account.waiting + account.running === 0) account.tier.activeWeight -= account.tier.terms.weight;
+    if (account.waiting.size + account.running === 0) account.tier.activeWeight -= account.tier.terms.weight;
   }
 
   /** Brings the heaps in line with what the account may do now. */
