@@ -4,6 +4,7 @@
  * `npm run bench:takeover [-- jobs accounts]`
  */
 import { pino } from "pino";
+import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { connect } from "#control-plane/db/connect.ts";
 import { SchedulerLoop } from "#control-plane/loop/scheduler-loop.ts";
 import { DiskStore } from "#control-plane/store/disk-store.ts";
@@ -28,7 +29,7 @@ try {
       n, '{}', 21000, 21000, now() + interval '1 day'
     from generate_series(1, ${jobs}) as n`;
   const database = connect(product.dev.database_url);
-  const host = { now: () => Date.now(), send: () => undefined, cancel: () => undefined };
+  const host = { now: () => Date.now(), limits: PRODUCTION_LIMITS, send: () => undefined, stop: () => undefined };
   const log = pino({ level: "silent" });
   const times: number[] = [];
   for (let round = 0; round < 3; round++) {

@@ -9,6 +9,7 @@ import { pino } from "pino";
 import type { Logger } from "pino";
 import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
+import { DEVELOPMENT_LIMITS, PRODUCTION_LIMITS } from "./core/scheduler/limits.ts";
 import { connect } from "./db/connect.ts";
 import type { Database } from "./db/connect.ts";
 import { migrate } from "./db/migrate.ts";
@@ -32,6 +33,11 @@ import { deliverDue, DELIVERIES_AT_ONCE_MAX } from "./usecase/deliver-webhooks.t
 import { leadOf } from "./usecase/lead.ts";
 
 const WEBHOOK_POLL_MS = 200;
+const LIMITS = {
+  development: DEVELOPMENT_LIMITS,
+  staging: PRODUCTION_LIMITS,
+  production: PRODUCTION_LIMITS,
+} as const;
 const KEY_ENV = { development: "dev", staging: "test", production: "live" } as const;
 
 const config = readConfig();
@@ -102,7 +108,7 @@ function wire(settings: Config, logger: Logger): Parts {
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
   const reign: LeaderReign = new LeaderReign(
-    { sql, store, urls, now, log: logger },
+    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], now, log: logger },
     () => hub,
     () => sender,
   );
@@ -122,7 +128,10 @@ function wire(settings: Config, logger: Logger): Parts {
     store,
     urls,
     now,
-    report: (frame) => recorder.report(frame),
+    report(frame) {
+      recorder.report(frame);
+      if (frame.t === "step" && frame.stage === "denoise") reign.progressed(frame.lease.job, frame.done);
+    },
     moved: () => reign.wake(),
     up: (runner) => reign.runnerUp(runner),
     down: (runner) => reign.runnerDown(runner),

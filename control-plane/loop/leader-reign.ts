@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { UNEXPLAINED, runSpecOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
+import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -35,6 +36,7 @@ export interface ReignHost {
   readonly sql: Sql;
   readonly store: ArtifactStore;
   readonly urls: StoreUrls;
+  readonly limits: SchedulerLimits;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -60,7 +62,8 @@ export class LeaderReign implements Reign {
       {
         now: this.#host.now,
         send: (work) => this.#send(work),
-        cancel: (runner, lease) => this.#runners().stop(runner, lease, "cancel"),
+        limits: this.#host.limits,
+        stop: (runner, lease, why) => this.#runners().stop(runner, lease, why),
       },
       this.#host.log,
     );
@@ -89,6 +92,10 @@ export class LeaderReign implements Reign {
 
   runnerDown(runner: RunnerId): void {
     this.#loop?.runnerDown(runner);
+  }
+
+  progressed(job: VideoId, stepsDone: number): void {
+    this.#loop?.progressed(job, stepsDone);
   }
 
   explain(id: VideoId): Explanation {

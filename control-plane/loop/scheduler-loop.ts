@@ -11,6 +11,7 @@ import type { Explanation } from "#control-plane/core/job-view.ts";
 import { ClassCosts } from "#control-plane/core/scheduler/class-costs.ts";
 import type { Place, RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { Explained } from "#control-plane/core/scheduler/explain.ts";
+import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
@@ -42,9 +43,10 @@ const STORE_SWEEP_MS = 2_000;
 const EXPLAIN_MS = 250;
 
 export interface SchedulerHost {
+  readonly limits: SchedulerLimits;
   readonly now: () => number;
   send(work: Dispatched): void;
-  cancel(runner: RunnerId, lease: LeaseRef): void;
+  stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
 }
 
 /** What was dispatched, to tell later how much of it ran and how long it took. */
@@ -61,7 +63,7 @@ export class SchedulerLoop implements Service {
   readonly #epoch: number;
   readonly #host: SchedulerHost;
   readonly #costs = new ClassCosts();
-  readonly #scheduler = new Scheduler(this.#costs);
+  readonly #scheduler: Scheduler;
   readonly #accounts = new Set<AccountId>();
   readonly #gpus = new Map<string, string>();
   readonly #waiting = new Set<VideoId>();
@@ -72,6 +74,7 @@ export class SchedulerLoop implements Service {
   #explainedAtMs = 0;
 
   constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
+    this.#scheduler = new Scheduler(this.#costs, host.limits);
     this.#sql = sql;
     this.#epoch = epoch;
     this.#host = host;
@@ -121,6 +124,11 @@ export class SchedulerLoop implements Service {
     this.#scheduler.apply({ t: "runner_down", runner }, this.#host.now());
   }
 
+  /** Steps that a running job has done, as its runner says. */
+  progressed(job: VideoId, stepsDone: number): void {
+    this.#scheduler.apply({ t: "progress", job, stepsDone }, this.#host.now());
+  }
+
   explain(job: VideoId): Explanation {
     const nowMs = this.#host.now();
     if (nowMs - this.#explainedAtMs >= EXPLAIN_MS) {
@@ -143,12 +151,20 @@ export class SchedulerLoop implements Service {
     for (const job of mail) this.#apply(job);
     // 2. Decide.
     const decisions = this.#scheduler.decide(this.#host.now(), DISPATCH_BATCH_MAX);
+    for (const decision of decisions) if (decision.t === "preempt") this.#preempt(VideoId.parse(decision.job));
     const places = decisions.filter((decision) => decision.t === "place");
     if (places.length === 0) return;
     // 3. Commit, then 4. send. A fault in between undoes all: the next turn decides anew.
     await this.#commit(places);
     // 5. There may be more than one batch.
     this.wake();
+  }
+
+  /** Only asks: the runner's checkpoint and its `stopped` are what moves the job. A lost request is made again by the lease. */
+  #preempt(job: VideoId): void {
+    const running = this.#running.get(job);
+    if (running !== undefined)
+      this.#host.stop(RunnerId.parse(running.runner), { job, epoch: running.epoch }, "preempt");
   }
 
   async #commit(places: readonly Place[]): Promise<void> {
@@ -230,7 +246,7 @@ export class SchedulerLoop implements Service {
       this.#scheduler.apply({ t: "running", job: queuedJobOf(job), runner: job.runnerId, devices: job.devices }, nowMs);
       this.#remember(job, nowMs);
     }
-    if (job.state === "cancelling") this.#host.cancel(job.runnerId, { job: job.id, epoch: job.epoch });
+    if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");
   }
 
   #remember(job: JobRow, nowMs: number): void {

@@ -39,7 +39,10 @@ export interface Assignment {
 
 /** Frames waiting to be handled; a runner that sends faster than Postgres commits is cut and redials. */
 const INBOUND_FRAMES_MAX = 1_000;
-export const STOP_DEADLINE_MS = 10_000;
+/** How long a runner may take to the next step boundary before it ends the engine by force. */
+const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
+/** After the runner's own deadline; then the lease is taken back. */
+const STOP_OVERDUE_MS = 5_000;
 
 export class RunnerSession {
   readonly hello: Hello;
@@ -86,10 +89,13 @@ export class RunnerSession {
 
   stop(lease: LeaseRef, why: "preempt" | "cancel"): void {
     if (this.#stops.has(nameOf(lease))) return;
-    this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS });
+    this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS[why] });
     this.#stops.set(
       nameOf(lease),
-      setTimeout(() => this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)), STOP_DEADLINE_MS),
+      setTimeout(
+        () => this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
+        STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS,
+      ),
     );
   }
 

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Place } from "#control-plane/core/scheduler/event.ts";
 import type { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import { aQueuedJob, aScheduler, CLASSES, STEP_MS, TIERS } from "#tests/support/toy-studio.ts";
@@ -140,6 +140,67 @@ test("an account that comes back after idling has saved up nothing", () => {
   const order = Array.from({ length: 10 }, (_, n) => turn(20 + n));
   // Its first job may go ahead of the one that was served last; from then on they take turns.
   expect(order.filter((account) => account === "back").length).toBeLessThanOrEqual(6);
+});
+
+describe("preemption", () => {
+  const limits = { preemptAfterMs: 60_000, victimRanMinMs: 60_000, victimLeftMinMs: 60_000 };
+  const longJob = (seq: number, account: string) => aQueuedJob(seq, account, { steps: 1_000 });
+
+  test("an account that was served too much gives way to one that waits, and what was freed is held for it", () => {
+    const scheduler = aScheduler([1], { greedy: "free", patient: "free", third: "free" }, limits);
+    scheduler.apply({ t: "queued", job: longJob(1, "greedy") }, 0);
+    placed(scheduler);
+    scheduler.apply({ t: "queued", job: aQueuedJob(2, "patient", { steps: 20 }) }, 0);
+    expect(scheduler.decide(59_999, 10)).toEqual([]);
+    const [victim, waiting] = [longJob(1, "greedy"), aQueuedJob(2, "patient", { steps: 20 })];
+    expect(scheduler.decide(120_000, 10)).toEqual([{ t: "preempt", job: victim.id, for: waiting.id }]);
+    // Asked once only.
+    expect(scheduler.decide(120_500, 10)).toEqual([]);
+    scheduler.apply({ t: "queued", job: aQueuedJob(3, "third", { steps: 20 }) }, 120_500);
+    scheduler.apply({ t: "requeued", job: { ...victim, stepsDone: 121, preemptions: 1 }, stepsRun: 121 }, 121_000);
+    expect(placed(scheduler, 121_000).map(({ job }) => job.id)).toEqual([waiting.id]);
+    scheduler.apply({ t: "ended", job: waiting.id, stepsRun: 20 }, 141_000);
+    // Nobody pushes back: the third, who waited, then the one that was pushed aside.
+    expect(placed(scheduler, 141_000).map(({ job }) => job.id)).toEqual([aQueuedJob(3, "").id]);
+    scheduler.apply({ t: "ended", job: aQueuedJob(3, "").id, stepsRun: 20 }, 161_000);
+    expect(placed(scheduler, 161_000).map(({ job }) => job.id)).toEqual([victim.id]);
+  });
+
+  test.each([
+    ["one that cannot resume exactly", { class: "rigid" }, 200_000],
+    ["one that was preempted twice", { preemptions: 2 }, 200_000],
+    ["one that has just begun", {}, 59_000],
+    ["one that is nearly done", {}, 950_000],
+  ])("%s is left alone", (_what, more, nowMs) => {
+    const scheduler = aScheduler([1], { greedy: "free", patient: "free" }, { ...limits, preemptAfterMs: 0 });
+    const [small] = CLASSES;
+    if (small !== undefined) scheduler.apply({ t: "class", class: { ...small, id: "rigid", resume: "none" } }, 0);
+    scheduler.apply({ t: "queued", job: { ...longJob(1, "greedy"), ...more } }, 0);
+    placed(scheduler);
+    scheduler.apply({ t: "queued", job: aQueuedJob(2, "patient") }, 0);
+    expect(scheduler.decide(nowMs, 10)).toEqual([]);
+  });
+
+  test("a job that is slower than its estimate is judged by its own pace", () => {
+    const scheduler = aScheduler([1], { greedy: "free", patient: "free" }, limits);
+    const slow = aQueuedJob(1, "greedy", { steps: 100 });
+    scheduler.apply({ t: "queued", job: slow }, 0);
+    placed(scheduler);
+    scheduler.apply({ t: "queued", job: aQueuedJob(2, "patient", { steps: 1 }) }, 0);
+    // By its estimate it would be done.
+    expect(scheduler.decide(200_000, 10)).toEqual([]);
+    scheduler.apply({ t: "progress", job: slow.id, stepsDone: 20 }, 200_000);
+    expect(scheduler.decide(200_000, 10)).toMatchObject([{ t: "preempt", job: slow.id }]);
+  });
+
+  test("accounts that were served alike do not push each other aside", () => {
+    const scheduler = aScheduler([1], { a: "free", b: "free" }, limits);
+    scheduler.apply({ t: "queued", job: longJob(1, "a") }, 0);
+    placed(scheduler);
+    scheduler.apply({ t: "queued", job: longJob(2, "b") }, 0);
+    // b's job would cost b as much as a's has cost a: there is nothing to gain.
+    for (let nowMs = 60_000; nowMs < 900_000; nowMs += 10_000) expect(scheduler.decide(nowMs, 10)).toEqual([]);
+  });
 });
 
 test("what did not run is given back: a cancelled job hardly counts against its account", () => {

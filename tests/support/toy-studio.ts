@@ -2,7 +2,8 @@
 import type { QueuedJob, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { CostModel, JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
-import type { SchedulerLimits } from "#control-plane/core/scheduler/scheduler.ts";
+import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
+import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 
 export const STEP_MS = 1_000;
 const GIB = 2 ** 30;
@@ -35,9 +36,9 @@ export const TIERS: readonly TierTerms[] = [
 export function aScheduler(
   runners: readonly number[],
   accounts: Readonly<Record<string, string>>,
-  limits?: SchedulerLimits,
+  limits: Partial<SchedulerLimits> = {},
 ): Scheduler {
-  const scheduler = new Scheduler(TOY_COST, limits);
+  const scheduler = new Scheduler(TOY_COST, { ...PRODUCTION_LIMITS, ...limits });
   for (const jobClass of CLASSES) scheduler.apply({ t: "class", class: jobClass }, 0);
   for (const terms of TIERS) scheduler.apply({ t: "tier", terms }, 0);
   for (const [account, tier] of Object.entries(accounts)) scheduler.apply({ t: "account", account, tier }, 0);

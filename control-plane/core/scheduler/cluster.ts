@@ -85,6 +85,11 @@ export class Cluster {
     this.#heldBy.set(place.job.id, { runner, devices });
   }
 
+  /** A better estimate of when the job's devices will be free. */
+  expect(job: string, freeAtMs: number): void {
+    for (const device of this.#heldBy.get(job)?.devices ?? []) device.freeAtMs = freeAtMs;
+  }
+
   /** The devices that the job held, now free. */
   vacate(job: string): void {
     const held = this.#heldBy.get(job);

@@ -55,6 +55,8 @@ export type SchedulerEvent =
   | { readonly t: "queued"; readonly job: QueuedJob }
   /** Met at takeover: a job that already holds devices. It was charged by another leader. */
   | { readonly t: "running"; readonly job: QueuedJob; readonly runner: string; readonly devices: readonly string[] }
+  /** A running job has done this many of its steps: its end is estimated anew from its own pace. */
+  | { readonly t: "progress"; readonly job: string; readonly stepsDone: number }
   /** Cancelled or failed while it waited. */
   | { readonly t: "withdrawn"; readonly job: string }
   /** A running job ended for good; `stepsRun` of this attempt count, the rest of the charge is given back. */

@@ -38,6 +38,16 @@ interface Account {
   readonly lines: Map<string, JobLine>;
 }
 
+/** Where a job's account and tier stand, to compare two jobs. */
+export interface Standing {
+  readonly tier: string;
+  readonly tag: number;
+  readonly tierTag: number;
+  /** GPU-milliseconds in tag units of this account, and of this tier. */
+  unitsOf(gpuMs: number): number;
+  tierUnitsOf(gpuMs: number): number;
+}
+
 interface Charge {
   readonly account: Account;
   readonly tier: Tier;
@@ -233,6 +243,18 @@ export class FairQueue {
     const planned = charge.job.steps - charge.job.stepsDone;
     this.#giveBack(charge, planned <= 0 ? 0 : Math.max(0, 1 - stepsRun / planned));
     this.#stopRunning(charge);
+  }
+
+  standing(job: QueuedJob): Standing {
+    const { tag, tier } = this.#account(job.account);
+    const share = shareOf(tier);
+    return {
+      tier: tier.terms.tier,
+      tag,
+      tierTag: tier.tag,
+      unitsOf: (gpuMs) => (gpuMs * TAG_UNITS) / tier.terms.weight,
+      tierUnitsOf: (gpuMs) => (gpuMs * TAG_UNITS) / share,
+    };
   }
 
   /** True while the account of a waiting job runs as many as it may. */

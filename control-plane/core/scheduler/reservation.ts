@@ -33,6 +33,21 @@ export class Reservations {
     return this.#byJob.has(job);
   }
 
+  /** Whether the runner is reserved for somebody else. */
+  takenBy(runner: string, job: string): boolean {
+    const reservation = this.#byRunner.get(runner);
+    return reservation !== undefined && reservation.job !== job;
+  }
+
+  /** Holds what an exchange frees for the one that it is made for. */
+  hold(job: string, runner: string, k: number, startMs: number): void {
+    this.drop(job);
+    this.dropRunner(runner);
+    const reservation = { job, runner, k, startMs };
+    this.#byRunner.set(runner, reservation);
+    this.#byJob.set(job, reservation);
+  }
+
   drop(job: string): void {
     const reservation = this.#byJob.get(job);
     if (reservation === undefined) return;

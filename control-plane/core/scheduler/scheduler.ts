@@ -2,7 +2,7 @@
  * The scheduler: a synchronous reducer over one private world. Facts go in by `apply`, decisions come out of `decide`.
  *
  * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed; 3. the head that fairness
- * would have served, if it has waited long, reserves. The same state and time always give the same decisions.
+ * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
  */
 import { Cluster } from "./cluster.ts";
 import type { Decision, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
@@ -10,19 +10,14 @@ import { explain } from "./explain.ts";
 import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
+import { PRODUCTION_LIMITS } from "./limits.ts";
+import type { SchedulerLimits } from "./limits.ts";
 import { place } from "./placement.ts";
+import { exchangeFor } from "./preemption.ts";
+import type { RunningJob } from "./preemption.ts";
 import { Reservations } from "./reservation.ts";
 
-export interface SchedulerLimits {
-  /** A blocked head reserves once it has waited this long. */
-  readonly reserveAfterMs: number;
-  /** GPU time that an idle cluster may waste to be fast; falls to 0 as the backlog grows. */
-  readonly slackMax: number;
-  /** Backlog per device at which gangs are as narrow as can be. */
-  readonly fullBacklogMs: number;
-}
-
-export const DEFAULT_LIMITS: SchedulerLimits = { reserveAfterMs: 600_000, slackMax: 0.5, fullBacklogMs: 300_000 };
+const WASTE_BUCKET_MS = 3_600_000;
 
 export class Scheduler implements Policy {
   readonly name = "callsheet";
@@ -33,8 +28,12 @@ export class Scheduler implements Policy {
   readonly #reservations = new Reservations();
   readonly #classes = new Map<string, JobClass>();
   readonly #pending = new Map<string, Place>();
+  readonly #running = new Map<string, RunningJob>();
+  /** GPU time that preemption may still waste; null until the first look. */
+  #wasteLeftMs: number | null = null;
+  #wasteAtMs = 0;
 
-  constructor(cost: CostModel, limits: SchedulerLimits = DEFAULT_LIMITS) {
+  constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
     this.#limits = limits;
     this.#queue = new FairQueue(cost);
@@ -58,7 +57,9 @@ export class Scheduler implements Policy {
         return this.#queue.add(event.job, nowMs);
       case "running":
         this.#queue.adopt(event.job);
-        return this.#cluster.occupy({ ...event, estimateMs: this.#remainingMs(event.job) }, nowMs);
+        return this.#occupy({ ...event, k: event.devices.length, estimateMs: this.#remainingMs(event.job) }, nowMs);
+      case "progress":
+        return this.#pace(event.job, event.stepsDone, nowMs);
       case "withdrawn":
         this.#queue.withdraw(event.job);
         return this.#reservations.drop(event.job);
@@ -79,10 +80,10 @@ export class Scheduler implements Policy {
 
   decide(nowMs: number, limit: number): readonly Decision[] {
     this.#queue.wake(nowMs);
-    const decisions: Place[] = [];
+    const decisions: Decision[] = [];
     const blocked = new Set<string>();
     let head: QueuedJob | null = null;
-    while (decisions.length < limit && this.#cluster.freeCount > 0) {
+    while (decisions.length < limit) {
       let found: Place | null = null;
       const { taken, skipped } = this.#queue.next(blocked, (job) => {
         found = this.#fit(job, nowMs);
@@ -93,8 +94,7 @@ export class Scheduler implements Policy {
       this.#take(found, nowMs);
       decisions.push(found);
     }
-    this.#reserveFor(head, nowMs);
-    return decisions;
+    return [...decisions, ...this.#helpHead(head, nowMs)];
   }
 
   nextWakeMs(): number | null {
@@ -139,26 +139,83 @@ export class Scheduler implements Policy {
 
   #take(found: Place, nowMs: number): void {
     this.#queue.take(found.job.id);
-    this.#cluster.occupy(found, nowMs);
+    this.#occupy(found, nowMs);
     this.#reservations.drop(found.job.id);
     this.#pending.set(found.job.id, found);
   }
 
+  #occupy(found: Omit<Place, "t" | "coldMs">, nowMs: number): void {
+    this.#cluster.occupy(found, nowMs);
+    const { job, runner, k, estimateMs } = found;
+    this.#running.set(job.id, { job, runner, k, estimateMs, startedAtMs: nowMs, stopping: false });
+  }
+
+  #pace(id: string, stepsDone: number, nowMs: number): void {
+    const running = this.#running.get(id);
+    if (running === undefined) return;
+    const ranSteps = stepsDone - running.job.stepsDone;
+    if (ranSteps <= 0) return;
+    const ranMs = nowMs - running.startedAtMs;
+    const leftMs = Math.ceil((ranMs * Math.max(0, running.job.steps - stepsDone)) / ranSteps);
+    this.#running.set(id, { ...running, estimateMs: ranMs + leftMs });
+    this.#cluster.expect(id, nowMs + leftMs);
+  }
+
   #release(job: string, stepsRun: number): void {
     this.#pending.delete(job);
+    this.#running.delete(job);
     this.#queue.settle(job, stepsRun);
     this.#cluster.vacate(job);
   }
 
   #undo(job: string): void {
     if (!this.#pending.delete(job)) return;
+    this.#running.delete(job);
     this.#queue.untake(job);
     this.#cluster.vacate(job);
   }
 
-  #reserveFor(head: QueuedJob | null, nowMs: number): void {
-    if (head === null || nowMs - head.submittedAtMs < this.#limits.reserveAfterMs) return;
+  /** What may be done for the job that fairness would have served: preempt for it, else reserve. */
+  #helpHead(head: QueuedJob | null, nowMs: number): readonly Decision[] {
+    if (head === null || this.#reservations.has(head.id)) return [];
     const jobClass = this.#classes.get(head.class);
-    if (jobClass !== undefined) this.#reservations.reserve(this.#cluster, this.#cost, head, jobClass, nowMs);
+    if (jobClass === undefined) return [];
+    const waitedMs = nowMs - head.submittedAtMs;
+    if (waitedMs >= this.#limits.preemptAfterMs) {
+      const preemptions = this.#preemptFor(head, jobClass, nowMs);
+      if (preemptions.length > 0) return preemptions;
+    }
+    if (waitedMs >= this.#limits.reserveAfterMs)
+      this.#reservations.reserve(this.#cluster, this.#cost, head, jobClass, nowMs);
+    return [];
+  }
+
+  #preemptFor(head: QueuedJob, jobClass: JobClass, nowMs: number): readonly Decision[] {
+    const exchange = exchangeFor(this.#cluster, this.#cost, this.#limits, {
+      head,
+      class: jobClass,
+      classes: this.#classes,
+      running: this.#running.values(),
+      standing: (job) => this.#queue.standing(job),
+      reserved: (runner) => this.#reservations.takenBy(runner, head.id),
+      nowMs,
+    });
+    if (exchange === null || exchange.wasteMs > this.#refillWaste(nowMs)) return [];
+    this.#wasteLeftMs = this.#refillWaste(nowMs) - exchange.wasteMs;
+    this.#reservations.hold(head.id, exchange.runner, exchange.k, exchange.freeAtMs);
+    return exchange.victims.map((victim) => {
+      this.#running.set(victim.job.id, { ...victim, stopping: true });
+      return { t: "preempt", job: victim.job.id, for: head.id };
+    });
+  }
+
+  /** The waste budget now: it grows by its share of GPU time, up to one hour's worth, and starts full. */
+  #refillWaste(nowMs: number): number {
+    const perMs = this.#limits.wasteShare * this.#cluster.deviceCount;
+    const fullMs = perMs * WASTE_BUCKET_MS;
+    const grownMs = perMs * Math.max(0, nowMs - this.#wasteAtMs);
+    this.#wasteLeftMs = this.#wasteLeftMs === null ? fullMs : Math.min(fullMs, this.#wasteLeftMs + grownMs);
+    this.#wasteAtMs = nowMs;
+    return this.#wasteLeftMs;
   }
 }

@@ -1,0 +1,39 @@
+/** The thresholds of the scheduler, in one place and with their units. */
+export interface SchedulerLimits {
+  /** A blocked head reserves devices once it has waited this long. */
+  readonly reserveAfterMs: number;
+  /** GPU time that an idle cluster may waste to be fast; falls to 0 as the backlog grows. */
+  readonly slackMax: number;
+  /** Backlog per device at which gangs are as narrow as can be. */
+  readonly fullBacklogMs: number;
+  /** A blocked head may preempt once it has waited this long. */
+  readonly preemptAfterMs: number;
+  /** A victim has run at least this long, and has at least this much, and this share of its estimate, before it. */
+  readonly victimRanMinMs: number;
+  readonly victimLeftMinMs: number;
+  readonly victimLeftMinShare: number;
+  readonly preemptionsMax: number;
+  /** GPU time that preemption may waste, as a share of all GPU time: a bucket of one hour's worth that starts full. */
+  readonly wasteShare: number;
+}
+
+export const PRODUCTION_LIMITS: SchedulerLimits = {
+  reserveAfterMs: 600_000,
+  slackMax: 0.5,
+  fullBacklogMs: 300_000,
+  preemptAfterMs: 60_000,
+  victimRanMinMs: 120_000,
+  victimLeftMinMs: 60_000,
+  victimLeftMinShare: 0.2,
+  preemptionsMax: 2,
+  wasteShare: 0.03,
+};
+
+/** For one machine and videos of seconds: what takes minutes in production is seen at once. */
+export const DEVELOPMENT_LIMITS: SchedulerLimits = {
+  ...PRODUCTION_LIMITS,
+  reserveAfterMs: 10_000,
+  preemptAfterMs: 1_000,
+  victimRanMinMs: 1_000,
+  victimLeftMinMs: 1_000,
+};

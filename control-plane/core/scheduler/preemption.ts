@@ -1,0 +1,133 @@
+/**
+ * Whom a blocked head may push aside, if anybody: at a step boundary, with a checkpoint.
+ *
+ * The potential rule ends all loops: after the exchange the head's account (with its charge) must still stand before the
+ * victim's (with its refund) by the cost of a reload, so the victim can never push the head aside in turn. Within a tier
+ * accounts are compared, across tiers the tiers. A victim has run a while, has a while to go, resumes exactly, and was
+ * preempted fewer than `preemptionsMax` times; what it costs must fit into the waste budget.
+ */
+import { serves } from "./cluster.ts";
+import type { Cluster, RunnerState } from "./cluster.ts";
+import type { QueuedJob } from "./event.ts";
+import type { Standing } from "./fair-queue.ts";
+import type { CostModel, JobClass } from "./job-class.ts";
+import type { SchedulerLimits } from "./limits.ts";
+
+export interface RunningJob {
+  readonly job: QueuedJob;
+  readonly runner: string;
+  readonly k: number;
+  readonly startedAtMs: number;
+  readonly estimateMs: number;
+  /** Asked to stop already. */
+  readonly stopping: boolean;
+}
+
+export interface Exchange {
+  readonly runner: string;
+  readonly k: number;
+  readonly victims: readonly RunningJob[];
+  /** GPU time that the exchange wastes: reloads, and steps that wait for their boundary. */
+  readonly wasteMs: number;
+  /** When the last victim is expected to have stopped. */
+  readonly freeAtMs: number;
+}
+
+export interface PreemptionQuestion {
+  readonly head: QueuedJob;
+  readonly class: JobClass;
+  readonly classes: ReadonlyMap<string, JobClass>;
+  readonly running: Iterable<RunningJob>;
+  readonly standing: (job: QueuedJob) => Standing;
+  /** Runners that are reserved for others. */
+  readonly reserved: (runner: string) => boolean;
+  readonly nowMs: number;
+}
+
+export function exchangeFor(
+  cluster: Cluster,
+  cost: CostModel,
+  limits: SchedulerLimits,
+  question: PreemptionQuestion,
+): Exchange | null {
+  const victims = Map.groupBy(
+    [...question.running].filter((running) => isVictim(cost, limits, question, running)),
+    (running) => running.runner,
+  );
+  let best: Exchange | null = null;
+  for (const runner of cluster.runners) {
+    const here = victims.get(runner.terms.id);
+    if (here === undefined || !runner.up || question.reserved(runner.terms.id)) continue;
+    for (const { k, vramBytes } of question.class.shapes) {
+      if (k > runner.devices.length || !serves(runner, question.class.model, vramBytes)) continue;
+      const found = cheapest(runner, k, here, cost, question.nowMs);
+      if (found !== null && (best === null || found.wasteMs < best.wasteMs)) best = found;
+    }
+  }
+  return best;
+}
+
+function isVictim(
+  cost: CostModel,
+  limits: SchedulerLimits,
+  question: PreemptionQuestion,
+  running: RunningJob,
+): boolean {
+  const { job } = running;
+  const ranMs = question.nowMs - running.startedAtMs;
+  const leftMs = running.estimateMs - ranMs;
+  return (
+    !running.stopping &&
+    question.classes.get(job.class)?.resume === "exact" &&
+    job.preemptions < limits.preemptionsMax &&
+    ranMs >= limits.victimRanMinMs &&
+    leftMs >= Math.max(limits.victimLeftMinMs, limits.victimLeftMinShare * running.estimateMs) &&
+    standsBehind(cost, question, running, Math.min(1, leftMs / running.estimateMs))
+  );
+}
+
+/** The potential rule. All in the head's units: tag units of an account of the tier, or of the tiers. */
+function standsBehind(
+  cost: CostModel,
+  question: PreemptionQuestion,
+  { job, k }: RunningJob,
+  leftShare: number,
+): boolean {
+  const head = question.standing(question.head);
+  const victim = question.standing(job);
+  const headMs = cost.chargeMs(question.head.class, Math.max(1, question.head.steps - question.head.stepsDone));
+  const refundMs = cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone)) * leftShare;
+  const reloadMs = cost.loadMs(job.class, "H100-80") * k;
+  if (head.tier === victim.tier) {
+    return head.tag + head.unitsOf(headMs + reloadMs) <= victim.tag - victim.unitsOf(refundMs);
+  }
+  return head.tierTag + head.tierUnitsOf(headMs + reloadMs) <= victim.tierTag - victim.tierUnitsOf(refundMs);
+}
+
+/** The victims that free enough of the runner at the least waste; null if all together free too little. */
+function cheapest(
+  runner: RunnerState,
+  k: number,
+  victims: readonly RunningJob[],
+  cost: CostModel,
+  nowMs: number,
+): Exchange | null {
+  const stepMs = (victim: RunningJob) => victim.estimateMs / Math.max(1, victim.job.steps - victim.job.stepsDone);
+  const wasteOf = (victim: RunningJob) => victim.k * (cost.loadMs(victim.job.class, runner.terms.gpu) + stepMs(victim));
+  const order = victims.toSorted((a, b) => wasteOf(a) / a.k - wasteOf(b) / b.k || (a.job.id < b.job.id ? -1 : 1));
+  const chosen: RunningJob[] = [];
+  let free = runner.free;
+  for (const victim of order) {
+    if (free >= k) break;
+    chosen.push(victim);
+    free += victim.k;
+  }
+  if (free < k || chosen.length === 0) return null;
+  return {
+    runner: runner.terms.id,
+    k,
+    victims: chosen,
+    wasteMs: chosen.reduce((sum, victim) => sum + wasteOf(victim), 0),
+    freeAtMs: nowMs + Math.max(...chosen.map(stepMs)),
+  };
+}
