@@ -1,0 +1,106 @@
+/** The accounts of a workload: how much each asks for, on which tier, and which weights it keeps to. */
+import {
+  ACTIVITY_QUANTILES,
+  FAVOURITES,
+  TIER_RUNNING_MAX,
+  TIER_SHARES,
+  TIER_USE_MAX,
+  WEIGHTS_COUNT,
+} from "./calibration.ts";
+import type { RandomStream } from "./random.ts";
+import type { ModelUse, Recipe } from "./recipe.ts";
+
+export interface Weights {
+  readonly name: string;
+  readonly use: ModelUse;
+}
+
+export interface Account {
+  readonly name: string;
+  readonly jobs: number;
+  readonly favourites: readonly Weights[];
+}
+
+/** Points at which a stratum's mean is taken. */
+const STRATUM_POINTS = 64;
+
+/** Every account stands for an equal part of the activity curve, so the skew holds for any number of them. */
+export function populate(recipe: Recipe, random: RandomStream): readonly Account[] {
+  const popularity = popularityOf(recipe);
+  const strata = Array.from({ length: recipe.accounts }, (_, rank) => {
+    const points = Array.from({ length: STRATUM_POINTS }, (_point, at) =>
+      activityAt((rank + (at + 0.5) / STRATUM_POINTS) / recipe.accounts),
+    );
+    return Math.max(1, Math.round(points.reduce((sum, jobs) => sum + jobs, 0) / STRATUM_POINTS));
+  });
+  return random
+    .shuffled(strata)
+    .map((jobs, at) => ({ name: accountName(at), jobs, favourites: favouritesOf(jobs, popularity, random) }));
+}
+
+export function accountName(at: number): string {
+  return `account-${String(at + 1).padStart(4, "0")}`;
+}
+
+/** Busy accounts use more weights, so that no single one decides what is popular. */
+export function favouritesOf(
+  jobs: number,
+  popularity: readonly (readonly [Weights, number])[],
+  random: RandomStream,
+): readonly Weights[] {
+  const count = Math.max(random.pick(FAVOURITES), Math.floor(jobs / 8));
+  return Array.from({ length: count }, () => random.pick(popularity));
+}
+
+export function popularityOf({
+  weightsCount,
+  weightsExponent,
+  models,
+}: Recipe): readonly (readonly [Weights, number])[] {
+  const digits = String(Math.max(weightsCount, WEIGHTS_COUNT)).length;
+  return Array.from({ length: weightsCount }, (_, rank) => {
+    const use = models[rank % models.length];
+    if (use === undefined) throw new Error("a recipe names at least one model");
+    return [{ name: `weights-${String(rank + 1).padStart(digits, "0")}`, use }, (rank + 2) ** -weightsExponent];
+  });
+}
+
+/**
+ * Tiers in their exact shares. The order is drawn, except that whoever needs more than `TIER_USE_MAX` of what a tier can
+ * run at once over `spanSeconds` is above it.
+ */
+export function tiersOf(
+  gpuSeconds: ReadonlyMap<string, number>,
+  spanSeconds: number,
+  random: RandomStream,
+): ReadonlyMap<string, string> {
+  const drawn = random.shuffled([...gpuSeconds.keys()]);
+  const levels = new Map(drawn.map((account) => [account, levelOf((gpuSeconds.get(account) ?? 0) / spanSeconds)]));
+  const ordered = drawn.toSorted((a, b) => (levels.get(b) ?? 0) - (levels.get(a) ?? 0));
+  const tiers = new Map<string, string>();
+  let taken = 0;
+  for (const [tier, share] of TIER_SHARES.toReversed()) {
+    const upTo = tier === TIER_SHARES[0]?.[0] ? ordered.length : taken + Math.round(share * ordered.length);
+    // Who must be this high goes first; the rest of the places are drawn among all below, whatever they ask for.
+    const level = TIER_SHARES.findIndex(([name]) => name === tier);
+    const open = ordered.filter((account) => !tiers.has(account));
+    const must = open.filter((account) => (levels.get(account) ?? 0) >= level);
+    const rest = random.shuffled(open.filter((account) => (levels.get(account) ?? 0) < level));
+    for (const account of [...must, ...rest].slice(0, upTo - taken)) tiers.set(account, tier);
+    taken = upTo;
+  }
+  return tiers;
+}
+
+/** The lowest tier that can run `devices` on average. */
+function levelOf(devices: number): number {
+  const level = TIER_SHARES.findIndex(([tier]) => devices <= TIER_USE_MAX * (TIER_RUNNING_MAX[tier] ?? 0));
+  return level === -1 ? TIER_SHARES.length - 1 : level;
+}
+
+function activityAt(quantile: number): number {
+  const above = ACTIVITY_QUANTILES.findIndex(([knot]) => knot >= quantile);
+  const [from, to] = [ACTIVITY_QUANTILES[above - 1], ACTIVITY_QUANTILES[above]];
+  if (from === undefined || to === undefined) return ACTIVITY_QUANTILES[0]?.[1] ?? 1;
+  return from[1] * (to[1] / from[1]) ** ((quantile - from[0]) / (to[0] - from[0]));
+}
