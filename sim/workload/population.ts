@@ -74,20 +74,16 @@ export function tiersOf(
   spanSeconds: number,
   random: RandomStream,
 ): ReadonlyMap<string, string> {
-  const drawn = random.shuffled([...gpuSeconds.keys()]);
-  const levels = new Map(drawn.map((account) => [account, levelOf((gpuSeconds.get(account) ?? 0) / spanSeconds)]));
-  const ordered = drawn.toSorted((a, b) => (levels.get(b) ?? 0) - (levels.get(a) ?? 0));
+  const levelFor = (account: string) => levelOf((gpuSeconds.get(account) ?? 0) / spanSeconds);
   const tiers = new Map<string, string>();
-  let taken = 0;
-  for (const [tier, share] of TIER_SHARES.toReversed()) {
-    const upTo = tier === TIER_SHARES[0]?.[0] ? ordered.length : taken + Math.round(share * ordered.length);
-    // Who must be this high goes first; the rest of the places are drawn among all below, whatever they ask for.
-    const level = TIER_SHARES.findIndex(([name]) => name === tier);
-    const open = ordered.filter((account) => !tiers.has(account));
-    const must = open.filter((account) => (levels.get(account) ?? 0) >= level);
-    const rest = random.shuffled(open.filter((account) => (levels.get(account) ?? 0) < level));
-    for (const account of [...must, ...rest].slice(0, upTo - taken)) tiers.set(account, tier);
-    taken = upTo;
+  let open = random.shuffled([...gpuSeconds.keys()]);
+  for (const [level, [tier, share]] of [...TIER_SHARES.entries()].toReversed()) {
+    const places = level === 0 ? open.length : Math.round(share * gpuSeconds.size);
+    // Who must be this high goes first; the other places are drawn among the rest, whatever they ask for.
+    const must = open.filter((account) => levelFor(account) >= level);
+    const rest = open.filter((account) => levelFor(account) < level);
+    for (const account of [...must, ...rest].slice(0, places)) tiers.set(account, tier);
+    open = open.filter((account) => !tiers.has(account));
   }
   return tiers;
 }

@@ -145,6 +145,14 @@ describe("classes", () => {
     for (const size of ["480x832", "480x480"]) expect(classFor(A14B, size, 5)).toEqual(classFor(A14B, "832x480", 5));
   });
 
+  test("asking again gives the same class; a size too wide for its bucket gives none, asked before or after", () => {
+    const cost = new SeededCostModel();
+    expect(cost.define(A14B, "9999x480", 5)).toBeNull();
+    const found = cost.define(A14B, "832x480", 5);
+    expect(cost.define(A14B, "480x832", 5)).toBe(found);
+    expect(cost.define(A14B, "9999x480", 5)).toBeNull();
+  });
+
   test("without NVLink, or under 30,000 tokens, a job runs on one GPU", () => {
     expect(seconds("wan2.1-t2v-1.3b", "832x480", 5, "RTX4090-24", 1, 50)).toBeCloseTo(261.4, 2);
     expect(seconds("wan2.1-t2v-1.3b", "832x480", 5, "RTX4090-24", 2, 50)).toBeNull();

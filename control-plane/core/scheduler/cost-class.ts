@@ -8,6 +8,7 @@ import { BATCH_TOKENS_MAX, GANG_TOKENS_MIN, tokensOf } from "./cost-law.ts";
 import { peakGb } from "./cost-memory.ts";
 import { BYTES_PER_GB } from "./cost-gpu.ts";
 import { MODEL_SPECS } from "./cost-spec.ts";
+import type { ModelSpec } from "./cost-spec.ts";
 import type { VideoShape } from "./cost-table.ts";
 import type { JobClass } from "./job-class.ts";
 
@@ -34,13 +35,21 @@ export interface SeededClass extends JobClass {
   readonly segments: number;
 }
 
-/** Null for a model, a size or a length the tables do not reach, or a model whose memory was never published. */
+/** The class's name; null for a model, a size or a length the tables do not reach. */
+export function classIdOf(model: string, size: string, seconds: number): string | null {
+  const spec = MODEL_SPECS.get(model);
+  if (spec === undefined || bucketOf(size, spec.sizes) === null || segmentsOf(seconds) === null) return null;
+  return `${model}|${sidesOf(size).short}p/${seconds}s`;
+}
+
+/** Null where there is no name, and for a model whose memory was never published. */
 export function classFor(model: string, size: string, seconds: number): SeededClass | null {
+  const id = classIdOf(model, size, seconds);
   const spec = MODEL_SPECS.get(model);
   const bucket = spec === undefined ? null : bucketOf(size, spec.sizes);
   const segments = segmentsOf(seconds);
-  if (spec === undefined || bucket === null || segments === null) return null;
-  const [width, height] = bucket.size;
+  if (id === null || spec === undefined || bucket === null || segments === null) return null;
+  const [width, height] = bucket;
   const shape: VideoShape = { width, height, frames: (spec.fps * seconds) / segments + 1 };
   const tokens = spec.transformer === null ? null : tokensOf(spec.transformer, shape);
   const gangs = tokens === null || tokens < GANG_TOKENS_MIN ? [1] : GANGS;
@@ -50,7 +59,7 @@ export function classFor(model: string, size: string, seconds: number): SeededCl
   });
   if (shapes.length === 0) return null;
   return {
-    id: `${model}|${bucket.resolution}/${seconds}s`,
+    id,
     model,
     shapes,
     resume: spec.resume,
@@ -60,14 +69,20 @@ export function classFor(model: string, size: string, seconds: number): SeededCl
   };
 }
 
-function bucketOf(size: string, own: Readonly<Record<string, readonly [number, number]>>) {
-  const match = /^(?<width>\d{2,5})x(?<height>\d{2,5})$/.exec(size);
-  const width = Number(match?.groups?.["width"] ?? Number.NaN);
-  const height = Number(match?.groups?.["height"] ?? Number.NaN);
-  const resolution = `${Math.min(width, height)}p`;
+/** The size that the bucket stands for; null where there is none, or the video is longer on a side. */
+function bucketOf(size: string, own: ModelSpec["sizes"]): readonly [width: number, height: number] | null {
+  const { short, long } = sidesOf(size);
+  const resolution = `${short}p`;
   const widest = BUCKETS[resolution] ?? own[resolution];
-  if (widest === undefined || Math.max(width, height) > Math.max(...widest)) return null;
-  return { resolution, size: own[resolution] ?? widest };
+  return widest === undefined || long > Math.max(...widest) ? null : (own[resolution] ?? widest);
+}
+
+/** NaN, which no bucket has, where the text is not a size. */
+function sidesOf(size: string): { readonly short: number; readonly long: number } {
+  const match = /^(?<width>\d{2,5})x(?<height>\d{2,5})$/.exec(size);
+  const width = Number(match?.groups?.["width"]);
+  const height = Number(match?.groups?.["height"]);
+  return { short: Math.min(width, height), long: Math.max(width, height) };
 }
 
 function segmentsOf(seconds: number): number | null {

@@ -5,7 +5,7 @@
  * corrected by what engines were seen to do; the charge never is, because a slow engine is not the account's choice.
  */
 import { invariant } from "#protocol/invariant.ts";
-import { classFor } from "./cost-class.ts";
+import { classFor, classIdOf } from "./cost-class.ts";
 import type { SeededClass } from "./cost-class.ts";
 import { estimateStages } from "./cost-estimate.ts";
 import type { StageMs } from "./cost-estimate.ts";
@@ -26,6 +26,8 @@ export type Correction = (model: string, gpu: string, k: number) => number;
 
 interface Entry {
   readonly jobClass: JobClass;
+  /** The same, where it came from the tables. */
+  readonly seeded: SeededClass | null;
   /** By `gpu` and then k; null where the class cannot run. */
   readonly gangs: Map<string, Map<number, StageMs | null>>;
   readonly stages: (gpu: string, k: number) => StageMs | null;
@@ -45,6 +47,9 @@ export class SeededCostModel implements CostModel {
 
   /** The class of such a video, known from now on; null where the tables do not reach. */
   define(model: string, size: string, seconds: number): SeededClass | null {
+    const id = classIdOf(model, size, seconds);
+    const known = id === null ? undefined : this.#entries.get(id);
+    if (known !== undefined && known.seeded !== null) return known.seeded;
     const seeded = classFor(model, size, seconds);
     const spec = MODEL_SPECS.get(model);
     if (seeded === null || spec === undefined) return null;
@@ -53,6 +58,7 @@ export class SeededCostModel implements CostModel {
     if (charge === null) return null;
     this.#entries.set(seeded.id, {
       jobClass: seeded,
+      seeded,
       gangs: new Map(),
       stages,
       segments: seeded.segments,
@@ -68,6 +74,7 @@ export class SeededCostModel implements CostModel {
     const narrowest = Math.min(...widths);
     this.#entries.set(jobClass.id, {
       jobClass,
+      seeded: null,
       gangs: new Map(),
       stages: (_gpu, k) => (widths.has(k) ? { encodeMs: 0, stepMs, decodeMs: fixedMs } : null),
       segments: 1,
