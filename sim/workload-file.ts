@@ -15,8 +15,8 @@ export const WorkloadLine = z.strictObject({
   account: z.string().min(1),
   tier: z.string().min(1),
   model: z.string().min(1),
-  /** The fine-tune that must be resident. */
-  weights: z.string().min(1),
+  /** The fine-tune that must be resident; empty is the model itself. */
+  weights: z.string(),
   /** Width x height, for example `832x480`. */
   size: z.string().regex(/^\d+x\d+$/),
   seconds: z.int().positive(),

@@ -1,0 +1,147 @@
+/**
+ * How unevenly equals are served, at its worst over the run. Equals are accounts of one tier that may run a job now and wait
+ * for the same classes; service is the charge dispatched to them.
+ *
+ * `spread` (P1) is the largest lead of the last served over the least served of its equals, in virtual service: what was
+ * dispatched, lifted to the tier's virtual time (the start of its latest dispatch) whenever an account becomes eligible
+ * again. `joined` (P2) is the largest difference in real service of two equals since both have been eligible without a
+ * break. Both are divided by the largest charge of a job: in one tier the weight cancels out. A start-tag scheduler keeps
+ * P1 at most 1 and P2 at most 2.
+ */
+import { Eligibility } from "./eligibility.ts";
+import type { Standing } from "./eligibility.ts";
+import { isAttemptEnd } from "../log-record.ts";
+import type { RunLog } from "../log-record.ts";
+import { MinHeap } from "../min-heap.ts";
+import { round } from "./percentile.ts";
+
+export interface Spread {
+  readonly spread: number;
+  readonly joined: number;
+}
+
+interface Member {
+  virtual: number;
+  /** Charges since the account joined its group, newest last, with the order number of each. */
+  dispatched: { readonly at: number; readonly total: number }[];
+  joinedAt: number;
+  group: string | null;
+}
+
+/** All members of one group; the heap may hold stale entries, told by their key. */
+interface Group {
+  readonly members: Map<string, Member>;
+  readonly least: MinHeap<string>;
+}
+
+export function spreadOf({ config, records }: RunLog): Spread {
+  const largest = Math.max(0, ...records.map((record) => (record.event === "submitted" ? record.gpu_seconds : 0)));
+  if (largest === 0) return { spread: 0, joined: 0 };
+  const ledger = new SpreadLedger(new Eligibility(config));
+  for (const record of records) ledger.apply(record);
+  return { spread: round(ledger.spread / largest), joined: round(ledger.joined / largest) };
+}
+
+class SpreadLedger {
+  spread = 0;
+  joined = 0;
+  readonly #eligibility: Eligibility;
+  readonly #members = new Map<string, Member>();
+  readonly #groups = new Map<string, Group>();
+  readonly #virtualOf = new Map<string, number>();
+  readonly #chargedFor = new Map<string, number>();
+  #at = 0;
+
+  constructor(eligibility: Eligibility) {
+    this.#eligibility = eligibility;
+  }
+
+  apply(record: RunLog["records"][number]): void {
+    this.#at++;
+    if (record.event === "placed") {
+      this.#dispatch(record.account, record.tier, record.gpu_seconds);
+      this.#chargedFor.set(record.job, record.gpu_seconds);
+    } else if (isAttemptEnd(record)) {
+      this.#giveBack(record.account, (this.#chargedFor.get(record.job) ?? 0) - record.gpu_seconds);
+    }
+    const standing = this.#eligibility.apply(record);
+    if (standing !== null) this.#move(standing);
+  }
+
+  #dispatch(account: string, tier: string, charge: number): void {
+    const member = this.#member(account);
+    this.#virtualOf.set(tier, Math.max(this.#virtualOf.get(tier) ?? 0, member.virtual));
+    member.virtual += charge;
+    const total = (member.dispatched.at(-1)?.total ?? 0) + charge;
+    member.dispatched.push({ at: this.#at, total });
+    const group = member.group === null ? undefined : this.#groups.get(member.group);
+    if (group === undefined || group.members.size < 2) return;
+    group.least.push(member.virtual, account);
+    this.spread = Math.max(this.spread, member.virtual - this.#least(group));
+    // A first dispatch leads by its own charge at most; only later ones need a look at everybody.
+    if (member.dispatched.length === 1) this.joined = Math.max(this.joined, charge);
+    else this.#compare(member, group);
+  }
+
+  #compare(member: Member, group: Group): void {
+    for (const other of group.members.values()) {
+      if (other === member) continue;
+      const since = Math.max(member.joinedAt, other.joinedAt);
+      this.joined = Math.max(this.joined, serviceSince(member, since) - serviceSince(other, since));
+    }
+  }
+
+  #giveBack(account: string, charge: number): void {
+    if (charge <= 0) return;
+    const member = this.#member(account);
+    member.virtual -= charge;
+    const last = member.dispatched.at(-1);
+    if (last !== undefined) member.dispatched.push({ at: this.#at, total: last.total - charge });
+    const group = member.group === null ? undefined : this.#groups.get(member.group);
+    group?.least.push(member.virtual, account);
+  }
+
+  #move({ account, tier, group }: Standing): void {
+    const member = this.#member(account);
+    if (member.group === group) return;
+    if (member.group !== null) this.#groups.get(member.group)?.members.delete(account);
+    if (group !== null) {
+      // Only a return lifts; waiting for other classes than before is no return.
+      if (member.group === null) member.virtual = Math.max(member.virtual, this.#virtualOf.get(tier) ?? 0);
+      const joined = this.#groups.getOrInsertComputed(group, () => ({ members: new Map(), least: new MinHeap() }));
+      joined.members.set(account, member);
+      joined.least.push(member.virtual, account);
+      member.joinedAt = this.#at;
+      member.dispatched = [];
+    }
+    member.group = group;
+  }
+
+  #least(group: Group): number {
+    for (let head = group.least.peek(); head !== null; head = group.least.peek()) {
+      if (group.members.get(head.value)?.virtual === head.key) return head.key;
+      group.least.pop();
+    }
+    return 0;
+  }
+
+  #member(account: string): Member {
+    return this.#members.getOrInsertComputed(account, () => ({
+      virtual: 0,
+      dispatched: [],
+      joinedAt: 0,
+      group: null,
+    }));
+  }
+}
+
+function serviceSince({ dispatched }: Member, at: number): number {
+  let low = 0;
+  let high = dispatched.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((dispatched[middle]?.at ?? Infinity) <= at) low = middle + 1;
+    else high = middle;
+  }
+  return (dispatched.at(-1)?.total ?? 0) - (dispatched[low - 1]?.total ?? 0);
+}

@@ -1,0 +1,99 @@
+/** One simulated job: what was asked, what is done, and the attempt that runs now. */
+import type { CostModel } from "#control-plane/core/scheduler/job-class.ts";
+import type { QueuedJob } from "#control-plane/core/scheduler/event.ts";
+import { invariant } from "#protocol/invariant.ts";
+
+export interface Run {
+  readonly runner: string;
+  readonly devices: readonly string[];
+  readonly k: number;
+  readonly startMs: number;
+  /** True loading time before the first step. */
+  readonly loadMs: number;
+  readonly stepMs: number;
+  /** Decode and whatever else follows the last step. */
+  readonly tailMs: number;
+  /** Steps this attempt sets out to do. */
+  readonly planned: number;
+  /** It can be stopped after each so many steps. */
+  readonly stride: number;
+  readonly chargeMs: number;
+  stopping: boolean;
+}
+
+export interface Quote {
+  readonly atMs: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+}
+
+export interface SimJob {
+  readonly id: string;
+  readonly account: string;
+  readonly tier: string;
+  readonly class: string;
+  readonly weights: string;
+  readonly steps: number;
+  readonly fails: boolean;
+  readonly seq: number;
+  readonly submittedAtMs: number;
+  readonly workFactor: number;
+  readonly resumes: boolean;
+  readonly stride: number;
+  stepsDone: number;
+  epoch: number;
+  preemptions: number;
+  /** The last attempt was cut short, so loading its weights again is waste. */
+  interrupted: boolean;
+  run: Run | null;
+  /** Newest first; at most two. */
+  quotes: readonly Quote[];
+}
+
+export function asQueued(job: SimJob): QueuedJob {
+  return {
+    id: job.id,
+    account: job.account,
+    class: job.class,
+    weights: job.weights,
+    steps: job.steps,
+    stepsDone: job.stepsDone,
+    seq: job.seq,
+    submittedAtMs: job.submittedAtMs,
+    notBeforeMs: 0,
+    preemptions: job.preemptions,
+    avoid: null,
+  };
+}
+
+/** Seconds of one step and of what follows the last one, as the cost model has them. */
+export function stepCost(
+  cost: CostModel,
+  { classId, gpu, k, steps }: { classId: string; gpu: string; k: number; steps: number },
+): { readonly stepMs: number; readonly tailMs: number } {
+  const [whole, one, two] = [steps, 1, 2].map((count) => cost.runMs(classId, gpu, k, count));
+  invariant(whole !== null && whole !== undefined, `class ${classId} runs on ${k} x ${gpu}`);
+  const stepMs = Math.min(Math.max(0, (two ?? whole) - (one ?? 0)), whole / steps);
+  return { stepMs, tailMs: whole - stepMs * steps };
+}
+
+/** Steps kept if the attempt is cut off: those up to the last boundary that has passed. */
+export function stepsKeptAt(run: Run, atMs: number): number {
+  const elapsed = atMs - run.startMs - run.loadMs;
+  if (elapsed < 0) return 0;
+  const done = run.stepMs === 0 ? run.planned : Math.floor(elapsed / run.stepMs + 1e-9);
+  return Math.min(run.planned, done - (done % run.stride));
+}
+
+/** The next step after which the attempt can be stopped. */
+export function nextBoundary(run: Run, atMs: number): number {
+  return atMs < run.startMs + run.loadMs ? 0 : stepsKeptAt(run, atMs) + run.stride;
+}
+
+export function boundaryMs(run: Run, step: number): number {
+  return Math.ceil(run.startMs + run.loadMs + step * run.stepMs);
+}
+
+export function finishMs(run: Run): number {
+  return Math.max(run.startMs + 1, Math.ceil(boundaryMs(run, run.planned) + run.tailMs));
+}

@@ -1,0 +1,86 @@
+/** A small world with round figures: steps of a second, loads of two, one class for one device and one for a gang of four. */
+import { SeededCostModel } from "#control-plane/core/scheduler/cost-model.ts";
+import type { Policy } from "#control-plane/core/scheduler/event.ts";
+import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
+import type { Catalog } from "#sim/catalog.ts";
+import type { SimRunner } from "#sim/cluster-file.ts";
+import { policyOf } from "#sim/policies/registry.ts";
+import { DEFAULT_OPTIONS, runPolicy } from "#sim/run.ts";
+import type { WorkloadLine } from "#sim/workload-file.ts";
+
+const SMALL: JobClass = {
+  id: "small",
+  model: "toy",
+  shapes: [{ k: 1, vramBytes: 1_000 }],
+  resume: "exact",
+  batchMax: 1,
+};
+const WIDE: JobClass = { ...SMALL, id: "wide", shapes: [{ k: 4, vramBytes: 1_000 }] };
+
+export function toyCatalog(): Catalog {
+  const cost = new SeededCostModel();
+  for (const jobClass of [SMALL, WIDE]) cost.declare(jobClass, { fixedMs: 0, stepMs: 1_000, loadMs: 2_000 });
+  return {
+    cost,
+    classes: [SMALL, WIDE],
+    classOf: ({ size }) => (size === "1x1" ? "small" : size === "4x4" ? "wide" : null),
+    segmentsOf: () => 1,
+  };
+}
+
+export function toyCluster(runners: number, devices: number, mtbfH: number | null = null): readonly SimRunner[] {
+  return Array.from({ length: runners }, (_, index) => ({
+    id: `r${index}`,
+    gpu: "H100-80",
+    devices,
+    vram_gb: 80,
+    nvlink: true,
+    mtbf_h: mtbfH,
+  }));
+}
+
+/** A request for a small job of ten steps, unless said otherwise. */
+export function ask(at_s: number, account: string, changes: Partial<WorkloadLine> = {}): WorkloadLine {
+  return {
+    at_s,
+    account,
+    tier: "pro",
+    model: "toy",
+    weights: "base",
+    size: "1x1",
+    seconds: 1,
+    steps: 10,
+    outcome: "ok",
+    ...changes,
+  };
+}
+
+export function wide(at_s: number, account: string, changes: Partial<WorkloadLine> = {}): WorkloadLine {
+  return ask(at_s, account, { size: "4x4", ...changes });
+}
+
+export function runToy(
+  lines: readonly WorkloadLine[],
+  {
+    policy = "callsheet",
+    cluster = toyCluster(1, 4),
+    ...options
+  }: { policy?: string | Policy; cluster?: readonly SimRunner[] } & Partial<typeof DEFAULT_OPTIONS> = {},
+) {
+  const catalog = toyCatalog();
+  return runPolicy({
+    lines,
+    catalog,
+    cluster,
+    policy: typeof policy === "string" ? policyOf(policy, catalog.cost) : policy,
+    timeScale: 1,
+    options: { ...DEFAULT_OPTIONS, estimateError: 0, ...options },
+  });
+}
+
+/** When the job of that line first started, in seconds. */
+export function startOf(log: ReturnType<typeof runToy>["log"], line: number): number {
+  const job = `j${String(line).padStart(7, "0")}`;
+  const placed = log.records.find((record) => record.event === "placed" && record.job === job);
+  return (placed?.t_ms ?? Number.NaN) / 1_000;
+}
