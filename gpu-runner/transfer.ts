@@ -51,7 +51,7 @@ async function putOnce(path: string, bytes: number, sha256: Sha256Hex, url: URL,
   const [sent, [response]] = await Promise.all([
     pipeline(createReadStream(path), outgoing).then(
       () => null,
-      (error: unknown) => error,
+      (error: unknown) => new TransferError("the file could not be sent", false, { cause: error }),
     ),
     answered,
   ]);

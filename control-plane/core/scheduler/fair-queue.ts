@@ -35,6 +35,9 @@ interface Account {
   running: number;
   readonly waiting: Map<string, QueuedJob>;
   eligible: boolean;
+  /** Fair charge of its waiting jobs, and how much of it its cap would let run now. */
+  backlogMs: number;
+  runnableMs: number;
   readonly lines: Map<string, JobLine>;
 }
 
@@ -65,15 +68,15 @@ export class FairQueue {
   readonly #asleep = new IndexedHeap();
   readonly #charges = new Map<string, Charge>();
   #virtual = 0;
-  #backlogMs = 0;
+  #runnableMs = 0;
 
   constructor(cost: CostModel) {
     this.#cost = cost;
   }
 
-  /** Fair charge of everything that waits. */
-  get backlogMs(): number {
-    return this.#backlogMs;
+  /** Fair charge of what waits and could run now if there were devices: jobs behind their account's cap do not count. */
+  get runnableMs(): number {
+    return this.#runnableMs;
   }
 
   get size(): number {
@@ -117,6 +120,8 @@ export class FairQueue {
         running: 0,
         waiting: new Map(),
         eligible: false,
+        backlogMs: 0,
+        runnableMs: 0,
         lines: new Map(),
       };
       this.#accounts.set(id, account);
@@ -138,7 +143,7 @@ export class FairQueue {
     invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job waits once");
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
-    this.#backlogMs += this.#remainingMs(job);
+    account.backlogMs += this.#remainingMs(job);
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
@@ -317,7 +322,7 @@ export class FairQueue {
   #remove(job: QueuedJob): void {
     const account = this.#account(job.account);
     this.#waiting.delete(job.id);
-    this.#backlogMs -= this.#remainingMs(job);
+    account.backlogMs -= this.#remainingMs(job);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
     else this.#line(account, job.class).remove(job);
@@ -330,6 +335,10 @@ export class FairQueue {
   /** Brings the heaps in line with what the account may do now. */
   #refresh(account: Account): void {
     const { tier } = account;
+    const headroom = Math.max(0, tier.terms.accountRunningMax - account.running);
+    const runnableMs = account.backlogMs * Math.min(1, headroom / Math.max(1, account.waiting.size));
+    this.#runnableMs += runnableMs - account.runnableMs;
+    account.runnableMs = runnableMs;
     const runnable =
       account.running < tier.terms.accountRunningMax && [...account.lines.values()].some((line) => line.size > 0);
     if (!runnable) return this.#leaveHeaps(account);

@@ -133,7 +133,7 @@ export class Scheduler implements Policy {
   #slack(): number {
     const devices = this.#cluster.deviceCount;
     if (devices === 0) return 0;
-    const load = this.#queue.backlogMs / devices / this.#limits.fullBacklogMs;
+    const load = this.#queue.runnableMs / devices / this.#limits.fullBacklogMs;
     return this.#limits.slackMax * Math.max(0, 1 - load);
   }
 
