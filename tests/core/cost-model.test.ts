@@ -175,6 +175,7 @@ describe("classes", () => {
     // Known only at the shape somebody measured, and not at all where nobody published its memory.
     expect(seconds("cogvideox-5b", "720x480", 6, "H100-80", 1, 50)).toBeCloseTo(90, 2);
     expect(classFor("cogvideox-5b", "720x480", 10)).toBeNull();
+    expect(classFor("cogvideox-5b", "832x480", 6)).toBeNull();
     expect(classFor("hunyuanvideo-1.5", "832x480", 5)).toBeNull();
     const cost = new SeededCostModel();
     expect(cost.runMs("sora-2|720p/5s", "H100-80", 1, 40)).toBeNull();

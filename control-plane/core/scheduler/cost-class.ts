@@ -4,7 +4,7 @@
  * A bucket costs what its widest size costs; its squares and portraits are never charged less. A video longer than a
  * segment is made of chained segments of ten seconds, each its own denoising run that starts from the end of the one before.
  */
-import { BATCH_TOKENS_MAX, GANG_TOKENS_MIN, tokensOf } from "./cost-law.ts";
+import { BATCH_TOKENS_MAX, GANG_SIZES, GANG_TOKENS_MIN, tokensOf } from "./cost-law.ts";
 import { peakGb } from "./cost-memory.ts";
 import { BYTES_PER_GB } from "./cost-gpu.ts";
 import { MODEL_SPECS } from "./cost-spec.ts";
@@ -15,7 +15,6 @@ import type { JobClass } from "./job-class.ts";
 export const SEGMENT_SECONDS = 10;
 export const SEGMENTS_MAX = 6;
 const BATCH_MAX = 8;
-const GANGS = [1, 2, 4, 8] as const;
 
 /** Sizes that the buckets stand for. */
 const BUCKETS: Readonly<Record<string, readonly [width: number, height: number]>> = {
@@ -52,7 +51,7 @@ export function classFor(model: string, size: string, seconds: number): SeededCl
   const [width, height] = bucket;
   const shape: VideoShape = { width, height, frames: (spec.fps * seconds) / segments + 1 };
   const tokens = spec.transformer === null ? null : tokensOf(spec.transformer, shape);
-  const gangs = tokens === null || tokens < GANG_TOKENS_MIN ? [1] : GANGS;
+  const gangs = tokens === null || tokens < GANG_TOKENS_MIN ? [1] : GANG_SIZES;
   const shapes = gangs.flatMap((k) => {
     const gb = peakGb(model, shape, k);
     return gb === null ? [] : [{ k, vramBytes: Math.round(gb * BYTES_PER_GB) }];
@@ -72,9 +71,8 @@ export function classFor(model: string, size: string, seconds: number): SeededCl
 /** The size that the bucket stands for; null where there is none, or the video is longer on a side. */
 function bucketOf(size: string, own: ModelSpec["sizes"]): readonly [width: number, height: number] | null {
   const { short, long } = sidesOf(size);
-  const resolution = `${short}p`;
-  const widest = BUCKETS[resolution] ?? own[resolution];
-  return widest === undefined || long > Math.max(...widest) ? null : (own[resolution] ?? widest);
+  const widest = own[`${short}p`] ?? BUCKETS[`${short}p`];
+  return widest === undefined || long > Math.max(...widest) ? null : widest;
 }
 
 /** NaN, which no bucket has, where the text is not a size. */

@@ -10,6 +10,8 @@ import type { GpuKind } from "./cost-gpu.ts";
 import type { Transformer } from "./cost-spec.ts";
 import type { VideoShape } from "./cost-table.ts";
 
+/** Gangs that anybody published: whole hosts halved. */
+export const GANG_SIZES = [1, 2, 4, 8] as const;
 /** Under this a gang's exchange costs more than it saves: run that many jobs side by side instead. */
 export const GANG_TOKENS_MIN = 30_000;
 /** vLLM-Omni's profiled knee: a step with more tokens than this fills a GPU, so batching gains nothing. */

@@ -2,7 +2,7 @@
  * Peak memory of a video on each device of a gang. Measured shapes are exact; the others follow the tokens, and carry
  * headroom, because a job that runs out of memory has paid for all its steps.
  */
-import { tokensOf } from "./cost-law.ts";
+import { GANG_SIZES, tokensOf } from "./cost-law.ts";
 import { MODEL_SPECS } from "./cost-spec.ts";
 import type { ModelSpec } from "./cost-spec.ts";
 import { isSameShape, SEED_ROWS } from "./cost-table.ts";
@@ -10,7 +10,6 @@ import type { VideoShape } from "./cost-table.ts";
 
 /** What is added to a peak that nobody measured. */
 export const PEAK_HEADROOM = 0.1;
-const GANGS = [1, 2, 4, 8] as const;
 
 interface Peak {
   readonly tokens: number;
@@ -37,7 +36,7 @@ function estimated(model: string, spec: ModelSpec, tokens: number, k: number): n
   if (smallest === undefined || largest === undefined) {
     // Unmeasured gang: one part resident, the activations shared; never less than a wider gang was seen to need.
     const shared = spec.weightsGb + (gbPerToken * tokens) / k;
-    const wider = GANGS.find((other) => other > k && peaks(model, spec, other).length > 0);
+    const wider = GANG_SIZES.find((other) => other > k && peaks(model, spec, other).length > 0);
     const atLeast = wider === undefined ? 0 : (estimated(model, spec, tokens, wider) ?? 0);
     return Math.max(shared * (1 + PEAK_HEADROOM), atLeast);
   }
