@@ -54,7 +54,7 @@ export interface SimResult {
 type Timed =
   | { readonly t: "finish"; readonly job: SimJob; readonly epoch: number }
   | { readonly t: "boundary"; readonly job: SimJob; readonly epoch: number }
-  | { readonly t: "quote" }
+  | { readonly t: "minute" }
   | Wear;
 
 export function simulate(input: SimInput): SimResult {
@@ -90,7 +90,7 @@ class Engine {
     for (const terms of TIERS) this.#policy.apply({ t: "tier", terms }, 0);
     for (const jobClass of this.#classes.values()) this.#policy.apply({ t: "class", class: jobClass }, 0);
     for (const { terms } of this.#machine.runners.values()) this.#policy.apply({ t: "runner_up", runner: terms }, 0);
-    this.#agenda.push(QUOTE_AGE_MS, { t: "quote" });
+    this.#agenda.push(QUOTE_AGE_MS, { t: "minute" });
     while (this.#arrived < this.#input.jobs.length || this.#waiting.size + this.#running.size > 0) this.#instant();
     return {
       log: { config: this.#config(), records: this.#scribe.records },
@@ -122,8 +122,8 @@ class Engine {
         return this.#finish(timed.job, timed.epoch);
       case "boundary":
         return this.#stop(timed.job, timed.epoch);
-      case "quote":
-        return this.#quoteAll();
+      case "minute":
+        return this.#minute();
       case "breaks":
         return this.#failures.breaks(timed.runner, this.#nowMs);
       case "noticed":
@@ -276,9 +276,14 @@ class Engine {
     job.run = null;
   }
 
-  #quoteAll(): void {
+  /** Runners report how far they are, and everybody who waits is quoted anew. */
+  #minute(): void {
+    for (const job of this.#running.values()) {
+      const stepsDone = job.run === null ? 0 : job.stepsDone + stepsKeptAt(job.run, this.#nowMs);
+      if (stepsDone > job.stepsDone) this.#tell({ t: "progress", job: job.id, stepsDone });
+    }
     for (const job of this.#waiting.values()) this.#quote(job);
-    this.#agenda.push(this.#nowMs + QUOTE_AGE_MS, { t: "quote" });
+    this.#agenda.push(this.#nowMs + QUOTE_AGE_MS, { t: "minute" });
   }
 
   #quote(job: SimJob): void {
