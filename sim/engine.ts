@@ -42,6 +42,8 @@ export interface SimInput {
   readonly cluster: readonly SimRunner[];
   readonly jobs: readonly SimJob[];
   readonly policy: Policy;
+  /** What the policy is called in the log. */
+  readonly name: string;
   readonly options: SimOptions;
 }
 
@@ -106,7 +108,7 @@ class Engine {
     this.#nowMs = Math.min(arrivalMs, agendaMs, wakeMs === null ? Infinity : Math.max(wakeMs, this.#nowMs + 1));
     invariant(
       this.#running.size > 0 || arrivalMs < Infinity || wakeMs !== null || this.#failures.pending > 0,
-      `${this.#policy.name} leaves ${this.#waiting.size} jobs waiting on an idle cluster`,
+      `${this.#input.name} leaves ${this.#waiting.size} jobs waiting on an idle cluster`,
     );
     for (let head = this.#agenda.peek(); head !== null && head.key <= this.#nowMs; head = this.#agenda.peek()) {
       const timed = this.#agenda.pop();
@@ -169,7 +171,7 @@ class Engine {
 
   #decide(): void {
     for (let round = 0; ; round++) {
-      invariant(round < ROUNDS_MAX, `${this.#policy.name} decides for ever`);
+      invariant(round < ROUNDS_MAX, `${this.#input.name} decides for ever`);
       const begun = this.#input.options.stopwatch();
       const decisions = this.#policy.decide(this.#nowMs, DECISIONS_MAX);
       this.#decideWallMs += this.#input.options.stopwatch() - begun;
@@ -298,7 +300,7 @@ class Engine {
     return {
       t_ms: 0,
       event: "config",
-      policy: this.#policy.name,
+      policy: this.#input.name,
       seed: options.seed,
       tiers: TIERS.map(({ tier }) => tier),
       caps: Object.fromEntries(TIERS.map((terms) => [terms.tier, terms.accountRunningMax])),

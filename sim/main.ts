@@ -65,7 +65,7 @@ function simulateAll(chosen: z.infer<typeof Options>): void {
   };
   const runs = chosen.policy.map((name) => {
     const policy = policyOf(name, catalog.cost);
-    const run = runPolicy({ lines, catalog, cluster, policy, timeScale: chosen["time-scale"], options });
+    const run = runPolicy({ lines, catalog, cluster, policy, name, timeScale: chosen["time-scale"], options });
     if (chosen.log !== undefined) writeFileSync(logPath(chosen.log, name, chosen.policy.length), writeLog(run.log));
     process.stdout.write(oneLine(run.summary));
     return run;

@@ -27,15 +27,16 @@ export interface RunInput {
   readonly catalog: Catalog;
   readonly cluster: readonly SimRunner[];
   readonly policy: Policy;
+  readonly name?: string;
   readonly timeScale: number;
   readonly options: SimOptions;
 }
 
 export function runPolicy(input: RunInput): { readonly log: RunLog; readonly summary: Summary } {
-  const { lines, catalog, cluster, policy, timeScale, options } = input;
+  const { lines, catalog, cluster, policy, name = policy.name, timeScale, options } = input;
   const jobs = jobsOf({ lines, catalog, timeScale, noise: options });
   const begun = options.stopwatch();
-  const result = simulate({ catalog, cluster, jobs, policy, options });
+  const result = simulate({ catalog, cluster, jobs, policy, name, options });
   const wallMs = options.stopwatch() - begun;
   return { log: result.log, summary: summarize(result, lowerBounds(jobs, catalog, cluster), wallMs) };
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run sim:table -- [--trace FILE] [--seed N] [--json FILE]`: the scheduler against every baseline on the six synthetic
+ * `npm run sim:table -- [--trace FILE] [--seed N] [--json FILE] [--also POLICY]...`: the scheduler against every baseline on the six synthetic
  * workloads at load 0.85 and, if it is there, the trace; prints each goal, what was reached, and what every policy did.
  */
 import { writeFileSync } from "node:fs";
@@ -29,28 +29,33 @@ interface Source {
 function main(args: readonly string[]): void {
   const { values } = parseArgs({
     args: [...args],
-    options: { trace: { type: "string" }, seed: { type: "string", default: "1" }, json: { type: "string" } },
+    options: {
+      trace: { type: "string" },
+      seed: { type: "string", default: "1" },
+      json: { type: "string" },
+      also: { type: "string", multiple: true, default: [] },
+    },
   });
   const seed = Number(values.seed);
   const sources: readonly Source[] = [
     ...SYNTHETIC.map((name) => ({ name, path: `synthetic:${name}`, timeScale: 1 })),
     ...(values.trace === undefined ? [] : [{ name: "trace", path: values.trace, timeScale: TRACE_TIME_SCALE }]),
   ];
-  const runs = sources.map((source) => runAll(source, seed));
+  const runs = sources.map((source) => runAll(source, seed, [...POLICY_NAMES, ...values.also]));
   const hour = simulatedHour(seed);
   process.stdout.write(`Cluster ${CLUSTER}, seed ${seed}, estimate error ${DEFAULT_OPTIONS.estimateError}.\n\n`);
   process.stdout.write(`${markdown(goalRows(runs, hour))}\n\n${markdown(policyRows(runs))}\n`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(runs, null, 2)}\n`);
 }
 
-function runAll({ name, path, timeScale }: Source, seed: number): WorkloadRuns {
+function runAll({ name, path, timeScale }: Source, seed: number, policies: readonly string[]): WorkloadRuns {
   const lines = loadWorkload(path, seed);
   const cluster = readCluster(CLUSTER);
   const catalog = seededCatalog(lines);
   const options = { ...DEFAULT_OPTIONS, seed };
-  const summaries = POLICY_NAMES.map((policyName) => {
+  const summaries = policies.map((policyName) => {
     const policy = policyOf(policyName, catalog.cost);
-    const { summary } = runPolicy({ lines, catalog, cluster, policy, timeScale, options });
+    const { summary } = runPolicy({ lines, catalog, cluster, policy, name: policyName, timeScale, options });
     process.stderr.write(`${name} ${policyName}: ${summary.wall_s} s\n`);
     return summary;
   });

@@ -22,6 +22,10 @@ export interface BaselineAccount {
   key: number;
   running: number;
   eligible: boolean;
+  waiting: number;
+  /** Fair charge of its waiting jobs, and how much of it its cap would let run now. */
+  backlogMs: number;
+  runnableMs: number;
   /** By kind of job: class and steps. */
   readonly lines: Map<string, JobLine>;
 }
@@ -49,7 +53,7 @@ export class Baseline implements Policy {
   readonly #runningFor = new Map<string, BaselineAccount>();
   /** Per kind of job, the accounts that may run one now. */
   readonly #heaps = new Map<string, IndexedHeap>();
-  #backlogMs = 0;
+  #runnableMs = 0;
 
   constructor(order: Order, cost: CostModel) {
     this.name = order.name;
@@ -155,7 +159,7 @@ export class Baseline implements Policy {
   /** The scheduler's own rule for the width of gangs, so that no policy is ahead by it. */
   #slack(): number {
     const { slackMax, fullBacklogMs } = PRODUCTION_LIMITS;
-    const load = this.#backlogMs / Math.max(1, this.#cluster.deviceCount) / fullBacklogMs;
+    const load = this.#runnableMs / Math.max(1, this.#cluster.deviceCount) / fullBacklogMs;
     return slackMax * Math.max(0, 1 - load);
   }
 
@@ -182,7 +186,8 @@ export class Baseline implements Policy {
   #add(job: QueuedJob): void {
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
-    this.#backlogMs += this.#remainingMs(job);
+    account.waiting++;
+    account.backlogMs += this.#remainingMs(job);
     account.lines.getOrInsertComputed(kindOf(job), () => new JobLine()).add(job);
     this.#refresh(account);
   }
@@ -196,8 +201,10 @@ export class Baseline implements Policy {
 
   #remove(job: QueuedJob): void {
     this.#waiting.delete(job.id);
-    this.#backlogMs -= this.#remainingMs(job);
-    const { lines } = this.#account(job.account);
+    const account = this.#account(job.account);
+    account.waiting--;
+    account.backlogMs -= this.#remainingMs(job);
+    const { lines } = account;
     const kind = kindOf(job);
     lines.get(kind)?.remove(job);
     if (lines.get(kind)?.size !== 0) return;
@@ -206,6 +213,10 @@ export class Baseline implements Policy {
   }
 
   #refresh(account: BaselineAccount): void {
+    const headroom = Math.max(0, account.terms.accountRunningMax - account.running);
+    const runnableMs = account.backlogMs * Math.min(1, headroom / Math.max(1, account.waiting));
+    this.#runnableMs += runnableMs - account.runnableMs;
+    account.runnableMs = runnableMs;
     const eligible = account.lines.size > 0 && account.running < account.terms.accountRunningMax;
     if (eligible && !account.eligible) this.#order.joins?.(account);
     account.eligible = eligible;
@@ -220,7 +231,17 @@ export class Baseline implements Policy {
   #addAccount(id: string, tier: string): void {
     const terms = this.#tiers.get(tier);
     invariant(terms !== undefined, "an account's tier is known before it");
-    this.#accounts.set(id, { id, terms, key: 0, running: 0, eligible: false, lines: new Map() });
+    this.#accounts.set(id, {
+      id,
+      terms,
+      key: 0,
+      running: 0,
+      eligible: false,
+      waiting: 0,
+      backlogMs: 0,
+      runnableMs: 0,
+      lines: new Map(),
+    });
   }
 
   #account(id: string): BaselineAccount {
