@@ -54,9 +54,17 @@ export const FAVOURITES: readonly (readonly [count: number, weight: number])[] =
 /** Within a session jobs follow each other by 67 s (median; quartiles 41 and 139 s), at the trace's own pace. */
 export const GAP_MEDIAN_S = 67;
 export const GAP_LOG_SIGMA = 0.9;
-/** The pace at which the trace offers this load to these devices: its silences shrink, and its gaps with them. */
+/**
+ * The pace at which the trace offers this load to these devices: its silences shrink, and its gaps with them, so an
+ * account's jobs come faster than they run and queue behind each other, exactly as when the trace itself is replayed.
+ * What does not carry over is the trace's coefficient of variation between arrivals, 12: that is made by silent nights
+ * over weeks (within its busy hours it is 1). An even workload has about 1.6, one with nights about 6.
+ */
 export const TRACE_TIME_SCALE = 6.1;
-/** Jobs of a session, and how many of them in a row ask for the same; from one up, evenly. */
+/**
+ * Jobs of a session, and how many of them in a row ask for the same; from one up, evenly. Most accounts have fewer jobs
+ * than that, so a session has 4.8 on average (4.6 in the trace, split at half an hour of silence).
+ */
 export const SESSION_JOBS_MAX = 25;
 export const RUN_JOBS_MAX = 3;
 /** Hourly peak over mean is 3.3: a day's rate is exp(2.05 cos), whose peak over mean is 3.3. */
