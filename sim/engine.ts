@@ -5,24 +5,22 @@
  * The engine knows the truth (durations with their noise, which weights are resident, which runner is dead); the policy
  * learns only what a control plane would be told. Every decision is committed at once, as by a leader without a rival.
  */
-import { BYTES_PER_GB } from "#control-plane/core/scheduler/cost-gpu.ts";
-import type { Place, Policy, Preempt } from "#control-plane/core/scheduler/event.ts";
+import type { Place, Policy, Preempt, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { invariant } from "#protocol/invariant.ts";
-import { costsSha256 } from "./catalog.ts";
 import type { Catalog } from "./catalog.ts";
 import type { SimRunner } from "./cluster-file.ts";
 import { Failures } from "./failures.ts";
 import type { Wear } from "./failures.ts";
+import { logConfig } from "./log-config.ts";
 import type { RunLog } from "./log-record.ts";
 import { Machine } from "./machine.ts";
 import { MinHeap } from "./min-heap.ts";
 import { stragglerFactor } from "./noise.ts";
 import type { NoiseOptions } from "./noise.ts";
 import { QUOTE_AGE_MS, Scribe } from "./scribe.ts";
-import { asQueued, boundaryMs, finishMs, nextBoundary, stepCost, stepsKeptAt } from "./sim-job.ts";
+import { asQueued, boundaryMs, finishMs, newRun, nextBoundary, stepsKeptAt } from "./sim-job.ts";
 import type { Run, SimJob } from "./sim-job.ts";
-import { TIERS } from "./terms.ts";
 
 /** Decisions asked for at once. */
 const DECISIONS_MAX = 1_024;
@@ -30,6 +28,7 @@ const DECISIONS_MAX = 1_024;
 const ROUNDS_MAX = 10_000;
 
 export interface SimOptions extends NoiseOptions {
+  readonly tiers: readonly TierTerms[];
   /** A failed runner is noticed after this long, and back after that long. */
   readonly leaseMs: number;
   readonly repairMs: number;
@@ -89,13 +88,13 @@ class Engine {
   }
 
   run(): SimResult {
-    for (const terms of TIERS) this.#policy.apply({ t: "tier", terms }, 0);
+    for (const terms of this.#input.options.tiers) this.#policy.apply({ t: "tier", terms }, 0);
     for (const jobClass of this.#classes.values()) this.#policy.apply({ t: "class", class: jobClass }, 0);
     for (const { terms } of this.#machine.runners.values()) this.#policy.apply({ t: "runner_up", runner: terms }, 0);
     this.#agenda.push(QUOTE_AGE_MS, { t: "minute" });
     while (this.#arrived < this.#input.jobs.length || this.#waiting.size + this.#running.size > 0) this.#instant();
     return {
-      log: { config: this.#config(), records: this.#scribe.records },
+      log: { config: logConfig(this.#input, this.#machine), records: this.#scribe.records },
       decisions: this.#decisions,
       decideWallMs: this.#decideWallMs,
     };
@@ -191,24 +190,9 @@ class Engine {
     const { cost } = this.#input.catalog;
     const runner = this.#machine.runner(place.runner);
     const cold = this.#machine.occupy(place, jobClass);
-    const planned = Math.max(1, job.steps - job.stepsDone);
     job.epoch++;
     const factor = job.workFactor * stragglerFactor(this.#input.options, job.id, job.epoch);
-    const { gpu } = runner.terms;
-    const { stepMs, tailMs } = stepCost(cost, { classId: job.class, gpu, k: place.k, steps: planned });
-    const run: Run = {
-      runner: place.runner,
-      devices: place.devices,
-      k: place.k,
-      startMs: this.#nowMs,
-      loadMs: cold ? cost.loadMs(job.class, gpu) : 0,
-      stepMs: stepMs * factor,
-      tailMs: tailMs * factor,
-      planned,
-      stride: job.stride,
-      chargeMs: cost.chargeMs(job.class, planned),
-      stopping: false,
-    };
+    const run = newRun(job, cost, { place, gpu: runner.terms.gpu, cold, factor, startMs: this.#nowMs });
     job.run = run;
     this.#waiting.delete(job.id);
     this.#running.set(job.id, job);
@@ -292,35 +276,5 @@ class Engine {
     const quote = this.#policy.quote(job.id, this.#nowMs);
     if (quote === null) return;
     job.quotes = [{ atMs: this.#nowMs, ...quote }, ...job.quotes.slice(0, 1)];
-  }
-
-  #config(): RunLog["config"] {
-    const { catalog, options } = this.#input;
-    const runners = [...this.#machine.runners.values()].map(({ terms }) => terms);
-    return {
-      t_ms: 0,
-      event: "config",
-      policy: this.#input.name,
-      seed: options.seed,
-      tiers: TIERS.map(({ tier }) => tier),
-      caps: Object.fromEntries(TIERS.map((terms) => [terms.tier, terms.accountRunningMax])),
-      weights: Object.fromEntries(TIERS.map(({ tier, weight }) => [tier, weight])),
-      costs_sha256: costsSha256(
-        catalog,
-        runners.map(({ gpu }) => gpu),
-      ),
-      runners: runners.map(({ id, gpu, vramBytes, devices }) => ({
-        id,
-        gpu,
-        vram_gb: vramBytes / BYTES_PER_GB,
-        devices: [...devices],
-      })),
-      classes: Object.fromEntries(
-        catalog.classes.map(({ id, shapes }) => [
-          id,
-          shapes.map(({ k, vramBytes }) => ({ k, vram_gb: vramBytes / BYTES_PER_GB })),
-        ]),
-      ),
-    };
   }
 }

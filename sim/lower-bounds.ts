@@ -3,12 +3,12 @@
  * ones policies are measured by; the capped ones say how much of the distance to them the caps alone make inevitable.
  */
 import { BYTES_PER_GB } from "#control-plane/core/scheduler/cost-gpu.ts";
+import type { TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { Catalog } from "./catalog.ts";
 import type { SimRunner } from "./cluster-file.ts";
 import { round } from "./metrics/percentile.ts";
 import { MinHeap } from "./min-heap.ts";
 import type { SimJob } from "./sim-job.ts";
-import { TIERS } from "./terms.ts";
 
 export interface LowerBounds {
   readonly makespan_s: number;
@@ -16,8 +16,6 @@ export interface LowerBounds {
   readonly capped_makespan_s: number;
   readonly capped_mean_flow_s: number;
 }
-
-const CAPS = new Map(TIERS.map(({ tier, accountRunningMax }) => [tier, accountRunningMax]));
 
 interface Piece {
   readonly account: string;
@@ -28,8 +26,15 @@ interface Piece {
   readonly workMs: number;
 }
 
-export function lowerBounds(jobs: readonly SimJob[], catalog: Catalog, cluster: readonly SimRunner[]): LowerBounds {
-  const pieces = piecesOf(jobs, catalog, cluster);
+interface Ground {
+  readonly catalog: Catalog;
+  readonly cluster: readonly SimRunner[];
+  readonly tiers: readonly TierTerms[];
+}
+
+export function lowerBounds(jobs: readonly SimJob[], ground: Ground): LowerBounds {
+  const { cluster } = ground;
+  const pieces = piecesOf(jobs, ground);
   if (pieces.length === 0) return { makespan_s: 0, mean_flow_s: 0, capped_makespan_s: 0, capped_mean_flow_s: 0 };
   const machines = cluster.reduce((sum, { devices }) => sum + devices, 0);
   const mean = pieces.reduce((sum, { fastestMs }) => sum + fastestMs, 0) / pieces.length;
@@ -88,11 +93,9 @@ function fluidSrpt(pieces: readonly Piece[], machines: number): number {
 }
 
 /** In order of release; jobs that no runner holds are left out. */
-function piecesOf(
-  jobs: readonly SimJob[],
-  { cost, classes }: Catalog,
-  cluster: readonly SimRunner[],
-): readonly Piece[] {
+function piecesOf(jobs: readonly SimJob[], { catalog, cluster, tiers }: Ground): readonly Piece[] {
+  const { cost, classes } = catalog;
+  const caps = new Map(tiers.map(({ tier, accountRunningMax }) => [tier, accountRunningMax]));
   const shapesOf = new Map(classes.map(({ id, shapes }) => [id, shapes]));
   const kinds = [
     ...new Map(cluster.map((runner) => [`${runner.gpu} ${runner.devices} ${runner.vram_gb}`, runner])).values(),
@@ -117,7 +120,7 @@ function piecesOf(
       best(job.class, job.steps),
     );
     if (!Number.isFinite(fastestMs)) return [];
-    const cap = CAPS.get(job.tier) ?? 1;
+    const cap = caps.get(job.tier) ?? 1;
     return [
       {
         account: job.account,

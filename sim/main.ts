@@ -13,11 +13,12 @@ import { policyOf, POLICY_NAMES } from "./policies/registry.ts";
 import { DEFAULT_OPTIONS, runPolicy } from "./run.ts";
 import type { Summary } from "./summary.ts";
 import { drawRuns } from "./svg.ts";
+import { TIERS, UNCAPPED_TIERS } from "./terms.ts";
 import { loadWorkload } from "./workload-source.ts";
 
 const USAGE = `Usage: npm run sim -- --workload FILE|synthetic:NAME --cluster FILE|NAME --policy NAME[,NAME...]
     [--time-scale X] [--seed N] [--log FILE] [--json FILE] [--svg FILE]
-    [--estimate-error SIGMA] [--straggler-share X] [--straggler-factor X] [--mtbf-h HOURS]
+    [--estimate-error SIGMA] [--straggler-share X] [--straggler-factor X] [--mtbf-h HOURS] [--caps tiers|none]
 Policies: ${POLICY_NAMES.join(", ")}.
 Clusters: a JSON file, or RUNNERSxDEVICES-GPU as 8x8-h100.
 `;
@@ -31,6 +32,8 @@ const Options = z.object({
   "estimate-error": z.coerce.number().nonnegative().default(DEFAULT_OPTIONS.estimateError),
   "straggler-share": z.coerce.number().min(0).max(1).default(DEFAULT_OPTIONS.stragglerShare),
   "straggler-factor": z.coerce.number().min(1).default(DEFAULT_OPTIONS.stragglerFactor),
+  /** Of accounts; with `none` policies differ by their order alone. */
+  caps: z.enum(["tiers", "none"]).default("tiers"),
   "mtbf-h": z.coerce.number().positive().optional(),
   log: z.string().optional(),
   json: z.string().optional(),
@@ -59,6 +62,7 @@ function simulateAll(chosen: z.infer<typeof Options>): void {
   const options = {
     ...DEFAULT_OPTIONS,
     seed: chosen.seed,
+    tiers: chosen.caps === "none" ? UNCAPPED_TIERS : TIERS,
     estimateError: chosen["estimate-error"],
     stragglerShare: chosen["straggler-share"],
     stragglerFactor: chosen["straggler-factor"],

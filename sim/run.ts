@@ -7,6 +7,7 @@ import type { SimOptions } from "./engine.ts";
 import { jobsOf } from "./jobs.ts";
 import { lowerBounds } from "./lower-bounds.ts";
 import type { RunLog } from "./log-record.ts";
+import { TIERS } from "./terms.ts";
 import { summarize } from "./summary.ts";
 import type { Summary } from "./summary.ts";
 import type { WorkloadLine } from "./workload-file.ts";
@@ -14,6 +15,7 @@ import type { WorkloadLine } from "./workload-file.ts";
 /** A silent runner is noticed when its lease ends, and takes ten minutes to come back. */
 export const DEFAULT_OPTIONS: SimOptions = {
   seed: 1,
+  tiers: TIERS,
   estimateError: 0.05,
   stragglerShare: 0,
   stragglerFactor: 2,
@@ -38,5 +40,8 @@ export function runPolicy(input: RunInput): { readonly log: RunLog; readonly sum
   const begun = options.stopwatch();
   const result = simulate({ catalog, cluster, jobs, policy, name, options });
   const wallMs = options.stopwatch() - begun;
-  return { log: result.log, summary: summarize(result, lowerBounds(jobs, catalog, cluster), wallMs) };
+  return {
+    log: result.log,
+    summary: summarize(result, lowerBounds(jobs, { catalog, cluster, tiers: options.tiers }), wallMs),
+  };
 }

@@ -1,6 +1,6 @@
 /** One simulated job: what was asked, what is done, and the attempt that runs now. */
 import type { CostModel } from "#control-plane/core/scheduler/job-class.ts";
-import type { QueuedJob } from "#control-plane/core/scheduler/event.ts";
+import type { Place, QueuedJob } from "#control-plane/core/scheduler/event.ts";
 import { invariant } from "#protocol/invariant.ts";
 
 export interface Run {
@@ -66,15 +66,34 @@ export function asQueued(job: SimJob): QueuedJob {
   };
 }
 
-/** Seconds of one step and of what follows the last one, as the cost model has them. */
-export function stepCost(
-  cost: CostModel,
-  { classId, gpu, k, steps }: { classId: string; gpu: string; k: number; steps: number },
-): { readonly stepMs: number; readonly tailMs: number } {
-  const [whole, one, two] = [steps, 1, 2].map((count) => cost.runMs(classId, gpu, k, count));
-  invariant(whole !== null && whole !== undefined, `class ${classId} runs on ${k} x ${gpu}`);
-  const stepMs = Math.min(Math.max(0, (two ?? whole) - (one ?? 0)), whole / steps);
-  return { stepMs, tailMs: whole - stepMs * steps };
+interface Start {
+  readonly place: Place;
+  readonly gpu: string;
+  readonly cold: boolean;
+  /** True over estimated time of its work. */
+  readonly factor: number;
+  readonly startMs: number;
+}
+
+/** The attempt as it will really go. */
+export function newRun(job: SimJob, cost: CostModel, { place, gpu, cold, factor, startMs }: Start): Run {
+  const planned = Math.max(1, job.steps - job.stepsDone);
+  const [whole, one, two] = [planned, 1, 2].map((steps) => cost.runMs(job.class, gpu, place.k, steps));
+  invariant(whole !== null && whole !== undefined, `class ${job.class} runs on ${place.k} x ${gpu}`);
+  const stepMs = Math.min(Math.max(0, (two ?? whole) - (one ?? 0)), whole / planned);
+  return {
+    runner: place.runner,
+    devices: place.devices,
+    k: place.k,
+    startMs,
+    loadMs: cold ? cost.loadMs(job.class, gpu) : 0,
+    stepMs: stepMs * factor,
+    tailMs: (whole - stepMs * planned) * factor,
+    planned,
+    stride: job.stride,
+    chargeMs: cost.chargeMs(job.class, planned),
+    stopping: false,
+  };
 }
 
 /** Steps kept if the attempt is cut off: those up to the last boundary that has passed. */

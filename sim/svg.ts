@@ -8,7 +8,7 @@ import { sharePanel } from "./svg-share.ts";
 import { axisX, HEIGHTS, label, PANEL, TIER_COLOURS } from "./svg-style.ts";
 import { waitPanel } from "./svg-wait.ts";
 
-const HEADER = 36;
+const HEADER = 50;
 const GAP = 44;
 
 export function drawRuns(logs: readonly RunLog[]): string {

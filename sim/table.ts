@@ -1,5 +1,7 @@
 /**
- * `npm run sim:table -- [--trace FILE] [--seed N] [--json FILE] [--also POLICY]...`: the scheduler against every baseline on the six synthetic
+ * `npm run sim:table -- [--trace FILE] [--seed N] [--json FILE] [--also POLICY]... [--caps tiers|none]`
+ *
+ * The scheduler against every baseline on the six synthetic
  * workloads at load 0.85 and, if it is there, the trace; prints each goal, what was reached, and what every policy did.
  */
 import { writeFileSync } from "node:fs";
@@ -10,8 +12,10 @@ import { goalRows } from "./goals.ts";
 import type { WorkloadRuns } from "./goals.ts";
 import { policyOf, POLICY_NAMES } from "./policies/registry.ts";
 import { policyRows } from "./policy-rows.ts";
+import type { SimOptions } from "./engine.ts";
 import { DEFAULT_OPTIONS, runPolicy } from "./run.ts";
 import { simulatedHour } from "./simulated-hour.ts";
+import { TIERS, UNCAPPED_TIERS } from "./terms.ts";
 import { markdown } from "./text-table.ts";
 import { loadWorkload } from "./workload-source.ts";
 
@@ -31,6 +35,7 @@ function main(args: readonly string[]): void {
     args: [...args],
     options: {
       trace: { type: "string" },
+      caps: { type: "string", default: "tiers" },
       seed: { type: "string", default: "1" },
       json: { type: "string" },
       also: { type: "string", multiple: true, default: [] },
@@ -41,18 +46,20 @@ function main(args: readonly string[]): void {
     ...SYNTHETIC.map((name) => ({ name, path: `synthetic:${name}`, timeScale: 1 })),
     ...(values.trace === undefined ? [] : [{ name: "trace", path: values.trace, timeScale: TRACE_TIME_SCALE }]),
   ];
-  const runs = sources.map((source) => runAll(source, seed, [...POLICY_NAMES, ...values.also]));
+  const options = { ...DEFAULT_OPTIONS, seed, tiers: values.caps === "none" ? UNCAPPED_TIERS : TIERS };
+  const runs = sources.map((source) => runAll(source, options, [...POLICY_NAMES, ...values.also]));
   const hour = simulatedHour(seed);
-  process.stdout.write(`Cluster ${CLUSTER}, seed ${seed}, estimate error ${DEFAULT_OPTIONS.estimateError}.\n\n`);
+  process.stdout.write(
+    `Cluster ${CLUSTER}, seed ${seed}, estimate error ${DEFAULT_OPTIONS.estimateError}, account caps: ${values.caps}.\n\n`,
+  );
   process.stdout.write(`${markdown(goalRows(runs, hour))}\n\n${markdown(policyRows(runs))}\n`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(runs, null, 2)}\n`);
 }
 
-function runAll({ name, path, timeScale }: Source, seed: number, policies: readonly string[]): WorkloadRuns {
-  const lines = loadWorkload(path, seed);
+function runAll({ name, path, timeScale }: Source, options: SimOptions, policies: readonly string[]): WorkloadRuns {
+  const lines = loadWorkload(path, options.seed);
   const cluster = readCluster(CLUSTER);
   const catalog = seededCatalog(lines);
-  const options = { ...DEFAULT_OPTIONS, seed };
   const summaries = policies.map((policyName) => {
     const policy = policyOf(policyName, catalog.cost);
     const { summary } = runPolicy({ lines, catalog, cluster, policy, name: policyName, timeScale, options });

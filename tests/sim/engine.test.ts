@@ -33,6 +33,8 @@ describe.each(POLICY_NAMES)("under %s", (policy) => {
     expect(checkLog(log)).toEqual({ faults: [], capViolations: 0 });
     expect(log.records.some(({ event }) => event === "job_lost")).toBe(true);
     expect(summary.jobs).toBe(MIXED.length);
+    expect(summary.makespan_s).toBeGreaterThan(summary.lower_bounds.capped_makespan_s);
+    expect(summary.mean_flow_s).toBeGreaterThan(summary.lower_bounds.capped_mean_flow_s);
   });
 });
 

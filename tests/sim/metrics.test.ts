@@ -5,6 +5,7 @@ import { jobsOf } from "#sim/jobs.ts";
 import { etaQuality } from "#sim/metrics/eta.ts";
 import { percentiles } from "#sim/metrics/percentile.ts";
 import { DEFAULT_OPTIONS } from "#sim/run.ts";
+import { TIERS } from "#sim/terms.ts";
 import type { WorkloadLine } from "#sim/workload-file.ts";
 import { ask, runToy, toyCatalog, toyCluster, wide } from "./toy.ts";
 
@@ -12,7 +13,11 @@ const NOISE = { ...DEFAULT_OPTIONS, estimateError: 0 };
 
 function boundsOf(lines: readonly WorkloadLine[], devices: number) {
   const catalog = toyCatalog();
-  return lowerBounds(jobsOf({ lines, catalog, timeScale: 1, noise: NOISE }), catalog, toyCluster(1, devices));
+  return lowerBounds(jobsOf({ lines, catalog, timeScale: 1, noise: NOISE }), {
+    catalog,
+    cluster: toyCluster(1, devices),
+    tiers: TIERS,
+  });
 }
 
 test("percentiles are values that occurred", () => {
