@@ -226,6 +226,11 @@ CREATE TABLE "job" (
 	CONSTRAINT "job_progress_in_range" CHECK ("job"."progress" between 0 and 100 and "job"."steps_done" between 0 and "job"."steps")
 );
 --> statement-breakpoint
+CREATE TABLE "fair_tag" (
+	"account_id" text PRIMARY KEY NOT NULL,
+	"tag" bigint NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "inbox" (
 	"id" bigserial PRIMARY KEY NOT NULL,
 	"job_id" text NOT NULL
@@ -253,6 +258,12 @@ CREATE TABLE "runner" (
 	"devices" jsonb NOT NULL,
 	"first_seen_at" timestamp with time zone DEFAULT now() NOT NULL,
 	"last_seen_at" timestamp with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "tier_clock" (
+	"tier" text PRIMARY KEY NOT NULL,
+	"tag" bigint NOT NULL,
+	"virtual" bigint NOT NULL
 );
 --> statement-breakpoint
 ALTER TABLE "account" ADD CONSTRAINT "account_tier_tier_name_fk" FOREIGN KEY ("tier") REFERENCES "public"."tier"("name") ON DELETE no action ON UPDATE no action;--> statement-breakpoint

@@ -19,11 +19,15 @@ export async function lockAccount(tx: Transaction, id: AccountId): Promise<Accou
   return row ?? null;
 }
 
-export async function tiersOf(
+/** Tier and fair tag (null: never dispatched) of accounts. */
+export async function standingsOf(
   sql: Sql,
   accounts: readonly AccountId[],
-): Promise<readonly Pick<AccountRow, "id" | "tier">[]> {
-  return accounts.length === 0 ? [] : sql`select id, tier from account where id in ${sql(accounts)}`;
+): Promise<readonly { readonly id: AccountId; readonly tier: string; readonly tag: bigint | null }[]> {
+  if (accounts.length === 0) return [];
+  return sql`
+    select a.id, a.tier, f.tag from account a left join fair_tag f on f.account_id = a.id
+    where a.id = any (${sql.array([...accounts])}::text[])`;
 }
 
 export interface TierRow {

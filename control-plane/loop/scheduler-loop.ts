@@ -21,11 +21,12 @@ import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import {
   everyUnfinishedJob,
   knownRunners,
+  meetAccounts,
   queuedJobOf,
   readInbox,
   readTerms,
   sweep,
-  tiersOfAccounts,
+  storedClocks,
 } from "#control-plane/usecase/lead.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
@@ -92,6 +93,9 @@ export class SchedulerLoop implements Service {
   /** Loads the world; then `start` runs it. */
   async load(): Promise<void> {
     await this.#refreshTerms();
+    for (const clock of await storedClocks(this.#sql)) {
+      this.#scheduler.apply({ t: "tier_clock", clock }, this.#host.now());
+    }
     for (const runner of await knownRunners(this.#sql)) {
       // Its devices are known, for the jobs that hold them; it takes work once it dials.
       this.runnerUp(runner);
@@ -176,7 +180,8 @@ export class SchedulerLoop implements Service {
         runner: RunnerId.parse(runner),
         devices: devices.map((device) => DeviceId.parse(device)),
       }));
-      const outcome = await dispatch(this.#sql, this.#epoch, batch);
+      const clock = this.#scheduler.clock(places.map(({ job }) => job.account));
+      const outcome = await dispatch(this.#sql, this.#epoch, batch, clock);
       for (const id of outcome.refused) {
         undo(id);
         this.#waiting.delete(id);
@@ -284,9 +289,9 @@ export class SchedulerLoop implements Service {
   }
 
   async #refreshAccounts(accounts: readonly AccountId[]): Promise<void> {
-    for (const { id, tier } of await tiersOfAccounts(this.#sql, accounts)) {
-      this.#accounts.add(id);
-      this.#scheduler.apply({ t: "account", account: id, tier }, this.#host.now());
+    for (const met of await meetAccounts(this.#sql, accounts)) {
+      this.#accounts.add(met.account);
+      this.#scheduler.apply({ t: "account", ...met }, this.#host.now());
     }
   }
 }

@@ -2,8 +2,10 @@
  * Commits placements: one transaction a batch, guarded by the leader's epoch. A placement whose job moved on meanwhile
  * is refused; the others stand. What comes back is all the hub needs to send the work.
  */
+import type { FairClock } from "#control-plane/core/scheduler/event.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
+import { saveClock } from "#control-plane/db/fair-clock.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { assertLeader } from "#control-plane/db/leader.ts";
@@ -27,7 +29,13 @@ export interface DispatchOutcome {
   readonly refused: readonly VideoId[];
 }
 
-export function dispatch(sql: Sql, leaderEpoch: number, batch: readonly Dispatch[]): Promise<DispatchOutcome> {
+/** `clock`: where the batch leaves the fair order. */
+export function dispatch(
+  sql: Sql,
+  leaderEpoch: number,
+  batch: readonly Dispatch[],
+  clock: FairClock,
+): Promise<DispatchOutcome> {
   return inTransaction(sql, async (tx) => {
     await assertLeader(tx, leaderEpoch);
     const dispatched: Dispatched[] = [];
@@ -44,6 +52,7 @@ export function dispatch(sql: Sql, leaderEpoch: number, batch: readonly Dispatch
       dispatched.push({ job, checkpoint });
       if (job.attempts === 1) firstStarts.push(job);
     }
+    await saveClock(tx, clock);
     // Counters last, in ascending account order, so that two writers of events never wait for each other in a ring.
     for (const job of firstStarts.toSorted((a, b) => (a.accountId < b.accountId ? -1 : 1))) {
       await appendEvent(tx, { account: job.accountId, type: "video.in_progress", data: eventDataOf(job, null) });

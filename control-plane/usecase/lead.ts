@@ -1,9 +1,10 @@
 /** What only the leader does besides dispatching: know the world at takeover, read its mail, take back dead leases. */
 import type { DeclaredCost } from "#control-plane/core/scheduler/class-costs.ts";
-import type { QueuedJob, RunnerTerms, TierTerms } from "#control-plane/core/scheduler/event.ts";
+import type { QueuedJob, RunnerTerms, TierClock, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
-import { allTiers, tiersOf } from "#control-plane/db/accounts.ts";
+import { allTiers, standingsOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
+import { tierClocks } from "#control-plane/db/fair-clock.ts";
 import { jobsByIds, takeInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
@@ -76,8 +77,14 @@ export interface DeclaredClass {
   readonly cost: DeclaredCost;
 }
 
-export function tiersOfAccounts(sql: Sql, accounts: readonly AccountId[]) {
-  return tiersOf(sql, accounts);
+/** Accounts as the scheduler meets them: their tier, and where they stood under the last leader. */
+export async function meetAccounts(sql: Sql, accounts: readonly AccountId[]) {
+  const rows = await standingsOf(sql, accounts);
+  return rows.map(({ id, tier, tag }) => ({ account: id, tier, ...(tag === null ? {} : { tag: Number(tag) }) }));
+}
+
+export function storedClocks(sql: Sql): Promise<readonly TierClock[]> {
+  return tierClocks(sql);
 }
 
 /** Runners that ever connected, for the devices that running jobs hold. */

@@ -87,6 +87,7 @@ export class Baseline implements Policy {
       // Rebuilds and refusals do not happen in the simulator, and no baseline looks at progress.
       case "running":
       case "progress":
+      case "tier_clock":
       case "committed":
       case "refused":
         return;

@@ -8,7 +8,7 @@ import { NotLeaderError } from "#control-plane/db/leader.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
-import { anArtifact, RUNNER, sha256, Studio } from "#tests/support/studio.ts";
+import { anArtifact, NO_CLOCK, RUNNER, sha256, Studio } from "#tests/support/studio.ts";
 
 let studio: Studio;
 beforeAll(async () => {
@@ -167,7 +167,7 @@ test("a dispatch of a replica that leads no more changes nothing", async () => {
   const account = await studio.account("pro", { amount: "100" });
   const job = await studio.submitted(account);
   const batch = [{ job: job.id, runner: RUNNER, devices: [DeviceId.parse("cpu-0")] }];
-  await expect(dispatch(studio.sql, 999, batch)).rejects.toThrow(NotLeaderError);
+  await expect(dispatch(studio.sql, 999, batch, NO_CLOCK)).rejects.toThrow(NotLeaderError);
   expect((await studio.job(job.id)).state).toBe("queued");
 });
 

@@ -17,6 +17,8 @@ import type { Artifact } from "#protocol/runner.ts";
 import { createTestDatabase } from "./postgres.ts";
 
 export const RUNNER = RunnerId.parse("runner-1");
+/** A dispatch by hand leaves the fair order as it is. */
+export const NO_CLOCK = { accounts: [], tiers: [] } as const;
 export const TINY = { prompt: "a red fox", size: "320x192", seconds: 1, steps: 10 } as const;
 
 export function sha256(fill: string): Sha256Hex {
@@ -86,7 +88,12 @@ export class Studio {
   async dispatched(job: VideoId, runner: RunnerId = RUNNER): Promise<Dispatched> {
     this.#epoch ??= await takeLeadership(this.sql, "test", 60_000);
     if (this.#epoch === null) throw new Error("somebody else leads this test's database");
-    const outcome = await dispatch(this.sql, this.#epoch, [{ job, runner, devices: [DeviceId.parse("cpu-0")] }]);
+    const outcome = await dispatch(
+      this.sql,
+      this.#epoch,
+      [{ job, runner, devices: [DeviceId.parse("cpu-0")] }],
+      NO_CLOCK,
+    );
     const [work] = outcome.dispatched;
     if (work === undefined) throw new Error("the job could not be dispatched");
     return work;

@@ -17,6 +17,19 @@ export interface TierTerms {
   readonly tierRunningMax: number;
 }
 
+/** Virtual time of a tier, in tag units: its own tag, and the start tag of the account it dispatched last. */
+export interface TierClock {
+  readonly tier: string;
+  readonly tag: number;
+  readonly virtual: number;
+}
+
+/** What a new leader must know so that heavy accounts are not forgiven; stored with every dispatch. */
+export interface FairClock {
+  readonly accounts: readonly { readonly account: string; readonly tag: number }[];
+  readonly tiers: readonly TierClock[];
+}
+
 export interface QueuedJob {
   readonly id: string;
   readonly account: string;
@@ -48,7 +61,10 @@ export interface RunnerTerms {
 export type SchedulerEvent =
   | { readonly t: "tier"; readonly terms: TierTerms }
   | { readonly t: "class"; readonly class: JobClass }
-  | { readonly t: "account"; readonly account: string; readonly tier: string }
+  /** `tag`: where the account stood under the last leader. */
+  | { readonly t: "account"; readonly account: string; readonly tier: string; readonly tag?: number }
+  /** Where a tier stood under the last leader; before its accounts. */
+  | { readonly t: "tier_clock"; readonly clock: TierClock }
   | { readonly t: "runner_up"; readonly runner: RunnerTerms }
   /** No new work goes there; what it runs is reported by `ended` or `requeued`. */
   | { readonly t: "runner_down"; readonly runner: string }

@@ -7,39 +7,13 @@
  * that may run a job of it now; accounts at their cap, in backoff or without jobs are in none.
  */
 import { invariant } from "#protocol/invariant.ts";
-import type { QueuedJob, TierTerms } from "./event.ts";
+import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
+import { fairOrder } from "./fair-order.ts";
+import { shareOf, TAG_UNITS } from "./fair-state.ts";
+import type { Account, Tier } from "./fair-state.ts";
 import { before, JobLine } from "./job-line.ts";
-
-/** One GPU-millisecond at weight 1, in tag units. */
-const TAG_UNITS = 1_000;
-
-interface Tier {
-  terms: TierTerms;
-  tag: number;
-  /** Start tag of the account dispatched last. */
-  virtual: number;
-  running: number;
-  /** Sum of the weights of accounts with jobs, waiting or running. */
-  activeWeight: number;
-  readonly heaps: Map<string, IndexedHeap>;
-  /** Accounts that are in some heap. */
-  eligible: number;
-}
-
-interface Account {
-  readonly id: string;
-  tier: Tier;
-  tag: number;
-  running: number;
-  readonly waiting: Map<string, QueuedJob>;
-  eligible: boolean;
-  /** Fair charge of its waiting jobs, and how much of it its cap would let run now. */
-  backlogMs: number;
-  runnableMs: number;
-  readonly lines: Map<string, JobLine>;
-}
 
 /** Where a job's account and tier stand, to compare two jobs. */
 export interface Standing {
@@ -108,7 +82,23 @@ export class FairQueue {
     for (const account of this.#accounts.values()) if (account.tier === known) this.#refresh(account);
   }
 
-  setAccount(id: string, tierName: string): void {
+  setClock({ tier, tag, virtual }: TierClock): void {
+    const known = this.#tiers.get(tier);
+    if (known === undefined) return;
+    known.tag = tag;
+    known.virtual = virtual;
+    this.#virtual = Math.max(this.#virtual, tag);
+  }
+
+  /** The clocks of all tiers and the tags of these accounts, as they stand. */
+  clock(accounts: readonly string[]): FairClock {
+    return {
+      accounts: [...new Set(accounts)].map((account) => ({ account, tag: this.#account(account).tag })),
+      tiers: [...this.#tiers.values()].map(({ terms, tag, virtual }) => ({ tier: terms.tier, tag, virtual })),
+    };
+  }
+
+  setAccount(id: string, tierName: string, storedTag?: number): void {
     const tier = this.#tiers.get(tierName);
     invariant(tier !== undefined, "an account's tier is known before it");
     const known = this.#accounts.get(id);
@@ -116,7 +106,7 @@ export class FairQueue {
       const account = {
         id,
         tier,
-        tag: tier.virtual,
+        tag: storedTag ?? tier.virtual,
         running: 0,
         waiting: new Map(),
         eligible: false,
@@ -275,35 +265,7 @@ export class FairQueue {
 
   /** The first `limit` waiting jobs in the order in which fairness would serve them, caps and backoff aside. */
   order(limit: number): readonly QueuedJob[] {
-    const lanes = new Map<Tier, { tag: number; readonly share: number; readonly accounts: IndexedHeap }>();
-    const queues = new Map<string, QueuedJob[]>();
-    for (const job of this.#waiting.values()) queues.getOrInsertComputed(job.account, () => []).push(job);
-    for (const [id, jobs] of queues) {
-      jobs.sort((a, b) => (before(a, b) ? 1 : -1));
-      const { tier, tag } = this.#account(id);
-      const lane = lanes.getOrInsertComputed(tier, () => ({
-        tag: tier.tag,
-        share: shareOf(tier),
-        accounts: new IndexedHeap(),
-      }));
-      lane.accounts.set(id, Math.max(tag, tier.virtual));
-    }
-    const order: QueuedJob[] = [];
-    while (order.length < limit) {
-      const [first] = [...lanes]
-        .filter(([, lane]) => lane.accounts.size > 0)
-        .toSorted(([a, laneA], [b, laneB]) => laneA.tag - laneB.tag || (a.terms.tier < b.terms.tier ? -1 : 1));
-      const root = first?.[1].accounts.peek();
-      const job = root === undefined || root === null ? undefined : queues.get(root.id)?.pop();
-      if (first === undefined || root === undefined || root === null || job === undefined) break;
-      const [tier, lane] = first;
-      order.push(job);
-      const remainingMs = this.#remainingMs(job);
-      lane.tag += Math.ceil((remainingMs * TAG_UNITS) / lane.share);
-      if (queues.get(root.id)?.length === 0) lane.accounts.remove(root.id);
-      else lane.accounts.set(root.id, root.key + Math.ceil((remainingMs * TAG_UNITS) / tier.terms.weight));
-    }
-    return order;
+    return fairOrder(this.#waiting.values(), (id) => this.#account(id), this.#cost, limit);
   }
 
   #giveBack(charge: Charge, share: number): void {
@@ -394,9 +356,4 @@ export class FairQueue {
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
-}
-
-/** What the tier gets of the whole: the sum of its active accounts' weights, within its bounds. */
-function shareOf({ terms, activeWeight }: Tier): number {
-  return Math.min(terms.shareMax, Math.max(terms.shareMin, activeWeight));
 }

@@ -5,7 +5,7 @@
  * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
  */
 import { Cluster } from "./cluster.ts";
-import type { Decision, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
+import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
 import { explain } from "./explain.ts";
 import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -47,7 +47,9 @@ export class Scheduler implements Policy {
         this.#classes.set(event.class.id, event.class);
         return;
       case "account":
-        return this.#queue.setAccount(event.account, event.tier);
+        return this.#queue.setAccount(event.account, event.tier, event.tag);
+      case "tier_clock":
+        return this.#queue.setClock(event.clock);
       case "runner_up":
         return this.#cluster.up(event.runner);
       case "runner_down":
@@ -103,6 +105,10 @@ export class Scheduler implements Policy {
 
   quote(): null {
     return null;
+  }
+
+  clock(accounts: readonly string[]): FairClock {
+    return this.#queue.clock(accounts);
   }
 
   /** Position, ETA and reason of every waiting job, as far as the dry run goes. */

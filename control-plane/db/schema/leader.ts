@@ -1,6 +1,7 @@
 /** What replicas share to work together: the leader's lease, its mail, seen calls, known runners. */
 import { sql } from "drizzle-orm";
-import { bigserial, boolean, check, integer, jsonb, pgTable, text } from "drizzle-orm/pg-core";
+import { bigint, bigserial, boolean, check, integer, jsonb, pgTable, text } from "drizzle-orm/pg-core";
+import type { AccountId } from "#protocol/id.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
 import { moment } from "./column.ts";
 
@@ -8,6 +9,21 @@ import { moment } from "./column.ts";
 export const nonce = pgTable("nonce", {
   requestId: text("request_id").primaryKey(),
   seenAt: moment("seen_at").notNull().defaultNow(),
+});
+
+/**
+ * Where accounts and tiers stand in the fair order, written by the leader with every dispatch: a takeover forgives
+ * nobody. In tables of their own, because ledger and events lock the account's row.
+ */
+export const fairTag = pgTable("fair_tag", {
+  accountId: text("account_id").$type<AccountId>().primaryKey(),
+  tag: bigint({ mode: "bigint" }).notNull(),
+});
+
+export const tierClock = pgTable("tier_clock", {
+  tier: text().primaryKey(),
+  tag: bigint({ mode: "bigint" }).notNull(),
+  virtual: bigint({ mode: "bigint" }).notNull(),
 });
 
 /** Work for the leader's scheduler, written by any replica in the transaction that caused it. */

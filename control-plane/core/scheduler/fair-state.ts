@@ -1,0 +1,38 @@
+/** The records of the fair order: tiers and accounts with their tags. Written by `fair-queue.ts` only. */
+import type { QueuedJob, TierTerms } from "./event.ts";
+import type { IndexedHeap } from "./indexed-heap.ts";
+import type { JobLine } from "./job-line.ts";
+
+/** One GPU-millisecond at weight 1, in tag units. */
+export const TAG_UNITS = 1_000;
+
+export interface Tier {
+  terms: TierTerms;
+  tag: number;
+  /** Start tag of the account dispatched last. */
+  virtual: number;
+  running: number;
+  /** Sum of the weights of accounts with jobs, waiting or running. */
+  activeWeight: number;
+  readonly heaps: Map<string, IndexedHeap>;
+  /** Accounts that are in some heap. */
+  eligible: number;
+}
+
+export interface Account {
+  readonly id: string;
+  tier: Tier;
+  tag: number;
+  running: number;
+  readonly waiting: Map<string, QueuedJob>;
+  eligible: boolean;
+  /** Fair charge of its waiting jobs, and how much of it its cap would let run now. */
+  backlogMs: number;
+  runnableMs: number;
+  readonly lines: Map<string, JobLine>;
+}
+
+/** What the tier gets of the whole: the sum of its active accounts' weights, within its bounds. */
+export function shareOf({ terms, activeWeight }: Tier): number {
+  return Math.min(terms.shareMax, Math.max(terms.shareMin, activeWeight));
+}
