@@ -9,10 +9,11 @@ import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import { fifo, fifoEasy, tierStrict } from "./arrival-orders.ts";
 import { Baseline } from "./baseline.ts";
+import { QuotedScheduler } from "./quoted-scheduler.ts";
 import { roundRobin, strideCount, vtc } from "./account-orders.ts";
 
 const POLICIES: Readonly<Record<string, (cost: CostModel) => Policy>> = {
-  callsheet: (cost) => new Scheduler(cost),
+  callsheet: (cost) => new QuotedScheduler(new Scheduler(cost)),
   fifo: (cost) => new Baseline(fifo(), cost),
   "fifo-easy": (cost) => new Baseline(fifoEasy(), cost),
   "tier-strict": (cost) => new Baseline(tierStrict(), cost),
@@ -25,7 +26,8 @@ export const POLICY_NAMES: readonly string[] = Object.keys(POLICIES);
 
 export function policyOf(name: string, cost: CostModel): Policy {
   const [base = "", ...changes] = name.split("+");
-  if (base === "callsheet" && changes.length > 0) return new Scheduler(cost, changedLimits(changes));
+  if (base === "callsheet" && changes.length > 0)
+    return new QuotedScheduler(new Scheduler(cost, changedLimits(changes)));
   const make = POLICIES[name];
   if (make === undefined) throw new Error(`Unknown policy '${name}'. Known: ${POLICY_NAMES.join(", ")}.`);
   return make(cost);
