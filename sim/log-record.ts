@@ -76,8 +76,11 @@ export function isAttemptEnd(record: LogRecord): record is AttemptEnd {
 }
 
 export function writeLog({ config, records }: RunLog): string {
-  const lines = records.map((record) => (record.event === "job_lost" ? { ...record, event: "runner_lost" } : record));
-  return [config, ...lines].map((line) => `${JSON.stringify(line)}\n`).join("");
+  return [config, ...records.map((record) => inFileOrder(record))].map((line) => `${JSON.stringify(line)}\n`).join("");
+}
+
+function inFileOrder({ t_ms, event, ...rest }: LogRecord): object {
+  return { t_ms, event: event === "job_lost" ? "runner_lost" : event, ...rest };
 }
 
 export function readLog(text: string): RunLog {

@@ -6,6 +6,8 @@ import { percentile } from "./metrics/percentile.ts";
 import { duration, HEIGHTS, label, PANEL, TIER_COLOURS } from "./svg-style.ts";
 
 const ACCOUNTS_SHOWN = 11;
+/** Characters of an account's name; its end says more than its beginning. */
+const NAME_SHOWN = 10;
 
 export function sharePanel({ records }: RunLog): string {
   const got = new Map<string, { readonly tier: string; gpuS: number }>();
@@ -30,7 +32,7 @@ export function sharePanel({ records }: RunLog): string {
     const text = `${percent(gpuS / total)} · ${own.length} jobs · p95 wait ${duration(percentile(waitsS, 0.95))}`;
     const y = index * step;
     return [
-      label(PANEL.left - 8, y + step * 0.7, account.slice(0, 10), "end"),
+      label(PANEL.left - 8, y + step * 0.7, account.slice(-NAME_SHOWN), "end"),
       `<rect x="${PANEL.left}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${(step * 0.8).toFixed(1)}" fill="${TIER_COLOURS[tier] ?? "#888888"}"/>`,
       label(PANEL.left + width + 6, y + step * 0.7, text),
     ].join("");

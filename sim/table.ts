@@ -6,6 +6,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { z } from "zod";
 import { seededCatalog } from "./catalog.ts";
 import { readCluster } from "./cluster-file.ts";
 import { goalRows } from "./goals.ts";
@@ -41,7 +42,7 @@ function main(args: readonly string[]): void {
       also: { type: "string", multiple: true, default: [] },
     },
   });
-  const seed = Number(values.seed);
+  const seed = z.coerce.number().int().parse(values.seed);
   const sources: readonly Source[] = [
     ...SYNTHETIC.map((name) => ({ name, path: `synthetic:${name}`, timeScale: 1 })),
     ...(values.trace === undefined ? [] : [{ name: "trace", path: values.trace, timeScale: TRACE_TIME_SCALE }]),
