@@ -151,7 +151,9 @@ describe("preemption", () => {
     scheduler.apply({ t: "queued", job: longJob(1, "greedy") }, 0);
     placed(scheduler);
     scheduler.apply({ t: "queued", job: aQueuedJob(2, "patient", { steps: 20 }) }, 0);
-    expect(scheduler.decide(59_999, 10)).toEqual([]);
+    expect(scheduler.decide(1_000, 10)).toEqual([]);
+    expect(scheduler.nextWakeMs()).toBe(61_000);
+    expect(scheduler.decide(60_999, 10)).toEqual([]);
     const [victim, waiting] = [longJob(1, "greedy"), aQueuedJob(2, "patient", { steps: 20 })];
     expect(scheduler.decide(120_000, 10)).toEqual([{ t: "preempt", job: victim.id, for: waiting.id }]);
     // Asked once only.
@@ -187,6 +189,7 @@ describe("preemption", () => {
     scheduler.apply({ t: "queued", job: slow }, 0);
     placed(scheduler);
     scheduler.apply({ t: "queued", job: aQueuedJob(2, "patient", { steps: 1 }) }, 0);
+    expect(scheduler.decide(1_000, 10)).toEqual([]);
     // By its estimate it would be done.
     expect(scheduler.decide(200_000, 10)).toEqual([]);
     scheduler.apply({ t: "progress", job: slow.id, stepsDone: 20 }, 200_000);

@@ -32,6 +32,9 @@ export class Scheduler implements Policy {
   /** GPU time that preemption may still waste; null until the first look. */
   #wasteLeftMs: number | null = null;
   #wasteAtMs = 0;
+  /** When a job was first the head that nothing fitted. */
+  readonly #blockedSinceMs = new Map<string, number>();
+  #headDueMs: number | null = null;
 
   constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
@@ -64,6 +67,7 @@ export class Scheduler implements Policy {
         return this.#pace(event.job, event.stepsDone, nowMs);
       case "withdrawn":
         this.#queue.withdraw(event.job);
+        this.#blockedSinceMs.delete(event.job);
         return this.#reservations.drop(event.job);
       case "ended":
         return this.#release(event.job, event.stepsRun);
@@ -100,7 +104,8 @@ export class Scheduler implements Policy {
   }
 
   nextWakeMs(): number | null {
-    return this.#queue.nextWakeMs();
+    const wakes = [this.#queue.nextWakeMs(), this.#headDueMs].filter((wake) => wake !== null);
+    return wakes.length === 0 ? null : Math.min(...wakes);
   }
 
   quote(): null {
@@ -147,6 +152,7 @@ export class Scheduler implements Policy {
     this.#queue.take(found.job.id);
     this.#occupy(found, nowMs);
     this.#reservations.drop(found.job.id);
+    this.#blockedSinceMs.delete(found.job.id);
     this.#pending.set(found.job.id, found);
   }
 
@@ -183,10 +189,15 @@ export class Scheduler implements Policy {
 
   /** What may be done for the job that fairness would have served: preempt for it, else reserve. */
   #helpHead(head: QueuedJob | null, nowMs: number): readonly Decision[] {
+    this.#headDueMs = null;
     if (head === null || this.#reservations.has(head.id)) return [];
     const jobClass = this.#classes.get(head.class);
     if (jobClass === undefined) return [];
-    const waitedMs = nowMs - head.submittedAtMs;
+    // Counted from when it was the next and nothing fitted: waiting behind its own account's cap does not age a job.
+    const sinceMs = this.#blockedSinceMs.getOrInsert(head.id, nowMs);
+    const waitedMs = nowMs - sinceMs;
+    const due = [this.#limits.preemptAfterMs, this.#limits.reserveAfterMs].filter((after) => after > waitedMs);
+    if (due.length > 0) this.#headDueMs = sinceMs + Math.min(...due);
     if (waitedMs >= this.#limits.preemptAfterMs) {
       const preemptions = this.#preemptFor(head, jobClass, nowMs);
       if (preemptions.length > 0) return preemptions;
