@@ -1,8 +1,8 @@
 /**
  * `npm run sim:table -- [--trace FILE] [--seed N] [--json FILE] [--also POLICY]... [--caps tiers|none]`
  *
- * The scheduler against every baseline on the six synthetic
- * workloads at load 0.85 and, if it is there, the trace; prints each goal, what was reached, and what every policy did.
+ * The scheduler against every baseline on the six synthetic workloads at load 0.85 and, if it is given, the trace; prints
+ * each goal, what was reached, and what every policy did. `--also` adds policies to compare.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
