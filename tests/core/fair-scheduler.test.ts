@@ -126,6 +126,25 @@ test("a job goes to another runner than the one that lost it, unless that is the
   expect(scheduler.decide(0, 1)).toMatchObject([{ runner: "runner-0" }]);
 });
 
+test("a takeover counts what runs, also on a runner that was set up anew meanwhile", () => {
+  const scheduler = aScheduler([2], { a: "free", b: "free", c: "free", d: "free" });
+  const running = (seq: number, account: string, devices: readonly string[], runner = "runner-0") =>
+    scheduler.apply({ t: "running", job: aQueuedJob(seq, account), runner, devices }, 0);
+  running(1, "a", ["0.0"]);
+  running(2, "b", ["0.0", "0.7"]);
+  running(3, "c", ["9.9"], "runner-unknown");
+  for (const [seq, account] of [
+    [4, "a"],
+    [5, "d"],
+  ] as const) {
+    scheduler.apply({ t: "queued", job: aQueuedJob(seq, account) }, 0);
+  }
+  // a stands at its cap; one device is free.
+  expect(placed(scheduler).map(({ job, devices }) => [job.account, devices])).toEqual([["d", ["0.1"]]]);
+  for (const seq of [1, 2, 3]) scheduler.apply({ t: "ended", job: aQueuedJob(seq, "").id, stepsRun: 10 }, 0);
+  expect(placed(scheduler).map(({ job }) => job.account)).toEqual(["a"]);
+});
+
 test("an account that comes back after idling has saved up nothing", () => {
   const scheduler = aScheduler([1], { busy: "pro", back: "pro" });
   for (let n = 0; n < 40; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, "busy") }, 0);

@@ -24,6 +24,8 @@ export interface RunnerState {
   up: boolean;
 }
 
+type Occupation = Pick<Place, "job" | "runner" | "devices" | "estimateMs">;
+
 export class Cluster {
   /** In id order, so that every scan is the same. */
   #runners: RunnerState[] = [];
@@ -68,7 +70,8 @@ export class Cluster {
     for (const device of runner.devices) if (device.job === null) device.weights = null;
   }
 
-  occupy(place: Pick<Place, "job" | "runner" | "devices" | "estimateMs">, nowMs: number): void {
+  /** A placement of ours: its devices are known and free. */
+  occupy(place: Occupation, nowMs: number): void {
     const runner = this.#byId.get(place.runner);
     invariant(runner !== undefined, "a placement names a known runner");
     const devices = runner.devices.filter((device) => place.devices.includes(device.id));
@@ -76,6 +79,21 @@ export class Cluster {
       devices.length === place.devices.length && devices.every((device) => device.job === null),
       "a placement takes free devices",
     );
+    this.#hold(place, runner, devices, nowMs);
+  }
+
+  /**
+   * A job met at takeover. Its runner may have been set up anew since: devices that are not there any more, or that are
+   * somebody else's, are not held. Its lease ends by itself.
+   */
+  adopt(place: Occupation, nowMs: number): void {
+    const runner = this.#byId.get(place.runner);
+    if (runner === undefined) return;
+    const devices = runner.devices.filter((device) => place.devices.includes(device.id) && device.job === null);
+    this.#hold(place, runner, devices, nowMs);
+  }
+
+  #hold(place: Occupation, runner: RunnerState, devices: readonly DeviceState[], nowMs: number): void {
     for (const device of devices) {
       device.job = place.job.id;
       device.weights = place.job.weights;

@@ -61,8 +61,7 @@ export class Scheduler implements Policy {
       case "queued":
         return this.#queue.add(event.job, nowMs);
       case "running":
-        this.#queue.adopt(event.job);
-        return this.#occupy({ ...event, k: event.devices.length, estimateMs: this.#remainingMs(event.job) }, nowMs);
+        return this.#adopt(event.job, event.runner, event.devices, nowMs);
       case "progress":
         return this.#pace(event.job, event.stepsDone, nowMs);
       case "withdrawn":
@@ -150,14 +149,21 @@ export class Scheduler implements Policy {
 
   #take(found: Place, nowMs: number): void {
     this.#queue.take(found.job.id);
-    this.#occupy(found, nowMs);
+    this.#cluster.occupy(found, nowMs);
+    this.#startedAt(found, nowMs);
     this.#reservations.drop(found.job.id);
     this.#blockedSinceMs.delete(found.job.id);
     this.#pending.set(found.job.id, found);
   }
 
-  #occupy(found: Omit<Place, "t" | "coldMs">, nowMs: number): void {
-    this.#cluster.occupy(found, nowMs);
+  #adopt(job: QueuedJob, runner: string, devices: readonly string[], nowMs: number): void {
+    const found = { job, runner, devices, k: devices.length, estimateMs: this.#remainingMs(job) };
+    this.#queue.adopt(job);
+    this.#cluster.adopt(found, nowMs);
+    this.#startedAt(found, nowMs);
+  }
+
+  #startedAt(found: Omit<Place, "t" | "coldMs">, nowMs: number): void {
     const { job, runner, k, estimateMs } = found;
     this.#running.set(job.id, { job, runner, k, estimateMs, startedAtMs: nowMs, stopping: false });
   }
