@@ -14,6 +14,8 @@ export interface DeviceState {
   weights: string | null;
   /** When it is expected to be free; meaningless while `job` is null. */
   freeAtMs: number;
+  /** When a job last began here: the weights that were not used for longest make room first. */
+  usedAtMs: number;
 }
 
 export interface RunnerState {
@@ -56,7 +58,7 @@ export class Cluster {
       known.terms = { ...terms, devices: known.terms.devices };
       return;
     }
-    const devices = terms.devices.map((id) => ({ id, job: null, weights: null, freeAtMs: 0 }));
+    const devices = terms.devices.map((id) => ({ id, job: null, weights: null, freeAtMs: 0, usedAtMs: -1 }));
     const runner: RunnerState = { terms, devices, free: devices.length, up: true };
     this.#byId.set(terms.id, runner);
     this.#runners = [...this.#byId.values()].toSorted((a, b) => (a.terms.id < b.terms.id ? -1 : 1));
@@ -67,7 +69,7 @@ export class Cluster {
     if (runner === undefined) return;
     runner.up = false;
     // What was resident may be gone when it comes back.
-    for (const device of runner.devices) if (device.job === null) device.weights = null;
+    for (const device of runner.devices) device.weights = null;
   }
 
   /** A placement of ours: its devices are known and free. */
@@ -98,6 +100,7 @@ export class Cluster {
       device.job = place.job.id;
       device.weights = place.job.weights;
       device.freeAtMs = nowMs + place.estimateMs;
+      device.usedAtMs = nowMs;
     }
     runner.free -= devices.length;
     this.#heldBy.set(place.job.id, { runner, devices });

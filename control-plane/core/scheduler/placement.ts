@@ -60,9 +60,11 @@ export function couldRun(cluster: Cluster, cost: CostModel, jobClass: JobClass, 
   );
 }
 
-/** Free devices, those that hold `weights` first, then by id order of the runner. */
+/** Free devices: those that hold `weights` first, then those that hold nothing, then the ones unused for longest. */
 export function warmFirst(runner: RunnerState, weights: string): readonly DeviceState[] {
-  const free = runner.devices.filter((device) => device.job === null);
+  const free = runner.devices
+    .filter((device) => device.job === null)
+    .toSorted((a, b) => Number(a.weights !== null) - Number(b.weights !== null) || a.usedAtMs - b.usedAtMs);
   return [
     ...free.filter((device) => device.weights === weights),
     ...free.filter((device) => device.weights !== weights),

@@ -19,6 +19,8 @@ export interface RunningJob {
   readonly k: number;
   readonly startedAtMs: number;
   readonly estimateMs: number;
+  /** Of the estimate, what goes by before the first step. */
+  readonly coldMs: number;
   /** Asked to stop already. */
   readonly stopping: boolean;
 }

@@ -157,15 +157,15 @@ export class Scheduler implements Policy {
   }
 
   #adopt(job: QueuedJob, runner: string, devices: readonly string[], nowMs: number): void {
-    const found = { job, runner, devices, k: devices.length, estimateMs: this.#remainingMs(job) };
+    const found = { job, runner, devices, k: devices.length, coldMs: 0, estimateMs: this.#remainingMs(job) };
     this.#queue.adopt(job);
     this.#cluster.adopt(found, nowMs);
     this.#startedAt(found, nowMs);
   }
 
-  #startedAt(found: Omit<Place, "t" | "coldMs">, nowMs: number): void {
-    const { job, runner, k, estimateMs } = found;
-    this.#running.set(job.id, { job, runner, k, estimateMs, startedAtMs: nowMs, stopping: false });
+  #startedAt(found: Omit<Place, "t">, nowMs: number): void {
+    const { job, runner, k, coldMs, estimateMs } = found;
+    this.#running.set(job.id, { job, runner, k, coldMs, estimateMs, startedAtMs: nowMs, stopping: false });
   }
 
   #pace(id: string, stepsDone: number, nowMs: number): void {
@@ -174,7 +174,8 @@ export class Scheduler implements Policy {
     const ranSteps = stepsDone - running.job.stepsDone;
     if (ranSteps <= 0) return;
     const ranMs = nowMs - running.startedAtMs;
-    const leftMs = Math.ceil((ranMs * Math.max(0, running.job.steps - stepsDone)) / ranSteps);
+    const steppedMs = Math.max(1, ranMs - running.coldMs);
+    const leftMs = Math.ceil((steppedMs * Math.max(0, running.job.steps - stepsDone)) / ranSteps);
     this.#running.set(id, { ...running, estimateMs: ranMs + leftMs });
     this.#cluster.expect(id, nowMs + leftMs);
   }
