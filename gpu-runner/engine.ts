@@ -4,10 +4,10 @@
  * Promises: a run emits in order and ends with exactly one of `artifact`, `stopped`, `failed`, unless it was killed, after
  * which it emits nothing. Files it names lie in the job's folder and are complete (written, synced, renamed).
  */
-import type { Artifact, EngineCaps, LeaseRef, RunError, RunSpec, Stage } from "#protocol/runner.ts";
-import type { Sha256Hex } from "#protocol/id.ts";
+import type { EngineCaps, LeaseRef, RunSpec } from "#protocol/runner.ts";
+import type { EngineReport, StopWhy } from "./core/attempt.ts";
 
-export type StopWhy = "preempt" | "cancel" | "drain";
+export type { StopWhy };
 
 export interface EngineJob {
   readonly lease: LeaseRef;
@@ -19,19 +19,8 @@ export interface EngineJob {
   readonly referencePath: string | null;
 }
 
-export type EngineEvent =
-  | { readonly t: "stage"; readonly stage: Stage }
-  | { readonly t: "step"; readonly stage: Stage; readonly done: number; readonly of: number; readonly ms: number }
-  | {
-      readonly t: "checkpoint";
-      readonly step: number;
-      readonly path: string;
-      readonly sha256: Sha256Hex;
-      readonly bytes: number;
-    }
-  | { readonly t: "artifact"; readonly path: string; readonly artifact: Artifact }
-  | { readonly t: "stopped"; readonly step: number }
-  | { readonly t: "failed"; readonly error: RunError };
+/** What an engine says about a run; the session core hears the same. */
+export type EngineEvent = EngineReport;
 
 export interface EngineRun {
   /** Ends at the next step boundary; `preempt` and `drain` leave a checkpoint first. */
