@@ -8,7 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Push, PushAnswer } from "#protocol/edge-call.ts";
 import { type Refusal, renderRefusal } from "#protocol/error.ts";
-import { CLOSE, EVENTS_SUBPROTOCOL, type SubscribeFrame } from "#protocol/event.ts";
+import { CLOSE, EVENTS_SUBPROTOCOL, type HelloFrame, type SubscribeFrame } from "#protocol/event.ts";
 import { AccountId, type CreateKey, type Sha256Hex } from "#protocol/id.ts";
 import type { z } from "zod";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
@@ -160,7 +160,8 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
     const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
     this.ctx.acceptWebSocket(server);
     writeSocket(server, { key: open.key, cursor, videoIds: null });
-    server.send(JSON.stringify({ type: "hello", session_id: mintSessionId(), last_sequence_number: last }));
+    const hello: HelloFrame = { type: "hello", session_id: mintSessionId(), last_sequence_number: last };
+    server.send(JSON.stringify(hello));
     // 3. The replay runs beside the 101; should it fail, the next push or the alarm takes it up.
     this.ctx.waitUntil(this.#catchUp(open.account));
     const headers = new Headers({ "x-request-id": open.requestId });

@@ -2,9 +2,6 @@
 import { z } from "zod";
 import { invariant } from "./invariant.ts";
 
-export const Millis = z.int().brand<"Millis">();
-export type Millis = z.infer<typeof Millis>;
-
 /** Thousandths of a credit: the finest amount the ledger knows. Decimal text on the wire, bigint inside. */
 export const MilliCredits = z.bigint().brand<"MilliCredits">();
 export type MilliCredits = z.infer<typeof MilliCredits>;

@@ -5,6 +5,7 @@ import type { Database } from "#control-plane/db/connect.ts";
 import { createAccount, createGrant, createKey, endKey, listRunners } from "#control-plane/usecase/administer.ts";
 import { bearerMatches } from "#control-plane/usecase/check-token.ts";
 import { CreateAccount, CreateGrant } from "#protocol/admin.ts";
+import type { AdminRunnerList } from "#protocol/admin.ts";
 import type { KeyEnv } from "#protocol/api-key.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
@@ -54,9 +55,11 @@ export function adminApp(host: AdminHost) {
     const wanted = await parse(c, CreateGrant);
     return wanted.ok ? render(c, await createGrant(host.database, wanted.value)) : refuse(wanted.refusal);
   });
-  app.get("/admin/v1/runners", async (c) =>
-    c.json({ object: "list", data: await listRunners(host.database, host.runnerStates()) }),
-  );
+  app.get("/admin/v1/runners", async (c) => {
+    const data = await listRunners(host.database, host.runnerStates());
+    const list: z.infer<typeof AdminRunnerList> = { object: "list", data: [...data] };
+    return c.json(list);
+  });
   app.notFound(() => refuse({ code: "not_found", message: "No such admin route." }));
   return app;
 }
