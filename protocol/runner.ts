@@ -21,6 +21,11 @@ const Epoch = z.int().positive();
 export const LeaseRef = z.object({ job: VideoId, epoch: Epoch });
 export type LeaseRef = z.infer<typeof LeaseRef>;
 
+/** For maps and logs. */
+export function leaseName(lease: LeaseRef): string {
+  return `${lease.job}/${lease.epoch}`;
+}
+
 export const Exactness = z.enum(["exact", "numerical"]);
 
 /** What an engine can do; decides what the scheduler may ask of it. */

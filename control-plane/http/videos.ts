@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { Hono } from "hono";
 import type { Context } from "hono";
-import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
+import { videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithCharge } from "#control-plane/db/jobs.ts";
@@ -15,7 +15,7 @@ import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { InputReference } from "#protocol/create-video.ts";
 import { VideoId } from "#protocol/id.ts";
-import { ListQuery } from "#protocol/video.ts";
+import { ListQuery, STATUS_OF } from "#protocol/video.ts";
 import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
 import { byteRange } from "./byte-range.ts";
 import { storeReference } from "./reference.ts";
@@ -133,8 +133,8 @@ async function withVideo(
 
 async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithCharge): Promise<Response> {
   if (job.artifactKey === null || job.artifactSha256 === null) {
-    const { status } = videoOf(job, null, UNEXPLAINED);
-    return refuse(c, { code: "video_not_ready", message: `The video has no content: its status is '${status}'.` });
+    const message = `The video has no content: its status is '${STATUS_OF[job.state]}'.`;
+    return refuse(c, { code: "video_not_ready", message });
   }
   const stored = await store.stat(job.artifactKey);
   if (stored === null)

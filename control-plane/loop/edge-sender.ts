@@ -94,8 +94,7 @@ export class EdgeSender implements Service {
     const progress = this.#takeProgress(lane);
     const events = last > sentThrough ? await unsentEvents(this.#sql, account, sentThrough, EVENTS_MAX) : [];
     // What is over shows no older progress later.
-    for (const { data } of events)
-      if (data.status === "completed" || data.status === "failed") lane.progress.delete(data.id);
+    for (const event of events) if (isEnd(event)) lane.progress.delete(event.data.id);
     const items = [...itemsOf(events, progress), ...this.#positionItems(account, lane)].slice(0, PUSH_ITEMS_MAX);
     if (items.length === 0) return;
     if (!(await this.#host.push(account, { items }))) return endSubscription(this.#sql, account);
@@ -149,13 +148,17 @@ export function itemsOf(events: readonly Event[], progress: ReadonlyMap<VideoId,
   for (const event of events) {
     const { id, status } = event.data;
     if (status === "completed") items.push(progressItem(id, 100, "done"));
-    if (status === "completed" || status === "failed") over.add(id);
+    if (isEnd(event)) over.add(id);
     items.push({ kind: "event", event });
   }
   for (const shown of progress.values()) {
     if (!over.has(shown.job)) items.push(progressItem(shown.job, shown.progress, shown.stage));
   }
   return items;
+}
+
+function isEnd({ data }: Event): boolean {
+  return data.status === "completed" || data.status === "failed";
 }
 
 function progressItem(id: VideoId, progress: number, stage: string): Item {

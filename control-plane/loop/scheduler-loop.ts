@@ -164,7 +164,10 @@ export class SchedulerLoop implements Service {
     this.wake();
   }
 
-  /** Only asks: the runner's checkpoint and its `stopped` are what moves the job. A lost request is made again by the lease. */
+  /**
+   * Only asks: the runner's checkpoint and its `stopped` are what moves the job. A request that is lost is not repeated:
+   * the job then runs to its end, and what waits for its devices gets them there.
+   */
   #preempt(job: VideoId): void {
     const running = this.#running.get(job);
     if (running !== undefined)

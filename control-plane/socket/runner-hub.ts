@@ -8,9 +8,8 @@
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
-import type { VideoId } from "#protocol/id.ts";
 import type { RunnerId } from "#protocol/id.ts";
-import { FromRunner, REDIAL_GRACE_MS } from "#protocol/runner.ts";
+import { FromRunner, leaseName, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
 import { RunnerSession } from "./runner-session.ts";
@@ -101,10 +100,6 @@ export class RunnerHub {
     this.#sessions.get(runner)?.stop(lease, why);
   }
 
-  stale(runner: RunnerId, lease: LeaseRef): void {
-    this.#sessions.get(runner)?.stale(lease);
-  }
-
   /** Connected runners, for the admin. */
   states(): ReadonlyMap<RunnerId, "connected" | "draining"> {
     return new Map([...this.#sessions].map(([id, session]) => [id, session.draining ? "draining" : "connected"]));
@@ -130,9 +125,9 @@ export class RunnerHub {
 
   /** Compares what the runner holds with what Postgres says it holds. */
   async #reconcile(hello: Hello): Promise<void> {
-    const alive = new Set(hello.leases.map(nameOf));
+    const alive = new Set(hello.leases.map(leaseName));
     for (const held of await this.#host.heldBy(hello.runner)) {
-      if (!alive.has(nameOf(held))) await this.#host.lost(held);
+      if (!alive.has(leaseName(held))) await this.#host.lost(held);
     }
   }
 
@@ -175,8 +170,4 @@ export class RunnerHub {
     this.#log.warn({ runner, leases: held.length }, "runner lost");
     for (const lease of held) await this.#host.lost(lease);
   }
-}
-
-function nameOf(lease: { readonly job: VideoId; readonly epoch: number }): string {
-  return `${lease.job}/${lease.epoch}`;
 }

@@ -6,7 +6,7 @@
 import type { Logger } from "pino";
 import type { WebSocket } from "ws";
 import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
-import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, LEASE_MS } from "#protocol/runner.ts";
+import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, leaseName, LEASE_MS } from "#protocol/runner.ts";
 import type { LeaseRef, Resume, RunSpec, ToRunner } from "#protocol/runner.ts";
 
 type Frame<Kind extends FromRunner["t"]> = Extract<FromRunner, { t: Kind }>;
@@ -82,16 +82,16 @@ export class RunnerSession {
     const { lease, devices, spec, resume } = assignment;
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
     this.#acks.set(
-      nameOf(lease),
+      leaseName(lease),
       setTimeout(() => this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease)), ASSIGN_ACK_MS),
     );
   }
 
   stop(lease: LeaseRef, why: "preempt" | "cancel"): void {
-    if (this.#stops.has(nameOf(lease))) return;
+    if (this.#stops.has(leaseName(lease))) return;
     this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS[why] });
     this.#stops.set(
-      nameOf(lease),
+      leaseName(lease),
       setTimeout(
         () => this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
         STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS,
@@ -109,7 +109,7 @@ export class RunnerSession {
   }
 
   close(code: number, reason: string): void {
-    for (const timer of [...this.#acks.values(), ...this.#stops.values()]) clearTimeout(timer);
+    this.dispose();
     this.#socket.close(code, reason);
   }
 
@@ -176,7 +176,7 @@ export class RunnerSession {
   }
 
   #overdue(timers: Map<string, NodeJS.Timeout>, lease: LeaseRef, act: () => Promise<void>): void {
-    timers.delete(nameOf(lease));
+    timers.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
     );
@@ -188,11 +188,7 @@ export class RunnerSession {
   }
 
   #clear(timers: Map<string, NodeJS.Timeout>, lease: LeaseRef): void {
-    clearTimeout(timers.get(nameOf(lease)));
-    timers.delete(nameOf(lease));
+    clearTimeout(timers.get(leaseName(lease)));
+    timers.delete(leaseName(lease));
   }
-}
-
-function nameOf(lease: LeaseRef): string {
-  return `${lease.job}/${lease.epoch}`;
 }

@@ -6,6 +6,7 @@
  * repeated over every new link until it is.
  */
 import type { Sha256Hex } from "#protocol/id.ts";
+import { leaseName } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef, ToRunner } from "#protocol/runner.ts";
 import {
   type Attempt,
@@ -145,7 +146,7 @@ function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, n
   const known = session.attempts.find((attempt) => attempt.lease.job === lease.job);
   if (known?.lease.epoch === lease.epoch) return { session, effects: [{ t: "send", frame: { t: "accepted", lease } }] };
   if (known !== undefined && known.lease.epoch > lease.epoch) return refuse("busy");
-  if (session.spent.includes(nameOf(lease))) return refuse("busy");
+  if (session.spent.includes(leaseName(lease))) return refuse("busy");
   if (session.draining !== null) return refuse("draining");
   if (!session.identity.models.includes(spec.model)) return refuse("unknown_model");
   // A newer epoch of the same job says that the older attempt here is over.
@@ -168,12 +169,12 @@ function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, n
 
 /** The answer to the oldest beat that could have named these leases; older unanswered ones were lost. */
 function renewed(session: Session, leases: readonly LeaseRef[], leaseMs: number): Step {
-  const names = leases.map(nameOf);
+  const names = leases.map(leaseName);
   const at = session.beats.findIndex((beat) => names.every((name) => beat.leases.includes(name)));
   const beat = session.beats[at];
   if (beat === undefined) return { session, effects: [] };
   const attempts = session.attempts.map((attempt) =>
-    names.includes(nameOf(attempt.lease))
+    names.includes(leaseName(attempt.lease))
       ? { ...attempt, leaseUntilMs: Math.max(attempt.leaseUntilMs, beat.sentMs + leaseMs) }
       : attempt,
   );
@@ -196,7 +197,7 @@ function onTick(session: Session, nowMs: number): Step {
 
 function sendBeat(session: Session, nowMs: number): Step {
   const leases = session.attempts.map((attempt) => attempt.lease);
-  const beat = { sentMs: nowMs, leases: leases.map(nameOf) };
+  const beat = { sentMs: nowMs, leases: leases.map(leaseName) };
   return {
     session: { ...session, beats: [...session.beats, beat], nextBeatMs: nowMs + session.heartbeatMs },
     effects: [{ t: "send", frame: { t: "heartbeat", leases } }],
@@ -231,7 +232,7 @@ function abandon({ lease }: Attempt): Turn {
 type Act = (attempt: Attempt, up: boolean) => Turn;
 
 function onAttempt(session: Session, lease: LeaseRef, act: Act): Step {
-  return turnAttempts(session, act, (attempt) => nameOf(attempt.lease) === nameOf(lease));
+  return turnAttempts(session, act, (attempt) => leaseName(attempt.lease) === leaseName(lease));
 }
 
 function everyAttempt(session: Session, act: Act): Step {
@@ -245,12 +246,8 @@ function turnAttempts(session: Session, act: Act, chosen: (attempt: Attempt) => 
   for (const attempt of session.attempts) {
     const turn = chosen(attempt) ? act(attempt, session.link === "up") : { attempt, effects: [] };
     effects.push(...turn.effects);
-    if (turn.attempt === null) spent.push(nameOf(attempt.lease));
+    if (turn.attempt === null) spent.push(leaseName(attempt.lease));
     else attempts.push(turn.attempt);
   }
   return { session: { ...session, attempts, spent: spent.slice(-SPENT_LEASES_MAX) }, effects };
-}
-
-export function nameOf(lease: LeaseRef): string {
-  return `${lease.job}/${lease.epoch}`;
 }

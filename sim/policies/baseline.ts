@@ -6,13 +6,14 @@
  * the same class and steps, so a turn looks at each kind of job once. Tier caps are not applied: no simulated tier has one.
  */
 import { Cluster } from "#control-plane/core/scheduler/cluster.ts";
+import { remainingChargeMs } from "#control-plane/core/scheduler/event.ts";
 import type { Place, Policy, QueuedJob, SchedulerEvent, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import { IndexedHeap } from "#control-plane/core/scheduler/indexed-heap.ts";
 import type { CostModel, JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { JobLine } from "#control-plane/core/scheduler/job-line.ts";
 import { place } from "#control-plane/core/scheduler/placement.ts";
 import { Reservations } from "#control-plane/core/scheduler/reservation.ts";
-import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
+import { gangSlack, PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { invariant } from "#protocol/invariant.ts";
 
 export interface BaselineAccount {
@@ -152,16 +153,10 @@ export class Baseline implements Policy {
       job,
       class: this.#classOf(job),
       nowMs,
-      slack: this.#slack(),
+      // The scheduler's own rule for the width of gangs, so that no policy is ahead by it.
+      slack: gangSlack(PRODUCTION_LIMITS, this.#runnableMs, this.#cluster.deviceCount),
       allows: (runner, k, endMs) => reservations.allows(runner, job.id, k, endMs, nowMs),
     });
-  }
-
-  /** The scheduler's own rule for the width of gangs, so that no policy is ahead by it. */
-  #slack(): number {
-    const { slackMax, fullBacklogMs } = PRODUCTION_LIMITS;
-    const load = this.#runnableMs / Math.max(1, this.#cluster.deviceCount) / fullBacklogMs;
-    return slackMax * Math.max(0, 1 - load);
   }
 
   #take(found: Place, nowMs: number): void {
@@ -188,7 +183,7 @@ export class Baseline implements Policy {
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
     account.waiting++;
-    account.backlogMs += this.#remainingMs(job);
+    account.backlogMs += remainingChargeMs(this.#cost, job);
     account.lines.getOrInsertComputed(kindOf(job), () => new JobLine()).add(job);
     this.#refresh(account);
   }
@@ -204,7 +199,7 @@ export class Baseline implements Policy {
     this.#waiting.delete(job.id);
     const account = this.#account(job.account);
     account.waiting--;
-    account.backlogMs -= this.#remainingMs(job);
+    account.backlogMs -= remainingChargeMs(this.#cost, job);
     const { lines } = account;
     const kind = kindOf(job);
     lines.get(kind)?.remove(job);
@@ -255,10 +250,6 @@ export class Baseline implements Policy {
     const jobClass = this.#classes.get(job.class);
     invariant(jobClass !== undefined, "a class is known before its jobs");
     return jobClass;
-  }
-
-  #remainingMs(job: QueuedJob): number {
-    return this.#cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
   }
 }
 

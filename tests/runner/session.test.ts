@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Effect, EngineReport } from "#gpu-runner/core/attempt.ts";
 import { UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
-import { type Input, nameOf, newSession, type Session, step, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
+import { type Input, newSession, type Session, step, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
 import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
-import { FromRunner, HEARTBEAT_MS, LEASE_MS, type LeaseRef, type ToRunner } from "#protocol/runner.ts";
+import { FromRunner, HEARTBEAT_MS, LEASE_MS, leaseName, type LeaseRef, type ToRunner } from "#protocol/runner.ts";
 import { invariant } from "#protocol/invariant.ts";
 import { aSpec, JOB } from "./reference-job.ts";
 
@@ -288,15 +288,15 @@ class Watch {
   see(effects: readonly Effect[], session: Session): void {
     for (const effect of effects) {
       if (effect.t === "run") {
-        invariant(!this.ran.has(nameOf(effect.lease)), "a lease ran twice");
-        this.ran.add(nameOf(effect.lease));
+        invariant(!this.ran.has(leaseName(effect.lease)), "a lease ran twice");
+        this.ran.add(leaseName(effect.lease));
       }
-      if (effect.t === "forget") this.over.add(nameOf(effect.lease));
-      if (effect.t === "upload") invariant(!this.over.has(nameOf(effect.lease)), "an ended lease uploads");
+      if (effect.t === "forget") this.over.add(leaseName(effect.lease));
+      if (effect.t === "upload") invariant(!this.over.has(leaseName(effect.lease)), "an ended lease uploads");
       if (effect.t !== "send") continue;
       invariant(FromRunner.safeParse(effect.frame).success, "a frame breaks the protocol");
       if (effect.frame.t === "refused" || !("lease" in effect.frame)) continue;
-      const name = nameOf(effect.frame.lease);
+      const name = leaseName(effect.frame.lease);
       invariant(!this.over.has(name), "an ended lease speaks");
       const { t } = effect.frame;
       if (t !== "finished" && t !== "failed" && t !== "stopped") continue;
@@ -321,7 +321,7 @@ test("in any order of events no lease runs twice, none speaks after its end, and
       const open = [...watch.endings.keys()].filter((name) => !watch.over.has(name));
       stage.feed({ t: "closed" });
       const again = sent(stage.connect()).flatMap((frame) =>
-        "lease" in frame && watch.endings.get(nameOf(frame.lease)) === frame.t ? [nameOf(frame.lease)] : [],
+        "lease" in frame && watch.endings.get(leaseName(frame.lease)) === frame.t ? [leaseName(frame.lease)] : [],
       );
       expect(again.toSorted()).toEqual(open.toSorted());
     }),

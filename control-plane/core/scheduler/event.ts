@@ -3,7 +3,7 @@
  *
  * A decision is *pending* until its `committed` or `refused` comes back: only then did it happen.
  */
-import type { JobClass } from "./job-class.ts";
+import type { CostModel, JobClass } from "./job-class.ts";
 
 export interface TierTerms {
   readonly tier: string;
@@ -46,6 +46,11 @@ export interface QueuedJob {
   readonly preemptions: number;
   /** A runner to keep away from if another can do it. */
   readonly avoid: string | null;
+}
+
+/** The fair charge of what is left to do; a job that waits always has a step left. */
+export function remainingChargeMs(cost: CostModel, job: QueuedJob): number {
+  return cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
 }
 
 export interface RunnerTerms {

@@ -5,7 +5,8 @@
  * p90 is a wider reading of p50. Jobs beyond the dry run get no answer rather than a guess.
  */
 import { serves } from "./cluster.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Cluster, RunnerState } from "./cluster.ts";
+import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
 import type { FairQueue } from "./fair-queue.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
@@ -39,6 +40,9 @@ export function explain({ queue, cluster, cost, classes }: View, nowMs: number):
   const devices = cluster.deviceCount;
   const order = queue.order(DRY_RUN_MAX);
   const accounts = new Set(order.map((job) => job.account)).size;
+  // The same for every job of a class: looked up among all runners once.
+  const runnable = new Map<string, boolean>();
+  const runners = new Map<string, RunnerState | undefined>();
   const explained = new Map<string, Explained>();
   let aheadMs = runningMs(cluster, nowMs);
   order.forEach((job, position) => {
@@ -57,18 +61,25 @@ export function explain({ queue, cluster, cost, classes }: View, nowMs: number):
     const steps = Math.max(1, job.steps - job.stepsDone);
     const jobClass = classes.get(job.class);
     const shape = jobClass?.shapes[0];
-    const runner = cluster.runners.find(
-      (candidate) => candidate.up && jobClass !== undefined && serves(candidate, jobClass.model, shape?.vramBytes ?? 0),
+    const runner = runners.getOrInsertComputed(job.class, () =>
+      cluster.runners.find(
+        (candidate) =>
+          candidate.up && jobClass !== undefined && serves(candidate, jobClass.model, shape?.vramBytes ?? 0),
+      ),
     );
     const runMs =
       runner === undefined || shape === undefined ? null : cost.runMs(job.class, runner.terms.gpu, shape.k, steps);
-    return runMs === null || shape === undefined ? cost.chargeMs(job.class, steps) : runMs * shape.k;
+    return runMs === null || shape === undefined ? remainingChargeMs(cost, job) : runMs * shape.k;
   }
 
   function reason(job: QueuedJob): WaitReason {
     if (job.notBeforeMs > nowMs) return "backoff";
     const jobClass = classes.get(job.class);
-    if (jobClass === undefined || !couldRun(cluster, cost, jobClass, job.steps)) return "no_runner";
+    if (
+      jobClass === undefined ||
+      !runnable.getOrInsertComputed(job.class, () => couldRun(cluster, cost, jobClass, job.steps))
+    )
+      return "no_runner";
     if (queue.atCap(job)) return "account_concurrency";
     return accounts > 1 ? "fair_share" : "capacity";
   }

@@ -1,4 +1,5 @@
 /** A dry run of the fair order, for positions and ETAs: who would be served, one after the other, were all caps away. */
+import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
 import type { Account, Tier } from "./fair-state.ts";
@@ -12,32 +13,34 @@ interface Lane {
   readonly accounts: IndexedHeap;
 }
 
-/** The first `limit` of the waiting jobs; tags are copied, nothing is changed. */
-export function fairOrder(
-  waiting: Iterable<QueuedJob>,
-  accountOf: (id: string) => Account,
-  cost: CostModel,
-  limit: number,
-): readonly QueuedJob[] {
-  // Each account's jobs, the next one last.
-  const queues = Map.groupBy(waiting, (job) => job.account);
+/** The first `limit` of the jobs that wait; tags are copied, nothing is changed. */
+export function fairOrder(accounts: Iterable<Account>, cost: CostModel, limit: number): readonly QueuedJob[] {
+  const waiting = new Map<string, Account>();
   const lanes = new Map<Tier, Lane>();
-  for (const [id, jobs] of queues) {
-    jobs.sort((a, b) => (before(a, b) ? 1 : -1));
-    const { tier, tag } = accountOf(id);
+  for (const account of accounts) {
+    if (account.waiting.size === 0) continue;
+    const { id, tier, tag } = account;
     const lane = lanes.getOrInsertComputed(tier, () => ({ tier, tag: tier.tag, accounts: new IndexedHeap() }));
     lane.accounts.set(id, Math.max(tag, tier.virtual));
+    waiting.set(id, account);
   }
+  // An account's jobs are sorted once it is reached, the next one last: most are never reached.
+  const queues = new Map<string, QueuedJob[]>();
+  const queueOf = (id: string) =>
+    queues.getOrInsertComputed(id, () =>
+      [...(waiting.get(id)?.waiting.values() ?? [])].sort((a, b) => (before(a, b) ? 1 : -1)),
+    );
   const order: QueuedJob[] = [];
   while (order.length < limit) {
     const lane = firstOf(lanes.values());
     const account = lane?.accounts.peek() ?? null;
-    const job = account === null ? undefined : queues.get(account.id)?.pop();
+    const queue = account === null ? [] : queueOf(account.id);
+    const job = queue.pop();
     if (lane === null || account === null || job === undefined) break;
     order.push(job);
-    const units = cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone)) * TAG_UNITS;
+    const units = remainingChargeMs(cost, job) * TAG_UNITS;
     lane.tag += Math.ceil(units / shareOf(lane.tier));
-    if (queues.get(account.id)?.length === 0) lane.accounts.remove(account.id);
+    if (queue.length === 0) lane.accounts.remove(account.id);
     else lane.accounts.set(account.id, account.key + Math.ceil(units / lane.tier.terms.weight));
   }
   return order;

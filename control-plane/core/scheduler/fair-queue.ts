@@ -7,6 +7,7 @@
  * that may run a job of it now; accounts at their cap, in backoff or without jobs are in none.
  */
 import { invariant } from "#protocol/invariant.ts";
+import { remainingChargeMs } from "./event.ts";
 import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
@@ -51,14 +52,6 @@ export class FairQueue {
   /** Fair charge of what waits and could run now if there were devices: jobs behind their account's cap do not count. */
   get runnableMs(): number {
     return this.#runnableMs;
-  }
-
-  get size(): number {
-    return this.#waiting.size;
-  }
-
-  job(id: string): QueuedJob | null {
-    return this.#waiting.get(id) ?? null;
   }
 
   setTier(terms: TierTerms): void {
@@ -133,7 +126,7 @@ export class FairQueue {
     invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job waits once");
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
-    account.backlogMs += this.#remainingMs(job);
+    account.backlogMs += remainingChargeMs(this.#cost, job);
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
@@ -141,14 +134,13 @@ export class FairQueue {
     this.#refresh(account);
   }
 
-  withdraw(id: string): QueuedJob | null {
+  withdraw(id: string): void {
     const job = this.#waiting.get(id);
-    if (job === undefined) return null;
+    if (job === undefined) return;
     this.#remove(job);
     const account = this.#account(job.account);
     this.#deactivateIfIdle(account);
     this.#refresh(account);
-    return job;
   }
 
   /** Puts jobs whose backoff ended back into their lines. */
@@ -192,7 +184,7 @@ export class FairQueue {
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
-    const remainingMs = this.#remainingMs(job);
+    const remainingMs = remainingChargeMs(this.#cost, job);
     const charge = {
       account,
       tier,
@@ -265,7 +257,7 @@ export class FairQueue {
 
   /** The first `limit` waiting jobs in the order in which fairness would serve them, caps and backoff aside. */
   order(limit: number): readonly QueuedJob[] {
-    return fairOrder(this.#waiting.values(), (id) => this.#account(id), this.#cost, limit);
+    return fairOrder(this.#accounts.values(), this.#cost, limit);
   }
 
   #giveBack(charge: Charge, share: number): void {
@@ -284,7 +276,7 @@ export class FairQueue {
   #remove(job: QueuedJob): void {
     const account = this.#account(job.account);
     this.#waiting.delete(job.id);
-    account.backlogMs -= this.#remainingMs(job);
+    account.backlogMs -= remainingChargeMs(this.#cost, job);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
     else this.#line(account, job.class).remove(job);
@@ -341,10 +333,6 @@ export class FairQueue {
       best = { ...root, job };
     }
     return best?.job ?? null;
-  }
-
-  #remainingMs(job: QueuedJob): number {
-    return this.#cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
   }
 
   #line(account: Account, jobClass: string): JobLine {

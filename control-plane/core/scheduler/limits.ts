@@ -29,6 +29,12 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
   wasteShare: 0.03,
 };
 
+/** Share of GPU time that a gang may waste for speed: less and less as the work that could run now piles up. */
+export function gangSlack(limits: SchedulerLimits, runnableMs: number, devices: number): number {
+  if (devices === 0) return 0;
+  return limits.slackMax * Math.max(0, 1 - runnableMs / devices / limits.fullBacklogMs);
+}
+
 /** For one machine and videos of seconds: what takes minutes in production is seen at once. */
 export const DEVELOPMENT_LIMITS: SchedulerLimits = {
   ...PRODUCTION_LIMITS,

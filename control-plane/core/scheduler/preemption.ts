@@ -8,6 +8,7 @@
  */
 import { serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
+import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
 import type { Standing } from "./fair-queue.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
@@ -97,8 +98,8 @@ function standsBehind(
 ): boolean {
   const head = question.standing(question.head);
   const victim = question.standing(job);
-  const headMs = cost.chargeMs(question.head.class, Math.max(1, question.head.steps - question.head.stepsDone));
-  const refundMs = cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone)) * leftShare;
+  const headMs = remainingChargeMs(cost, question.head);
+  const refundMs = remainingChargeMs(cost, job) * leftShare;
   const reloadMs = cost.loadMs(job.class, "H100-80") * k;
   if (head.tier === victim.tier) {
     return head.tag + head.unitsOf(headMs + reloadMs) <= victim.tag - victim.unitsOf(refundMs);

@@ -5,12 +5,13 @@
  * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
  */
 import { Cluster } from "./cluster.ts";
+import { remainingChargeMs } from "./event.ts";
 import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
 import { explain } from "./explain.ts";
 import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
-import { PRODUCTION_LIMITS } from "./limits.ts";
+import { gangSlack, PRODUCTION_LIMITS } from "./limits.ts";
 import type { SchedulerLimits } from "./limits.ts";
 import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
@@ -27,7 +28,8 @@ export class Scheduler implements Policy {
   readonly #cluster = new Cluster();
   readonly #reservations = new Reservations();
   readonly #classes = new Map<string, JobClass>();
-  readonly #pending = new Map<string, Place>();
+  /** Placed, but not committed yet. */
+  readonly #pending = new Set<string>();
   readonly #running = new Map<string, RunningJob>();
   /** GPU time that preemption may still waste; null until the first look. */
   #wasteLeftMs: number | null = null;
@@ -124,10 +126,6 @@ export class Scheduler implements Policy {
     return this.#queue.waitingOf(account);
   }
 
-  #remainingMs(job: QueuedJob): number {
-    return this.#cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
-  }
-
   #fit(job: QueuedJob, nowMs: number): Place | null {
     const jobClass = this.#classes.get(job.class);
     if (jobClass === undefined) return null;
@@ -135,16 +133,9 @@ export class Scheduler implements Policy {
       job,
       class: jobClass,
       nowMs,
-      slack: this.#slack(),
+      slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
       allows: (runner, k, endMs) => this.#reservations.allows(runner, job.id, k, endMs, nowMs),
     });
-  }
-
-  #slack(): number {
-    const devices = this.#cluster.deviceCount;
-    if (devices === 0) return 0;
-    const load = this.#queue.runnableMs / devices / this.#limits.fullBacklogMs;
-    return this.#limits.slackMax * Math.max(0, 1 - load);
   }
 
   #take(found: Place, nowMs: number): void {
@@ -153,11 +144,18 @@ export class Scheduler implements Policy {
     this.#startedAt(found, nowMs);
     this.#reservations.drop(found.job.id);
     this.#blockedSinceMs.delete(found.job.id);
-    this.#pending.set(found.job.id, found);
+    this.#pending.add(found.job.id);
   }
 
   #adopt(job: QueuedJob, runner: string, devices: readonly string[], nowMs: number): void {
-    const found = { job, runner, devices, k: devices.length, coldMs: 0, estimateMs: this.#remainingMs(job) };
+    const found = {
+      job,
+      runner,
+      devices,
+      k: devices.length,
+      coldMs: 0,
+      estimateMs: remainingChargeMs(this.#cost, job),
+    };
     this.#queue.adopt(job);
     this.#cluster.adopt(found, nowMs);
     this.#startedAt(found, nowMs);
@@ -224,8 +222,10 @@ export class Scheduler implements Policy {
       reserved: (runner) => this.#reservations.takenBy(runner, head.id),
       nowMs,
     });
-    if (exchange === null || exchange.wasteMs > this.#refillWaste(nowMs)) return [];
-    this.#wasteLeftMs = this.#refillWaste(nowMs) - exchange.wasteMs;
+    if (exchange === null) return [];
+    const wasteLeftMs = this.#refillWaste(nowMs);
+    if (exchange.wasteMs > wasteLeftMs) return [];
+    this.#wasteLeftMs = wasteLeftMs - exchange.wasteMs;
     this.#reservations.hold(head.id, exchange.runner, exchange.k, exchange.freeAtMs);
     return exchange.victims.map((victim) => {
       this.#running.set(victim.job.id, { ...victim, stopping: true });
