@@ -7,6 +7,17 @@ export interface ModelSize {
   readonly resolution: string;
 }
 
+/** One way to run a class: k devices of one runner together. Times at the model's default steps on the reference GPU. */
+export interface ClassShape {
+  readonly k: number;
+  /** On each of the k devices. */
+  readonly vram_bytes: number;
+  readonly wall_ms: number;
+  /** Parts of `wall_ms` that do not grow with the steps. */
+  readonly encode_ms: number;
+  readonly decode_ms: number;
+}
+
 export interface ModelClass {
   readonly name: string;
   readonly resolution: string;

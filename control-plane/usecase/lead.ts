@@ -63,8 +63,8 @@ export async function readTerms(
       class: {
         id: classIdOf(row.model, row.name),
         model: row.model,
-        shapes: [{ k: 1, vramBytes: Number(row.vramBytes) }],
-        resume: "exact",
+        shapes: row.shapes.map(({ k, vram_bytes }) => ({ k, vramBytes: vram_bytes })),
+        resume: row.resume,
         batchMax: 1,
       },
       cost: { gpuMs: row.gpuMs, steps: row.stepsDefault },

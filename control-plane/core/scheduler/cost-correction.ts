@@ -4,15 +4,18 @@
  * The p50 follows an exponentially weighted mean of observed / predicted; the p90 is a quantile of what that mean left
  * unexplained, over the latest outcomes. Single outcomes are clamped, so one stalled job cannot move a plan far.
  */
+/** In the order in which a job goes through them; `run` is the whole attempt of an engine that reports no stages. */
+export const COST_STAGES = ["load", "encode", "denoise", "decode", "upload", "run"] as const;
+export type CostStage = (typeof COST_STAGES)[number];
+
 export interface Outcome {
   /** Build of the engine, model, GPU kind and gang. */
   readonly build: string;
   readonly model: string;
   readonly gpu: string;
   readonly k: number;
-  /** `run` is the whole attempt of an engine that reports no stages. */
-  readonly stage: "load" | "encode" | "denoise" | "decode" | "run";
-  /** As the seed tables say, without correction. */
+  readonly stage: CostStage;
+  /** As seeded or declared, without correction. */
   readonly predictedMs: number;
   readonly observedMs: number;
 }

@@ -5,6 +5,9 @@
  * one job together. Times are milliseconds of wall clock; the fair charge is GPU-milliseconds of an H100.
  */
 
+/** `exact`: may be stopped at a step boundary and go on elsewhere without loss. Others are never preempted. */
+export const RESUMES = ["exact", "none"] as const;
+
 /** One way to run a class. */
 export interface Shape {
   readonly k: number;
@@ -17,8 +20,7 @@ export interface JobClass {
   readonly model: string;
   /** Ascending k; at least one. */
   readonly shapes: readonly Shape[];
-  /** `exact`: may be stopped at a step boundary and go on elsewhere without loss. Others are never preempted. */
-  readonly resume: "exact" | "none";
+  readonly resume: (typeof RESUMES)[number];
   /** Jobs of equal model and steps that one gang may run together; 1 where batching does not pay. */
   readonly batchMax: number;
 }

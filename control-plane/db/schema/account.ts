@@ -1,28 +1,41 @@
 /** Who may ask for what, at which price: tiers, accounts, keys, models and their classes, credit grants. */
 import { sql } from "drizzle-orm";
-import { bigint, check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text, unique } from "drizzle-orm/pg-core";
-import type { ModelSize } from "#control-plane/core/model.ts";
+import { check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text, unique } from "drizzle-orm/pg-core";
+import type { ClassShape, ModelSize } from "#control-plane/core/model.ts";
+import { RESUMES } from "#control-plane/core/scheduler/job-class.ts";
 import { GrantCategory } from "#protocol/admin.ts";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import { amount, moment, valuesOf } from "./column.ts";
 
 export const grantCategory = pgEnum("grant_category", valuesOf(GrantCategory));
+export const modelResume = pgEnum("model_resume", RESUMES);
 
 /** Weight, caps and limits of a tier: data, changed without a restart. */
-export const tier = pgTable("tier", {
-  name: text().primaryKey(),
-  weight: integer().notNull(),
-  /** Bounds of the tier's share, which is the sum of its active accounts' weights. */
-  shareMin: integer("share_min").notNull().default(1),
-  shareMax: integer("share_max").notNull().default(1_000_000),
-  /** Running videos of one account, and of the whole tier. */
-  maxRunning: integer("max_running").notNull(),
-  tierMaxRunning: integer("tier_max_running").notNull().default(1_000_000),
-  maxQueued: integer("max_queued").notNull(),
-  createsPerMinute: integer("creates_per_minute").notNull(),
-  createsBurst: integer("creates_burst").notNull(),
-  startBoundS: integer("start_bound_s").notNull(),
-});
+export const tier = pgTable(
+  "tier",
+  {
+    name: text().primaryKey(),
+    weight: integer().notNull(),
+    /** Bounds of the tier's share, which is the sum of its active accounts' weights. */
+    shareMin: integer("share_min").notNull().default(1),
+    shareMax: integer("share_max").notNull().default(1_000_000),
+    /** Running videos of one account, and of the whole tier. */
+    maxRunning: integer("max_running").notNull(),
+    tierMaxRunning: integer("tier_max_running").notNull().default(1_000_000),
+    maxQueued: integer("max_queued").notNull(),
+    createsPerMinute: integer("creates_per_minute").notNull(),
+    createsBurst: integer("creates_burst").notNull(),
+    startBoundS: integer("start_bound_s").notNull(),
+  },
+  (table) => [
+    check("tier_weighs", sql`${table.weight} > 0 and ${table.shareMin} > 0 and ${table.shareMax} >= ${table.shareMin}`),
+    check(
+      "tier_limits_make_sense",
+      sql`least(${table.maxRunning}, ${table.tierMaxRunning}, ${table.maxQueued}) >= 0
+        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.startBoundS}) > 0`,
+    ),
+  ],
+);
 
 export const account = pgTable("account", {
   id: text().$type<AccountId>().primaryKey(),
@@ -58,9 +71,16 @@ export const model = pgTable("model", {
   secondsDefault: integer("seconds_default").notNull(),
   stepsDefault: integer("steps_default").notNull(),
   stepsMax: integer("steps_max").notNull(),
+  /** Time to make its weights resident on a device; 0 where there are none. */
+  loadMs: integer("load_ms").notNull().default(0),
+  /** Whether its videos may be stopped at a step and go on elsewhere without loss. */
+  resume: modelResume().notNull().default("exact"),
 });
 
-/** Resolution bucket × duration bucket of a model, with its price and its estimated cost at the default steps. */
+/**
+ * Resolution bucket × duration bucket of a model: its price, its fair charge at the cheapest gang, and what it needs for
+ * each gang size, all at the default steps. A retired class takes no new videos; those it has run to their end.
+ */
 export const modelClass = pgTable(
   "model_class",
   {
@@ -72,12 +92,17 @@ export const modelClass = pgTable(
     secondsMax: integer("seconds_max").notNull(),
     price: amount("price").notNull(),
     gpuMs: integer("gpu_ms").notNull(),
-    vramBytes: bigint("vram_bytes", { mode: "bigint" }).notNull(),
+    shapes: jsonb().$type<readonly ClassShape[]>().notNull(),
+    retiredAt: moment("retired_at"),
   },
   (table) => [
     primaryKey({ columns: [table.model, table.name] }),
     unique().on(table.model, table.resolution, table.secondsMax),
     check("model_class_price_positive", sql`${table.price} > 0 and ${table.gpuMs} > 0`),
+    check(
+      "model_class_has_shapes",
+      sql`jsonb_typeof(${table.shapes}) = 'array' and jsonb_array_length(${table.shapes}) > 0`,
+    ),
   ],
 );
 

@@ -19,18 +19,20 @@ import {
   unique,
   uniqueIndex,
 } from "drizzle-orm/pg-core";
+import { COST_STAGES } from "#control-plane/core/scheduler/cost-correction.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { Exactness } from "#protocol/runner.ts";
 import type { GpuMillis } from "#protocol/unit.ts";
 import { JobErrorCode, JobState, VideoError } from "#protocol/video.ts";
 import { amount, moment, valuesOf } from "./column.ts";
-import { account, creditGrant } from "./account.ts";
+import { account, creditGrant, modelClass } from "./account.ts";
 
 export const jobState = pgEnum("job_state", valuesOf(JobState));
 export const jobErrorCode = pgEnum("job_error_code", valuesOf(JobErrorCode));
 export const jobFault = pgEnum("job_fault", valuesOf(VideoError.shape.fault));
 export const checkpointExactness = pgEnum("checkpoint_exactness", valuesOf(Exactness));
 export const holdState = pgEnum("hold_state", ["open", "settled"]);
+export const costStage = pgEnum("cost_stage", COST_STAGES);
 export const attemptOutcome = pgEnum("attempt_outcome", [
   "completed",
   "failed",
@@ -94,6 +96,7 @@ export const job = pgTable(
     framesSha256: text("frames_sha256"),
   },
   (table) => [
+    foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
     unique("job_one_per_create_key").on(table.accountId, table.createKey),
     index("job_by_account").on(table.accountId, table.createdAt, table.id),
     index("job_unfinished")
@@ -129,6 +132,10 @@ export const attempt = pgTable(
     epoch: integer().notNull(),
     runnerId: text("runner_id").notNull(),
     fromStep: integer("from_step").notNull(),
+    /** Whose pace this was: build of the engine, kind of GPU, devices. */
+    build: text().notNull().default(""),
+    gpu: text().notNull().default("none"),
+    k: integer().notNull().default(1),
     startedAt: moment("started_at").notNull().defaultNow(),
     endedAt: moment("ended_at"),
     outcome: attemptOutcome(),
@@ -138,7 +145,25 @@ export const attempt = pgTable(
     uniqueIndex("attempt_one_open_per_job")
       .on(table.jobId)
       .where(sql`${table.endedAt} is null`),
+    index("attempt_by_end").on(table.endedAt),
     check("attempt_ended_has_outcome", sql`(${table.endedAt} is null) = (${table.outcome} is null)`),
+  ],
+);
+
+/** How long each whole stage of an attempt was declared to take, and took: what estimates are corrected by. */
+export const attemptStage = pgTable(
+  "attempt_stage",
+  {
+    jobId: text("job_id").notNull(),
+    epoch: integer().notNull(),
+    stage: costStage().notNull(),
+    predictedMs: integer("predicted_ms").notNull(),
+    actualMs: integer("actual_ms").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.jobId, table.epoch, table.stage] }),
+    foreignKey({ columns: [table.jobId, table.epoch], foreignColumns: [attempt.jobId, attempt.epoch] }),
+    check("attempt_stage_takes_time", sql`${table.predictedMs} >= 0 and ${table.actualMs} >= 0`),
   ],
 );
 

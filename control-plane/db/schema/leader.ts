@@ -1,6 +1,6 @@
 /** What replicas share to work together: the leader's lease, its mail, seen calls, known runners. */
 import { sql } from "drizzle-orm";
-import { bigint, bigserial, boolean, check, integer, jsonb, pgTable, text } from "drizzle-orm/pg-core";
+import { bigint, bigserial, boolean, check, doublePrecision, integer, jsonb, pgTable, text } from "drizzle-orm/pg-core";
 import type { AccountId } from "#protocol/id.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
 import { moment } from "./column.ts";
@@ -29,7 +29,14 @@ export const tierClock = pgTable("tier_clock", {
 /** Work for the leader's scheduler, written by any replica in the transaction that caused it. */
 export const inbox = pgTable("inbox", {
   id: bigserial({ mode: "bigint" }).primaryKey(),
-  jobId: text("job_id").notNull(),
+  /** Null: tiers, accounts, classes, limits or a runner's drain were changed by the operator. */
+  jobId: text("job_id"),
+});
+
+/** Thresholds of the scheduler that the operator set; the others are the environment's. */
+export const schedulerLimit = pgTable("scheduler_limit", {
+  name: text().primaryKey(),
+  value: doublePrecision().notNull(),
 });
 
 /** The one lease row: who schedules. Every scheduling write checks the epoch. */
@@ -52,6 +59,8 @@ export const runner = pgTable("runner", {
   models: text().array().notNull(),
   caps: jsonb().$type<EngineCaps>().notNull(),
   devices: jsonb().$type<readonly Device[]>().notNull(),
+  /** Set by the operator: it gets no new work, whatever it says and however often it dials. */
+  drained: boolean().notNull().default(false),
   firstSeenAt: moment("first_seen_at").notNull().defaultNow(),
   lastSeenAt: moment("last_seen_at").notNull().defaultNow(),
 });
