@@ -130,8 +130,10 @@ function wire(settings: Config, logger: Logger): Parts {
     now,
     report(frame) {
       recorder.report(frame);
-      if (frame.t === "step" && frame.stage === "denoise") reign.progressed(frame.lease.job, frame.done);
+      if (frame.t === "stage") reign.staged(frame.lease, frame.stage);
+      else if (frame.stage === "denoise") reign.progressed(frame.lease.job, frame.done);
     },
+    stageTimes: (lease, how) => reign.stageTimes(lease, how),
     moved: () => reign.wake(),
     up: (runner) => reign.runnerUp(runner),
     down: (runner) => reign.runnerDown(runner),
@@ -157,9 +159,11 @@ function mainApp(settings: Config, logger: Logger, { database, store, urls, reig
   });
 }
 
-function operatorApp(settings: Config, logger: Logger, { database, hub, pusher }: Parts) {
+function operatorApp(settings: Config, logger: Logger, { database, hub, pusher, reign }: Parts) {
   return adminApp({
     database,
+    limits: LIMITS[settings.CALLSHEET_ENV],
+    termsChanged: () => reign.wake(),
     token: settings.CALLSHEET_ADMIN_TOKEN,
     keyEnv: KEY_ENV[settings.CALLSHEET_ENV],
     randomBytes,

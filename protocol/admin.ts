@@ -1,10 +1,11 @@
-/** The admin listener (own port, own bearer token): accounts, keys, grants, runners. */
+/** The admin listener (own port, own bearer token): accounts, keys, grants, runners. What it says of terms: `admin-terms.ts`. */
 import { z } from "zod";
 import { AccountId, RunnerId } from "./id.ts";
 import { CreditsText } from "./unit.ts";
 import { Device, LeaseRef } from "./runner.ts";
 
 export const CreateAccount = z.strictObject({ name: z.string().min(1).max(120), tier: z.string().max(32) });
+export const PatchAccount = CreateAccount.partial();
 export const AdminAccount = z.object({ id: AccountId, name: z.string(), tier: z.string(), created_at: z.int() });
 
 /** `api_key` is shown once, in the answer to the create. */
@@ -42,7 +43,11 @@ export const AdminRunner = z.object({
   build: z.string(),
   models: z.array(z.string()),
   devices: z.array(Device),
+  /** `draining`: it takes no new work, by its own will or the operator's. */
   state: z.enum(["connected", "draining", "lost"]),
+  /** By the operator, until it is taken back. */
+  drained: z.boolean(),
   leases: z.array(LeaseRef),
 });
+export const PatchRunner = z.strictObject({ drained: z.boolean() });
 export const AdminRunnerList = z.object({ object: z.literal("list"), data: z.array(AdminRunner) });

@@ -1,6 +1,7 @@
-/** Accounts, tiers and API keys. */
+/** Accounts and API keys. */
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { TierLimits } from "#protocol/edge-call.ts";
+import type { AccountEntry } from "./admin.ts";
 import type { Sql, Transaction } from "./connect.ts";
 
 export interface AccountRow {
@@ -19,6 +20,18 @@ export async function lockAccount(tx: Transaction, id: AccountId): Promise<Accou
   return row ?? null;
 }
 
+/** Changes what is named; null if there is no such account. */
+export async function updateAccount(
+  tx: Transaction,
+  id: AccountId,
+  change: { readonly name?: string | undefined; readonly tier?: string | undefined },
+): Promise<AccountEntry | null> {
+  const [row] = await tx<AccountEntry[]>`
+    update account set name = coalesce(${change.name ?? null}, name), tier = coalesce(${change.tier ?? null}, tier)
+    where id = ${id} returning *`;
+  return row ?? null;
+}
+
 /** Tier and fair tag (null: never dispatched) of accounts. */
 export async function standingsOf(
   sql: Sql,
@@ -28,21 +41,6 @@ export async function standingsOf(
   return sql`
     select a.id, a.tier, f.tag from account a left join fair_tag f on f.account_id = a.id
     where a.id = any (${sql.array([...accounts])}::text[])`;
-}
-
-export interface TierRow {
-  readonly name: string;
-  readonly weight: number;
-  readonly shareMin: number;
-  readonly shareMax: number;
-  readonly maxRunning: number;
-  readonly tierMaxRunning: number;
-}
-
-export async function allTiers(sql: Sql): Promise<readonly TierRow[]> {
-  return sql<
-    TierRow[]
-  >`select name, weight, share_min, share_max, max_running, tier_max_running from tier order by name`;
 }
 
 export interface KeyRow {

@@ -3,16 +3,12 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 import type { Database } from "./connect.ts";
-import { account, apiKey, creditGrant, tier } from "./schema/account.ts";
+import { account, apiKey, creditGrant } from "./schema/account.ts";
 
 type Orm = Database["orm"];
 export type AccountEntry = typeof account.$inferSelect;
 export type KeyEntry = typeof apiKey.$inferSelect;
 export type GrantEntry = typeof creditGrant.$inferSelect;
-
-export async function tierNames(orm: Orm): Promise<readonly string[]> {
-  return (await orm.select({ name: tier.name }).from(tier).orderBy(tier.name)).map((row) => row.name);
-}
 
 export async function insertAccount(
   orm: Orm,

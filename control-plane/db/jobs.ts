@@ -120,16 +120,29 @@ export async function jobsByIds(sql: Sql, ids: readonly VideoId[]): Promise<read
   return ids.length === 0 ? [] : sql<JobRow[]>`select * from job where id in ${sql(ids)}`;
 }
 
-/** Takes the leader's mail: ids whose state may have changed. */
-export async function takeInbox(sql: Sql, limit: number): Promise<readonly VideoId[]> {
-  const rows = await sql<{ jobId: VideoId }[]>`
+export interface Mail {
+  readonly jobs: readonly VideoId[];
+  /** The operator changed tiers, accounts, classes, limits or a runner's drain. */
+  readonly termsChanged: boolean;
+}
+
+/** Takes the leader's mail: ids of jobs whose state may have changed, and whether the operator changed anything. */
+export async function takeInbox(sql: Sql, limit: number): Promise<Mail> {
+  const rows = await sql<{ jobId: VideoId | null }[]>`
     delete from inbox where id in (select id from inbox order by id limit ${limit} for update skip locked)
     returning job_id`;
-  return [...new Set(rows.map((row) => row.jobId))];
+  const ids = new Set(rows.map((row) => row.jobId));
+  const termsChanged = ids.delete(null);
+  return { jobs: [...ids].filter((id) => id !== null), termsChanged };
 }
 
 export async function postInbox(tx: Transaction, id: VideoId): Promise<void> {
   await tx`insert into inbox (job_id) values (${id})`;
+}
+
+/** A hint: the leader would see the change by itself, but later. */
+export async function postTermsChanged(tx: Transaction): Promise<void> {
+  await tx`insert into inbox (job_id) values (null)`;
 }
 
 /** Soft, so that list cursors that point at it still work. */

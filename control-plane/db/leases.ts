@@ -3,6 +3,7 @@
  * that names an old one changes nothing. Lease times are the database's clock, never a replica's.
  */
 import type { AttemptOutcome } from "#control-plane/core/job.ts";
+import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import type { JobRow } from "./jobs.ts";
@@ -14,7 +15,7 @@ export interface Dispatch {
   readonly devices: readonly DeviceId[];
 }
 
-/** Moves a waiting job onto a runner under the next epoch; null if it does not wait any more. */
+/** Moves a waiting job onto a runner under the next epoch; null if it waits no more, or the runner was drained. */
 export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: number): Promise<JobRow | null> {
   const [row] = await tx<JobRow[]>`
     update job set
@@ -23,20 +24,40 @@ export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs:
       started_at = coalesce(started_at, now()),
       lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
     where id = ${dispatch.job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null
+      and not exists (select 1 from runner where id = ${dispatch.runner} and drained)
     returning *`;
   return row ?? null;
 }
 
+/** Remembers whose pace it will run at: the runner as it described itself last. */
 export async function openAttempt(tx: Transaction, job: JobRow, fromStep: number): Promise<void> {
   await tx`
-    insert into attempt (job_id, epoch, runner_id, from_step)
-    values (${job.id}, ${job.epoch}, ${job.runnerId}, ${fromStep})`;
+    insert into attempt (job_id, epoch, runner_id, from_step, build, gpu, k)
+    select ${job.id}, ${job.epoch}::int, ${job.runnerId}, ${fromStep}::int, coalesce(r.build, ''),
+      coalesce(r.devices -> 0 ->> 'gpu', 'none'), ${job.devices?.length ?? 1}::int
+    from (values (${job.runnerId}::text)) as lease (runner_id) left join runner r on r.id = lease.runner_id`;
 }
 
-export async function closeAttempt(tx: Transaction, lease: LeaseRef, outcome: AttemptOutcome): Promise<void> {
+/** With the times of the stages that it went through whole; one statement, because every end of a job pays for it. */
+export async function closeAttempt(
+  tx: Transaction,
+  lease: LeaseRef,
+  outcome: AttemptOutcome,
+  stages: readonly StageTime[],
+): Promise<void> {
   await tx`
-    update attempt set ended_at = now(), outcome = ${outcome}
-    where job_id = ${lease.job} and epoch = ${lease.epoch} and ended_at is null`;
+    with closed as (
+      update attempt set ended_at = now(), outcome = ${outcome}
+      where job_id = ${lease.job} and epoch = ${lease.epoch} and ended_at is null
+      returning job_id, epoch
+    )
+    insert into attempt_stage (job_id, epoch, stage, predicted_ms, actual_ms)
+    select closed.job_id, closed.epoch, time.stage::cost_stage, time.predicted_ms, time.actual_ms
+    from closed, unnest(
+      ${tx.array(stages.map(({ stage }) => stage))}::text[],
+      ${tx.array(stages.map(({ predictedMs }) => predictedMs))}::int[],
+      ${tx.array(stages.map(({ actualMs }) => actualMs))}::int[]
+    ) as time (stage, predicted_ms, actual_ms)`;
 }
 
 /** Extends the leases that are still this runner's; the answer lists them, all others are stale. */

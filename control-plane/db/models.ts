@@ -1,4 +1,4 @@
-/** Models and their classes, read as one value. */
+/** Models and their classes: what may be asked, at which price, and what it takes. */
 import type { ClassShape, Model, ModelClass } from "#control-plane/core/model.ts";
 import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import type { Sql, Transaction } from "./connect.ts";
@@ -14,19 +14,56 @@ export async function findModel(tx: Sql | Transaction, name: string): Promise<Mo
   return model === undefined ? null : { ...model, classes };
 }
 
-export interface ClassRow {
+export interface ClassRow extends ModelClass {
   readonly model: string;
-  readonly name: string;
-  readonly gpuMs: number;
   readonly shapes: readonly ClassShape[];
-  readonly stepsDefault: number;
+  readonly retiredAt: Date | null;
+}
+
+/** Every class, retired ones too. */
+export async function allClasses(sql: Sql | Transaction): Promise<readonly ClassRow[]> {
+  return sql<ClassRow[]>`select * from model_class order by model, resolution, seconds_max`;
+}
+
+export interface ModelRow extends Omit<Model, "classes"> {
   readonly loadMs: number;
   readonly resume: JobClass["resume"];
 }
 
-/** Every class, retired ones too, with what the scheduler needs of its model. */
-export async function allClasses(sql: Sql): Promise<readonly ClassRow[]> {
-  return sql<ClassRow[]>`
-    select c.model, c.name, c.gpu_ms, c.shapes, m.steps_default, m.load_ms, m.resume
-    from model_class c join model m on m.name = c.model order by c.model, c.name`;
+export async function allModels(sql: Sql | Transaction): Promise<readonly ModelRow[]> {
+  return sql<ModelRow[]>`select * from model order by name`;
+}
+
+/** Changes what is named; false if there is no such model. */
+export async function updateModel(
+  tx: Transaction,
+  name: string,
+  change: { readonly loadMs?: number | undefined; readonly resume?: ModelRow["resume"] | undefined },
+): Promise<boolean> {
+  const rows = await tx`
+    update model set load_ms = coalesce(${change.loadMs ?? null}::int, load_ms),
+      resume = coalesce(${change.resume ?? null}::model_resume, resume)
+    where name = ${name} returning 1`;
+  return rows.length === 1;
+}
+
+/** The class as it is from now on, offered again if it was retired. */
+export async function upsertClass(tx: Transaction, entry: Omit<ClassRow, "retiredAt">): Promise<ClassRow> {
+  const { model, name, resolution, secondsMax, price, gpuMs, shapes } = entry;
+  const [row] = await tx<ClassRow[]>`
+    insert into model_class (model, name, resolution, seconds_max, price, gpu_ms, shapes)
+    values (${model}, ${name}, ${resolution}, ${secondsMax}, ${price}, ${gpuMs}, ${tx.json(shapes.map((shape) => ({ ...shape })))})
+    on conflict (model, name) do update set resolution = excluded.resolution, seconds_max = excluded.seconds_max,
+      price = excluded.price, gpu_ms = excluded.gpu_ms, shapes = excluded.shapes, retired_at = null
+    returning *`;
+  if (row === undefined) throw new Error("an upsert returns its row");
+  return row;
+}
+
+/** Takes it out of the offer; null if there is no such class. */
+export async function retireClass(tx: Transaction, model: string, name: string): Promise<ClassRow | null> {
+  const [row] = await tx<ClassRow[]>`
+    update model_class set retired_at = coalesce(retired_at, now())
+    where model = ${model} and name = ${name} returning *`;
+  return row ?? null;
 }

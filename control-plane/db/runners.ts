@@ -1,7 +1,7 @@
-/** Runners as they last described themselves. */
+/** Runners as they last described themselves, and whether the operator lets them work. */
 import type { RunnerId } from "#protocol/id.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
-import type { Sql } from "./connect.ts";
+import type { Sql, Transaction } from "./connect.ts";
 
 export interface RunnerRow {
   readonly id: RunnerId;
@@ -10,6 +10,11 @@ export interface RunnerRow {
   readonly models: readonly string[];
   readonly caps: EngineCaps;
   readonly devices: readonly Device[];
+}
+
+/** With what the operator says of it. */
+export interface KnownRunner extends RunnerRow {
+  readonly drained: boolean;
 }
 
 export async function upsertRunner(sql: Sql, runner: RunnerRow): Promise<void> {
@@ -21,6 +26,17 @@ export async function upsertRunner(sql: Sql, runner: RunnerRow): Promise<void> {
       caps = excluded.caps, devices = excluded.devices, last_seen_at = now()`;
 }
 
-export async function allRunners(sql: Sql): Promise<readonly RunnerRow[]> {
-  return sql<RunnerRow[]>`select id, engine, build, models, caps, devices from runner order by id`;
+export async function allRunners(sql: Sql): Promise<readonly KnownRunner[]> {
+  return sql<KnownRunner[]>`select id, engine, build, models, caps, devices, drained from runner order by id`;
+}
+
+export async function drainedRunners(sql: Sql): Promise<readonly RunnerId[]> {
+  const rows = await sql<{ id: RunnerId }[]>`select id from runner where drained`;
+  return rows.map(({ id }) => id);
+}
+
+/** False if there is no such runner. */
+export async function setDrained(tx: Transaction, id: RunnerId, drained: boolean): Promise<boolean> {
+  const rows = await tx`update runner set drained = ${drained} where id = ${id} returning 1`;
+  return rows.length === 1;
 }

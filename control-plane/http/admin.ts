@@ -1,21 +1,18 @@
-/** The admin listener: its own port, its own token, nothing of it reachable through the edge. */
+/** The admin listener: its own port, its own token, nothing of it reachable through the edge. Terms: `admin-terms.ts`. */
 import { Hono } from "hono";
-import type { Context } from "hono";
-import type { Database } from "#control-plane/db/connect.ts";
 import { createAccount, createGrant, createKey, endKey, listRunners } from "#control-plane/usecase/administer.ts";
 import { bearerMatches } from "#control-plane/usecase/check-token.ts";
 import { CreateAccount, CreateGrant } from "#protocol/admin.ts";
 import type { AdminRunnerList } from "#protocol/admin.ts";
 import type { KeyEnv } from "#protocol/api-key.ts";
-import { refusalOf, renderRefusal } from "#protocol/error.ts";
-import type { Refusal } from "#protocol/error.ts";
 import { AccountId } from "#protocol/id.ts";
 import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
 import type { z } from "zod";
-import { mintRequestId } from "./request-id.ts";
+import { parse, refuse, render } from "./admin-body.ts";
+import { termsRoutes } from "./admin-terms.ts";
+import type { TermsHost } from "./admin-terms.ts";
 
-export interface AdminHost {
-  readonly database: Database;
+export interface AdminHost extends TermsHost {
   readonly token: string;
   readonly keyEnv: KeyEnv;
   readonly randomBytes: (count: number) => Uint8Array;
@@ -23,8 +20,6 @@ export interface AdminHost {
   /** Tells the edge to forget a revoked key. */
   readonly keyRevoked: (account: AccountId, keySha256: Sha256Hex) => void;
 }
-
-const ADMIN_BODY_BYTES_MAX = 64 * 1024;
 
 export function adminApp(host: AdminHost) {
   const app = new Hono();
@@ -60,34 +55,7 @@ export function adminApp(host: AdminHost) {
     const list: z.infer<typeof AdminRunnerList> = { object: "list", data: [...data] };
     return c.json(list);
   });
+  app.route("/admin/v1", termsRoutes(host));
   app.notFound(() => refuse({ code: "not_found", message: "No such admin route." }));
   return app;
-}
-
-async function parse<Schema extends z.ZodType>(c: Context, schema: Schema) {
-  const text = await c.req.text();
-  if (text.length > ADMIN_BODY_BYTES_MAX)
-    return { ok: false, refusal: { code: "file_too_large", message: "The body is too large." } } as const;
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    // The only failure of JSON.parse is text that is not JSON.
-    return { ok: false, refusal: { code: "invalid_body", message: "The body is not JSON." } } as const;
-  }
-  const parsed = schema.safeParse(json);
-  return parsed.success
-    ? ({ ok: true, value: parsed.data } as const)
-    : ({ ok: false, refusal: refusalOf(parsed.error) } as const);
-}
-
-function render<Value extends object>(
-  c: Context,
-  answer: { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly refusal: Refusal },
-): Response {
-  return answer.ok ? c.json(answer.value) : refuse(answer.refusal);
-}
-
-function refuse(refusal: Refusal): Response {
-  return renderRefusal(refusal, mintRequestId());
 }

@@ -4,6 +4,7 @@ import { UNEXPLAINED, runSpecOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
+import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -11,7 +12,7 @@ import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import type { AccountId, DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
-import type { LeaseRef, Resume, RunSpec } from "#protocol/runner.ts";
+import type { LeaseRef, Resume, RunSpec, Stage } from "#protocol/runner.ts";
 import type { EdgeSender } from "./edge-sender.ts";
 import type { Reign } from "./leadership.ts";
 import { SchedulerLoop } from "./scheduler-loop.ts";
@@ -96,6 +97,14 @@ export class LeaderReign implements Reign {
 
   progressed(job: VideoId, stepsDone: number): void {
     this.#loop?.progressed(job, stepsDone);
+  }
+
+  staged(lease: LeaseRef, stage: Stage): void {
+    this.#loop?.staged(lease, stage);
+  }
+
+  stageTimes(lease: LeaseRef, how: "finished" | "broken"): readonly StageTime[] {
+    return this.#loop?.stageTimes(lease, how) ?? [];
   }
 
   explain(id: VideoId): Explanation {

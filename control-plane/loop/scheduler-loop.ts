@@ -8,11 +8,12 @@ import type { Logger } from "pino";
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import { UNEXPLAINED } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
-import { ClassCosts } from "#control-plane/core/scheduler/class-costs.ts";
-import type { Place, RunnerTerms } from "#control-plane/core/scheduler/event.ts";
+import { SeededCostModel } from "#control-plane/core/scheduler/cost-model.ts";
+import type { Place, QueuedJob, RunnerTerms, SchedulerEvent } from "#control-plane/core/scheduler/event.ts";
 import type { Explained } from "#control-plane/core/scheduler/explain.ts";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
+import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -21,24 +22,26 @@ import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import {
   everyUnfinishedJob,
   knownRunners,
-  meetAccounts,
   queuedJobOf,
-  readInbox,
-  readTerms,
-  sweep,
+  readJobs,
   storedClocks,
+  sweep,
+  takeMail,
 } from "#control-plane/usecase/lead.ts";
+import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
-import type { LeaseRef } from "#protocol/runner.ts";
+import type { LeaseRef, Stage } from "#protocol/runner.ts";
+import { RunnerRoster } from "./runner-roster.ts";
+import { RunningJobs } from "./running-jobs.ts";
+import { TermsKeeper } from "./terms-keeper.ts";
 import { Ticker } from "./ticker.ts";
 import type { Service } from "./ticker.ts";
 
 /** Mail is also looked for without a wake-up: other replicas submit too. */
 const POLL_MS = 100;
 const SWEEP_MS = 500;
-const TERMS_REFRESH_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
 /** Explanations are computed at most this often, however many ask. */
 const EXPLAIN_MS = 250;
@@ -50,59 +53,57 @@ export interface SchedulerHost {
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
 }
 
-/** What was dispatched, to tell later how much of it ran and how long it took. */
-interface Running {
-  readonly epoch: number;
-  readonly fromStep: number;
-  readonly sinceMs: number;
-  readonly runner: string;
-  readonly class: string;
-}
-
 export class SchedulerLoop implements Service {
   readonly #sql: Sql;
   readonly #epoch: number;
   readonly #host: SchedulerHost;
-  readonly #costs = new ClassCosts();
+  readonly #costs = new SeededCostModel();
   readonly #scheduler: Scheduler;
-  readonly #accounts = new Set<AccountId>();
-  readonly #gpus = new Map<string, string>();
-  readonly #waiting = new Set<VideoId>();
-  readonly #running = new Map<VideoId, Running>();
+  readonly #terms: TermsKeeper;
+  readonly #roster: RunnerRoster;
+  readonly #running: RunningJobs;
+  readonly #waiting = new Map<VideoId, QueuedJob>();
+  /** Jobs that may have changed and were not read yet: from the inbox, or refused at dispatch. */
+  readonly #unread = new Set<VideoId>();
   readonly #tickers: readonly Ticker[];
   readonly #turns: Ticker;
   #explained: ReadonlyMap<string, Explained> = new Map();
   #explainedAtMs = 0;
 
   constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
+    const tell = (event: SchedulerEvent) => this.#scheduler.apply(event, host.now());
     this.#scheduler = new Scheduler(this.#costs, host.limits);
     this.#sql = sql;
     this.#epoch = epoch;
     this.#host = host;
+    this.#roster = new RunnerRoster(tell);
+    this.#running = new RunningJobs(this.#costs, (runner) => this.#roster.gpuOf(runner));
+    this.#terms = new TermsKeeper({
+      sql,
+      tell,
+      costs: this.#costs,
+      roster: this.#roster,
+      limits: host.limits,
+      waiting: () => this.#waiting.values(),
+    });
     this.#turns = new Ticker("scheduler", POLL_MS, log, () => this.#turn());
     this.#tickers = [
       this.#turns,
       new Ticker("sweep", SWEEP_MS, log, async () => {
         if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
       }),
-      new Ticker("terms", TERMS_REFRESH_MS, log, () => this.#refreshTerms()),
       new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
     ];
   }
 
   /** Loads the world; then `start` runs it. */
   async load(): Promise<void> {
-    await this.#refreshTerms();
-    for (const clock of await storedClocks(this.#sql)) {
-      this.#scheduler.apply({ t: "tier_clock", clock }, this.#host.now());
-    }
-    for (const runner of await knownRunners(this.#sql)) {
-      // Its devices are known, for the jobs that hold them; it takes work once it dials.
-      this.runnerUp(runner);
-      this.runnerDown(runner.id);
-    }
+    await this.#terms.refresh(this.#host.now());
+    for (const outcome of await pastOutcomes(this.#sql)) this.#costs.observe(outcome);
+    for (const clock of await storedClocks(this.#sql)) this.#tell({ t: "tier_clock", clock });
+    for (const runner of await knownRunners(this.#sql)) this.#roster.remember(runner);
     const jobs = await everyUnfinishedJob(this.#sql);
-    await this.#meet(jobs);
+    await this.#terms.meet(jobs);
     for (const job of jobs) this.#apply(job);
   }
 
@@ -119,18 +120,27 @@ export class SchedulerLoop implements Service {
   }
 
   runnerUp(runner: RunnerTerms): void {
-    this.#gpus.set(runner.id, runner.gpu);
-    this.#scheduler.apply({ t: "runner_up", runner }, this.#host.now());
+    this.#roster.up(runner);
     this.wake();
   }
 
   runnerDown(runner: string): void {
-    this.#scheduler.apply({ t: "runner_down", runner }, this.#host.now());
+    this.#roster.down(runner);
   }
 
   /** Steps that a running job has done, as its runner says. */
   progressed(job: VideoId, stepsDone: number): void {
-    this.#scheduler.apply({ t: "progress", job, stepsDone }, this.#host.now());
+    this.#tell({ t: "progress", job, stepsDone });
+  }
+
+  /** An attempt went on to this stage, as its runner says. */
+  staged(lease: LeaseRef, stage: Stage): void {
+    this.#running.enter(lease, stage, this.#host.now());
+  }
+
+  /** An attempt is over, as its runner says: how long its stages took. */
+  stageTimes(lease: LeaseRef, how: "finished" | "broken"): readonly StageTime[] {
+    return this.#running.end(lease, how, this.#host.now());
   }
 
   explain(job: VideoId): Explanation {
@@ -149,10 +159,8 @@ export class SchedulerLoop implements Service {
   }
 
   async #turn(): Promise<void> {
-    // 1. Mail: jobs that came, moved or ended, as Postgres has them now.
-    const mail = await readInbox(this.#sql);
-    await this.#meet(mail);
-    for (const job of mail) this.#apply(job);
+    // 1. Mail: terms that changed, and jobs that came, moved or ended, as Postgres has them now.
+    await this.#readMail();
     // 2. Decide.
     const decisions = this.#scheduler.decide(this.#host.now(), DISPATCH_BATCH_MAX);
     for (const decision of decisions) if (decision.t === "preempt") this.#preempt(VideoId.parse(decision.job));
@@ -164,14 +172,25 @@ export class SchedulerLoop implements Service {
     this.wake();
   }
 
+  /** What was taken from the inbox and could not be read, because the database failed, is read in the next turn. */
+  async #readMail(): Promise<void> {
+    const mail = await takeMail(this.#sql);
+    for (const id of mail.jobs) this.#unread.add(id);
+    if (mail.termsChanged) this.#terms.expire();
+    await this.#terms.refresh(this.#host.now());
+    const jobs = await readJobs(this.#sql, [...this.#unread]);
+    await this.#terms.meet(jobs);
+    this.#unread.clear();
+    for (const job of jobs) this.#apply(job);
+  }
+
   /**
    * Only asks: the runner's checkpoint and its `stopped` are what moves the job. A request that is lost is not repeated:
    * the job then runs to its end, and what waits for its devices gets them there.
    */
   #preempt(job: VideoId): void {
-    const running = this.#running.get(job);
-    if (running !== undefined)
-      this.#host.stop(RunnerId.parse(running.runner), { job, epoch: running.epoch }, "preempt");
+    const running = this.#running.leaseOf(job);
+    if (running !== null) this.#host.stop(running.runner, running.lease, "preempt");
   }
 
   async #commit(places: readonly Place[]): Promise<void> {
@@ -187,12 +206,16 @@ export class SchedulerLoop implements Service {
       const outcome = await dispatch(this.#sql, this.#epoch, batch, clock);
       for (const id of outcome.refused) {
         undo(id);
+        // It moved on, or its runner was drained: the next turn sees which.
         this.#waiting.delete(id);
+        this.#unread.add(id);
       }
+      const coldMs = new Map(places.map((place) => [place.job.id, place.coldMs]));
       for (const work of outcome.dispatched) {
-        this.#scheduler.apply({ t: "committed", job: work.job.id }, nowMs);
-        this.#waiting.delete(work.job.id);
-        this.#remember(work.job, nowMs);
+        const { id } = work.job;
+        this.#scheduler.apply({ t: "committed", job: id }, nowMs);
+        this.#waiting.delete(id);
+        this.#running.begin(work.job, { coldMs: coldMs.get(id) ?? 0, atMs: nowMs });
         this.#host.send(work);
       }
     } catch (error) {
@@ -219,83 +242,30 @@ export class SchedulerLoop implements Service {
   }
 
   #applyWaiting(job: JobRow): void {
-    const nowMs = this.#host.now();
     if (this.#waiting.has(job.id)) return;
     const queued = queuedJobOf(job);
-    const ran = this.#forget(job);
-    this.#scheduler.apply(
-      ran === null ? { t: "queued", job: queued } : { t: "requeued", job: queued, stepsRun: ran.stepsRun },
-      nowMs,
-    );
-    this.#waiting.add(job.id);
+    const stepsRun = this.#running.forget(job);
+    this.#tell(stepsRun === null ? { t: "queued", job: queued } : { t: "requeued", job: queued, stepsRun });
+    this.#waiting.set(job.id, queued);
   }
 
   #applyEnded(job: JobRow): void {
-    const nowMs = this.#host.now();
-    if (this.#waiting.delete(job.id)) return this.#scheduler.apply({ t: "withdrawn", job: job.id }, nowMs);
-    const ran = this.#forget(job);
-    if (ran === null) return;
-    if (job.state === "completed") {
-      this.#costs.observe(
-        ran.class,
-        this.#gpus.get(ran.runner) ?? "none",
-        job.steps - ran.fromStep,
-        nowMs - ran.sinceMs,
-      );
-    }
-    const stepsRun = job.state === "completed" ? job.steps - ran.fromStep : ran.stepsRun;
-    this.#scheduler.apply({ t: "ended", job: job.id, stepsRun }, nowMs);
+    if (this.#waiting.delete(job.id)) return this.#tell({ t: "withdrawn", job: job.id });
+    const stepsRun = this.#running.forget(job);
+    if (stepsRun !== null) this.#tell({ t: "ended", job: job.id, stepsRun });
   }
 
   #applyLeased(job: JobRow): void {
     if (job.runnerId === null || job.devices === null) return;
     if (!this.#running.has(job.id)) {
-      const nowMs = this.#host.now();
-      this.#scheduler.apply({ t: "running", job: queuedJobOf(job), runner: job.runnerId, devices: job.devices }, nowMs);
-      this.#remember(job, nowMs);
+      this.#tell({ t: "running", job: queuedJobOf(job), runner: job.runnerId, devices: job.devices });
+      this.#running.begin(job, null);
     }
     if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");
   }
 
-  #remember(job: JobRow, nowMs: number): void {
-    const { class: classId } = queuedJobOf(job);
-    this.#running.set(job.id, {
-      epoch: job.epoch,
-      fromStep: job.stepsDone,
-      sinceMs: nowMs,
-      runner: job.runnerId ?? "",
-      class: classId,
-    });
-  }
-
-  /** What ran of a job that runs no more; null if it did not run as far as we know. */
-  #forget(job: JobRow): (Running & { readonly stepsRun: number }) | null {
-    const running = this.#running.get(job.id);
-    if (running === undefined) return null;
-    this.#running.delete(job.id);
-    return { ...running, stepsRun: Math.max(0, job.stepsDone - running.fromStep) };
-  }
-
-  async #meet(jobs: readonly JobRow[]): Promise<void> {
-    await this.#refreshAccounts([...new Set(jobs.map((job) => job.accountId))].filter((id) => !this.#accounts.has(id)));
-  }
-
-  async #refreshTerms(): Promise<void> {
-    const nowMs = this.#host.now();
-    const { tiers, classes } = await readTerms(this.#sql);
-    for (const terms of tiers) this.#scheduler.apply({ t: "tier", terms }, nowMs);
-    for (const declared of classes) {
-      this.#costs.declare(declared.class.id, declared.cost);
-      this.#scheduler.apply({ t: "class", class: declared.class }, nowMs);
-    }
-    await this.#refreshAccounts([...this.#accounts]);
-  }
-
-  async #refreshAccounts(accounts: readonly AccountId[]): Promise<void> {
-    for (const met of await meetAccounts(this.#sql, accounts)) {
-      this.#accounts.add(met.account);
-      this.#scheduler.apply({ t: "account", ...met }, this.#host.now());
-    }
+  #tell(event: SchedulerEvent): void {
+    this.#scheduler.apply(event, this.#host.now());
   }
 }
 

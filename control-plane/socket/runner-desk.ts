@@ -4,6 +4,7 @@
  */
 import type { JobEvent } from "#control-plane/core/job.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
+import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -23,6 +24,8 @@ export interface DeskHost {
   readonly urls: StoreUrls;
   readonly now: () => number;
   readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
+  /** How long the stages of an attempt took that is over. */
+  readonly stageTimes: (lease: LeaseRef, how: "finished" | "broken") => readonly StageTime[];
   /** A job moved: scheduler and sender look at once. */
   readonly moved: () => void;
   readonly up: (runner: RunnerTerms) => void;
@@ -107,7 +110,8 @@ export class RunnerDesk implements HubHost {
   }
 
   async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>): Promise<Recorded> {
-    const moved = await recordEnd(this.#host.sql, lease, event, this.#host.now());
+    const stages = this.#host.stageTimes(lease, event.kind === "finished" ? "finished" : "broken");
+    const moved = await recordEnd(this.#host.sql, lease, event, this.#host.now(), stages);
     if (!moved.ok) return "stale";
     this.#host.moved();
     return "recorded";

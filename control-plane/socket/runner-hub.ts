@@ -144,7 +144,7 @@ export class RunnerHub {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");
     }
     this.#log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
-    this.#host.up(runnerTermsOf({ id: runner, models: hello.models, devices: hello.devices }));
+    this.#host.up(runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices }));
     return session;
   }
 

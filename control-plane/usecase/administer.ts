@@ -1,37 +1,31 @@
 /** The operator's acts: accounts, keys, grants, a look at the runners. */
-import { findAccount, insertAccount, insertGrant, insertKey, revokeKey, tierNames } from "#control-plane/db/admin.ts";
+import { findAccount, insertAccount, insertGrant, insertKey, revokeKey } from "#control-plane/db/admin.ts";
 import type { Database } from "#control-plane/db/connect.ts";
 import { allRunners } from "#control-plane/db/runners.ts";
 import { leasesOfRunner } from "#control-plane/db/leases.ts";
+import { allTiers } from "#control-plane/db/tiers.ts";
 import type { AdminAccount, AdminGrant, AdminKey, AdminRunner, CreateAccount, CreateGrant } from "#protocol/admin.ts";
 import { hashOfKey, mintKey } from "#protocol/api-key.ts";
 import type { KeyEnv } from "#protocol/api-key.ts";
-import type { Refusal } from "#protocol/error.ts";
 import { AccountId } from "#protocol/id.ts";
 import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
 import { creditsText, milliCreditsOf } from "#protocol/unit.ts";
 import type { z } from "zod";
-
-type Answer<Value> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly refusal: Refusal };
+import { accountOf, answer, NO_ACCOUNT, refuse, secondsOf, unknownTier } from "./admin-answer.ts";
+import type { Answer } from "./admin-answer.ts";
 
 const REF_CHARS = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 export async function createAccount(
-  { orm }: Database,
+  { sql, orm }: Database,
   wanted: z.infer<typeof CreateAccount>,
   randomBytes: (count: number) => Uint8Array,
 ): Promise<Answer<z.infer<typeof AdminAccount>>> {
-  const tiers = await tierNames(orm);
-  if (!tiers.includes(wanted.tier)) {
-    return refuse({
-      code: "invalid_value",
-      param: "tier",
-      message: `Invalid 'tier': it must be one of ${tiers.join(", ")}.`,
-    });
-  }
+  const tiers = await allTiers(sql);
+  if (tiers.every(({ name }) => name !== wanted.tier)) return refuse(unknownTier(tiers));
   const ref = Array.from(randomBytes(16), (byte) => REF_CHARS[byte % REF_CHARS.length]).join("");
   const row = await insertAccount(orm, { id: AccountId.parse(`acct_${ref}`), name: wanted.name, tier: wanted.tier });
-  return answer({ id: AccountId.parse(row.id), name: row.name, tier: row.tier, created_at: secondsOf(row.createdAt) });
+  return answer(accountOf(row));
 }
 
 /** The key itself is in this answer only; Postgres keeps its hash. */
@@ -100,22 +94,13 @@ export async function listRunners(
       build: row.build,
       models: [...row.models],
       devices: [...row.devices],
-      state: states.get(row.id) ?? ("lost" as const),
+      state: stateOf(states.get(row.id) ?? "lost", row.drained),
+      drained: row.drained,
       leases: (await leasesOfRunner(sql, row.id)).map(({ job, epoch }) => ({ job, epoch })),
     })),
   );
 }
 
-const NO_ACCOUNT: Refusal = { code: "not_found", message: "No such account." };
-
-function answer<Value>(value: Value): Answer<Value> {
-  return { ok: true, value };
-}
-
-function refuse<Value>(refusal: Refusal): Answer<Value> {
-  return { ok: false, refusal };
-}
-
-function secondsOf(moment: Date): number {
-  return Math.floor(moment.getTime() / 1_000);
+function stateOf(state: "connected" | "draining" | "lost", drained: boolean) {
+  return drained && state === "connected" ? "draining" : state;
 }

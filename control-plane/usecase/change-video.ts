@@ -2,7 +2,7 @@
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { findVideo, markDeleted } from "#control-plane/db/jobs.ts";
-import type { JobWithCharge } from "#control-plane/db/jobs.ts";
+import type { JobRow, JobWithCharge } from "#control-plane/db/jobs.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { moveJobIn } from "./move-job.ts";
@@ -10,13 +10,9 @@ import { moveJobIn } from "./move-job.ts";
 /** The video after the request; null if the account has no such video. A finished one is left as it is. */
 export function cancelVideo(sql: Sql, account: AccountId, id: VideoId, nowMs: number): Promise<JobWithCharge | null> {
   return inTransaction(sql, async (tx) => {
-    await moveJobIn(
-      tx,
-      id,
-      { kind: "cancel_requested" },
-      nowMs,
-      (job) => job.accountId === account && job.deletedAt === null,
-    );
+    await moveJobIn(tx, id, { kind: "cancel_requested" }, nowMs, {
+      guard: (job) => job.accountId === account && job.deletedAt === null,
+    });
     return findVideo(tx, account, id);
   });
 }
@@ -27,7 +23,8 @@ export function deleteVideo(sql: Sql, account: AccountId, id: VideoId, nowMs: nu
     const video = await findVideo(tx, account, id);
     if (video === null) return null;
     if (PHASE_OF[video.job.state] !== "ended") {
-      await moveJobIn(tx, id, { kind: "cancel_requested" }, nowMs, (job) => job.accountId === account);
+      const guard = (job: JobRow) => job.accountId === account;
+      await moveJobIn(tx, id, { kind: "cancel_requested" }, nowMs, { guard });
     }
     await markDeleted(tx, account, id);
     return video;

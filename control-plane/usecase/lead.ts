@@ -1,15 +1,13 @@
 /** What only the leader does besides dispatching: know the world at takeover, read its mail, take back dead leases. */
-import type { DeclaredCost } from "#control-plane/core/scheduler/class-costs.ts";
-import type { QueuedJob, RunnerTerms, TierClock, TierTerms } from "#control-plane/core/scheduler/event.ts";
-import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
-import { allTiers, standingsOf } from "#control-plane/db/accounts.ts";
+import { withBuild } from "#control-plane/core/scheduler/cost-gpu.ts";
+import type { QueuedJob, RunnerTerms, TierClock } from "#control-plane/core/scheduler/event.ts";
+import { standingsOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { tierClocks } from "#control-plane/db/fair-clock.ts";
 import { jobsByIds, takeInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
-import type { JobRow } from "#control-plane/db/jobs.ts";
+import type { JobRow, Mail } from "#control-plane/db/jobs.ts";
 import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
 import type { HeldLease } from "#control-plane/db/leases.ts";
-import { allClasses } from "#control-plane/db/models.ts";
 import { allRunners, upsertRunner } from "#control-plane/db/runners.ts";
 import type { RunnerRow } from "#control-plane/db/runners.ts";
 import { renewLeadership, resignLeadership, takeLeadership } from "#control-plane/db/leader.ts";
@@ -17,6 +15,7 @@ import { forgetNonces } from "#control-plane/db/submit.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import { NONCE_KEPT_MS } from "#protocol/signed-call.ts";
 import { moveJob } from "./move-job.ts";
+import { classIdOf } from "./read-terms.ts";
 
 export const LEADER_LEASE_MS = 5_000;
 const INBOX_BATCH_MAX = 500;
@@ -40,41 +39,14 @@ export function everyUnfinishedJob(sql: Sql): Promise<readonly JobRow[]> {
   return unfinishedJobs(sql);
 }
 
-/** Jobs whose state may have changed since the last call, as they are now. */
-export async function readInbox(sql: Sql): Promise<readonly JobRow[]> {
-  return jobsByIds(sql, await takeInbox(sql, INBOX_BATCH_MAX));
+/** Which jobs' state may have changed since the last call, and whether the operator changed any terms. */
+export function takeMail(sql: Sql): Promise<Mail> {
+  return takeInbox(sql, INBOX_BATCH_MAX);
 }
 
-/** Tiers and classes as the database has them now: data, changed without a restart. */
-export async function readTerms(
-  sql: Sql,
-): Promise<{ readonly tiers: readonly TierTerms[]; readonly classes: readonly DeclaredClass[] }> {
-  const [tiers, classes] = await Promise.all([allTiers(sql), allClasses(sql)]);
-  return {
-    tiers: tiers.map((row) => ({
-      tier: row.name,
-      weight: row.weight,
-      shareMin: row.shareMin,
-      shareMax: row.shareMax,
-      accountRunningMax: row.maxRunning,
-      tierRunningMax: row.tierMaxRunning,
-    })),
-    classes: classes.map((row) => ({
-      class: {
-        id: classIdOf(row.model, row.name),
-        model: row.model,
-        shapes: row.shapes.map(({ k, vram_bytes }) => ({ k, vramBytes: vram_bytes })),
-        resume: row.resume,
-        batchMax: 1,
-      },
-      cost: { gpuMs: row.gpuMs, steps: row.stepsDefault },
-    })),
-  };
-}
-
-export interface DeclaredClass {
-  readonly class: JobClass;
-  readonly cost: DeclaredCost;
+/** Jobs as they are now. */
+export function readJobs(sql: Sql, ids: readonly VideoId[]): Promise<readonly JobRow[]> {
+  return jobsByIds(sql, ids);
 }
 
 /** Accounts as the scheduler meets them: their tier, and where they stood under the last leader. */
@@ -92,10 +64,10 @@ export async function knownRunners(sql: Sql): Promise<readonly RunnerTerms[]> {
   return (await allRunners(sql)).map(runnerTermsOf);
 }
 
-export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "models" | "devices">): RunnerTerms {
+export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "build" | "models" | "devices">): RunnerTerms {
   return {
     id: runner.id,
-    gpu: runner.devices[0]?.gpu ?? "none",
+    gpu: withBuild(runner.devices[0]?.gpu ?? "none", runner.build),
     vramBytes: Math.min(...runner.devices.map((device) => device.vram_bytes)),
     devices: runner.devices.map((device) => device.id),
     models: runner.models,
@@ -116,10 +88,6 @@ export function queuedJobOf(job: JobRow): QueuedJob {
     preemptions: job.preemptions,
     avoid: job.avoidRunnerId,
   };
-}
-
-function classIdOf(model: string, name: string): string {
-  return `${model}|${name}`;
 }
 
 export function leasesHeldBy(sql: Sql, runner: RunnerId): Promise<readonly HeldLease[]> {

@@ -7,6 +7,7 @@
 import { step } from "#control-plane/core/job.ts";
 import type { JobChange, JobEvent } from "#control-plane/core/job.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
+import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import { captureFrom } from "#control-plane/core/settlement.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
@@ -25,17 +26,21 @@ export type Moved =
 /** Run errors that blame what the attempt was to resume from. */
 const CHECKPOINT_FAULTS: ReadonlySet<string> = new Set(["bad_checkpoint", "checkpoint_unavailable"]);
 
-/** Guards that the caller checks under the job's lock, e.g. that this account owns it. */
-type Guard = (job: JobRow) => boolean;
+interface MoveOptions {
+  /** Checked under the job's lock, e.g. that this account owns it. */
+  readonly guard?: (job: JobRow) => boolean;
+  /** How long the stages of the attempt took that this ends. */
+  readonly stages?: readonly StageTime[];
+}
 
 export function moveJob(
   sql: Sql,
   id: VideoId,
   event: JobEvent,
   nowMs: number,
-  guard: Guard = () => true,
+  options: MoveOptions = {},
 ): Promise<Moved> {
-  return inTransaction(sql, (tx) => moveJobIn(tx, id, event, nowMs, guard));
+  return inTransaction(sql, (tx) => moveJobIn(tx, id, event, nowMs, options));
 }
 
 export async function moveJobIn(
@@ -43,7 +48,7 @@ export async function moveJobIn(
   id: VideoId,
   event: JobEvent,
   nowMs: number,
-  guard: Guard = () => true,
+  { guard = () => true, stages = [] }: MoveOptions = {},
 ): Promise<Moved> {
   const before = await lockJob(tx, id);
   if (before === null || !guard(before)) return { ok: false, refusal: "unknown" };
@@ -51,22 +56,24 @@ export async function moveJobIn(
   if (!decision.ok) return decision;
   const after = await saveChange(tx, before, decision.change);
   invariant(after !== null, "a locked job cannot move between decision and save");
-  await settle(tx, event, before, after, decision.change);
+  await settle(tx, { event, before, after, change: decision.change, stages });
   return { ok: true, before, after };
 }
 
-async function settle(
-  tx: Transaction,
-  event: JobEvent,
-  before: JobRow,
-  after: JobRow,
-  change: JobChange,
-): Promise<void> {
+interface Move {
+  readonly event: JobEvent;
+  readonly before: JobRow;
+  readonly after: JobRow;
+  readonly change: JobChange;
+  readonly stages: readonly StageTime[];
+}
+
+async function settle(tx: Transaction, { event, before, after, change, stages }: Move): Promise<void> {
   if (event.kind === "run_failed" && CHECKPOINT_FAULTS.has(event.error.code)) {
     await discardNewestCheckpoint(tx, before.id);
   }
   if (change.attempt !== null) {
-    await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt);
+    await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt, stages);
   }
   let charged: bigint | null = null;
   if ("charge" in change) {

@@ -3,6 +3,7 @@
  * attempt is over and the runner must stop.
  */
 import type { JobEvent } from "#control-plane/core/job.ts";
+import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { insertCheckpoint, renewLeases, saveProgress } from "#control-plane/db/leases.ts";
 import type { NewCheckpoint, ProgressReport } from "#control-plane/db/leases.ts";
@@ -37,6 +38,7 @@ export async function recordEnd(
   lease: LeaseRef,
   event: Extract<JobEvent, { epoch: number }>,
   nowMs: number,
+  stages: readonly StageTime[] = [],
 ): Promise<Moved> {
-  return moveJob(sql, lease.job, event, nowMs);
+  return moveJob(sql, lease.job, event, nowMs, { stages });
 }

@@ -85,7 +85,8 @@ export class Baseline implements Policy {
       case "requeued":
         this.#release(event.job.id);
         return this.#add(event.job);
-      // Rebuilds and refusals do not happen in the simulator, and no baseline looks at progress.
+      // Rebuilds, refusals and new limits do not happen in the simulator, and no baseline looks at progress.
+      case "limits":
       case "running":
       case "progress":
       case "tier_clock":

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { classFor } from "#control-plane/core/scheduler/cost-class.ts";
 import { estimateStages } from "#control-plane/core/scheduler/cost-estimate.ts";
-import { GPU_KINDS } from "#control-plane/core/scheduler/cost-gpu.ts";
+import { GPU_KINDS, withBuild } from "#control-plane/core/scheduler/cost-gpu.ts";
 import { SeededCostModel } from "#control-plane/core/scheduler/cost-model.ts";
 import { MODEL_SPECS } from "#control-plane/core/scheduler/cost-spec.ts";
+import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { SEED_ROWS } from "#control-plane/core/scheduler/cost-table.ts";
 
 const A14B = "wan2.2-t2v-a14b";
@@ -192,14 +193,20 @@ describe("money and loading", () => {
   });
 
   test("a slow engine changes the estimate and never the charge", () => {
-    const [seeded, corrected] = [
-      new SeededCostModel(),
-      new SeededCostModel((_m, gpu) => (gpu === "H100-80" ? 1.5 : 1)),
-    ];
+    const [seeded, corrected] = [new SeededCostModel(), new SeededCostModel()];
     const { id } = seeded.define(A14B, "832x480", 5)!;
     corrected.define(A14B, "832x480", 5);
-    expect(off(corrected.runMs(id, "H100-80", 1, 40), 1.5 * seeded.runMs(id, "H100-80", 1, 40)!)).toBeLessThan(1e-4);
-    expect(corrected.runMs(id, "A100-80", 1, 40)).toBe(seeded.runMs(id, "A100-80", 1, 40));
+    const slow = { build: "slow 1.0", model: A14B, gpu: "H100-80", k: 1, stage: "denoise", predictedMs: 100 } as const;
+    for (let n = 0; n < 30; n++) corrected.observe({ ...slow, observedMs: 150 });
+    const onSlow = withBuild("H100-80", "slow 1.0");
+    expect(off(corrected.runMs(id, onSlow, 1, 40), 1.5 * seeded.runMs(id, onSlow, 1, 40)!)).toBeLessThan(1e-2);
+    for (const [gpu, k] of [
+      ["H100-80", 1],
+      [onSlow, 4],
+      [withBuild("A100-80", "slow 1.0"), 1],
+    ] as const) {
+      expect(corrected.runMs(id, gpu, k, 40)).toBe(seeded.runMs(id, gpu, k, 40));
+    }
     expect(corrected.chargeMs(id, 40)).toBe(seeded.chargeMs(id, 40));
   });
 
@@ -211,15 +218,38 @@ describe("money and loading", () => {
     for (const kind of GPU_KINDS.values()) expect(kind.source).not.toBe("");
   });
 
-  test("an operator's own figures work on any GPU, for the gangs the class names", () => {
+  test("an operator's figures hold for the gangs they name, and follow what runs were seen to take", () => {
     const cost = new SeededCostModel();
-    const id = "reference|192p/1s";
-    cost.declare(
-      { id, model: "reference", shapes: [{ k: 1, vramBytes: 1 }], resume: "exact", batchMax: 1 },
-      { fixedMs: 80, stepMs: 16, loadMs: 0 },
-    );
-    expect(cost.runMs(id, "CPU", 1, 8)).toBe(208);
-    expect(cost.runMs(id, "CPU", 2, 8)).toBeNull();
-    expect([cost.chargeMs(id, 8), cost.loadMs(id)]).toEqual([208, 0]);
+    const jobClass: JobClass = {
+      id: "reference|192p/1s",
+      model: "reference",
+      shapes: [1, 2].map((k) => ({ k, vramBytes: 1 })),
+      resume: "exact",
+      batchMax: 1,
+    };
+    const gangs = new Map([
+      [1, { encodeMs: 30, stepMs: 16, decodeMs: 50 }],
+      [2, { encodeMs: 30, stepMs: 8, decodeMs: 50 }],
+    ]);
+    cost.declare(jobClass, { gangs, loadMs: 5, charge: { fixedMs: 0, stepMs: 750 / 30 } });
+    const gpu = withBuild("CPU", "reference-1");
+    const runs = () => [1, 2, 4].map((k) => cost.runMs(jobClass.id, gpu, k, 8));
+    expect(runs()).toEqual([208, 144, null]);
+    expect([cost.chargeMs(jobClass.id, 7), cost.loadMs(jobClass.id)]).toEqual([175, 5]);
+    const outcome = { build: "reference-1", model: "reference", gpu: "CPU", k: 2, stage: "denoise" } as const;
+    cost.observe({ ...outcome, predictedMs: 64, observedMs: 128 });
+    expect(runs()).toEqual([208, 216, null]);
+    cost.observe({ ...outcome, stage: "decode", predictedMs: 50, observedMs: 5_000 });
+    expect(runs()).toEqual([208, 216, null]);
+    expect(cost.chargeMs(jobClass.id, 8)).toBe(200);
+  });
+
+  test("figures declared for the reference GPU are scaled by the law for other kinds", () => {
+    const cost = new SeededCostModel();
+    const jobClass: JobClass = { id: "m|c", model: "m", shapes: [{ k: 1, vramBytes: 1 }], resume: "none", batchMax: 1 };
+    const gangs = new Map([[1, { encodeMs: 0, stepMs: 1_000, decodeMs: 0 }]]);
+    cost.declare(jobClass, { gangs, loadMs: 0, charge: { fixedMs: 0, stepMs: 1_000 } });
+    expect(cost.runMs("m|c", "H100-80", 1, 10)).toBe(10_000);
+    expect(cost.runMs("m|c", withBuild("A100-80", "any"), 1, 10)).toBeGreaterThan(20_000);
   });
 });

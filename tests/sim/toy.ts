@@ -19,7 +19,11 @@ const WIDE: JobClass = { ...SMALL, id: "wide", shapes: [{ k: 4, vramBytes: 1_000
 
 export function toyCatalog(): Catalog {
   const cost = new SeededCostModel();
-  for (const jobClass of [SMALL, WIDE]) cost.declare(jobClass, { fixedMs: 0, stepMs: 1_000, loadMs: 2_000 });
+  for (const jobClass of [SMALL, WIDE]) {
+    const [{ k } = { k: 1 }] = jobClass.shapes;
+    const gangs = new Map([[k, { encodeMs: 0, stepMs: 1_000, decodeMs: 0 }]]);
+    cost.declare(jobClass, { gangs, loadMs: 2_000, charge: { fixedMs: 0, stepMs: 1_000 * k } });
+  }
   return {
     cost,
     classes: [SMALL, WIDE],

@@ -18,6 +18,8 @@ export const BYTES_PER_GB = 1_000_000_000;
 /** The GPU whose time is the scheduler's currency. */
 export const REFERENCE_GPU = "H100-80";
 
+const BUILD_MARK = " under ";
+
 const SOLVED = "solved from the two Wan2.2 T2V-A14B rows (480p, 720p) of this GPU in its README";
 
 export const GPU_KINDS: ReadonlyMap<string, GpuKind> = new Map<string, GpuKind>([
@@ -55,3 +57,14 @@ export const GPU_KINDS: ReadonlyMap<string, GpuKind> = new Map<string, GpuKind>(
     },
   ],
 ]);
+
+/** A runner as the cost model knows it: its kind of GPU, driven by this build of an engine. */
+export function withBuild(gpu: string, build: string): string {
+  return build === "" ? gpu : `${gpu}${BUILD_MARK}${build}`;
+}
+
+/** The two parts of such a name; a bare kind of GPU has no build. */
+export function partsOf(name: string): { readonly gpu: string; readonly build: string } {
+  const at = name.indexOf(BUILD_MARK);
+  return at < 0 ? { gpu: name, build: "" } : { gpu: name.slice(0, at), build: name.slice(at + BUILD_MARK.length) };
+}

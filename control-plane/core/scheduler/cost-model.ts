@@ -1,47 +1,65 @@
 /**
- * The cost model: published rows and the scaling law, seen as the scheduler asks for them.
+ * The cost model, of the simulator and of the running system: published rows with the scaling law, or figures that an
+ * operator declared, seen as the scheduler asks for them.
  *
- * Classes are made known once (`define`, `declare`); after that every answer is a look-up. Estimates of wall time may be
+ * Classes are made known once (`define`, `declare`); after that every answer is a look-up. Estimates of wall time are
  * corrected by what engines were seen to do; the charge never is, because a slow engine is not the account's choice.
+ * A runner's `gpu` may carry the build of its engine (`withBuild`): each build is corrected for itself.
  */
 import { invariant } from "#protocol/invariant.ts";
 import { classFor, classIdOf } from "./cost-class.ts";
 import type { SeededClass } from "./cost-class.ts";
+import { CostCorrection } from "./cost-correction.ts";
+import type { Outcome } from "./cost-correction.ts";
 import { estimateStages } from "./cost-estimate.ts";
 import type { StageMs } from "./cost-estimate.ts";
-import { BYTES_PER_GB, GPU_KINDS, REFERENCE_GPU } from "./cost-gpu.ts";
-import { GANG_TOKENS_MIN, lawStepSeconds } from "./cost-law.ts";
+import { BYTES_PER_GB, GPU_KINDS, partsOf, REFERENCE_GPU, withBuild } from "./cost-gpu.ts";
 import { MODEL_SPECS } from "./cost-spec.ts";
+import { speedOf } from "./cost-speed.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
 
-/** Figures an operator states for a class the tables do not know; the same on every GPU kind and for every gang. */
-export interface DeclaredCost {
+/** GPU-milliseconds of an H100: a job's fixed part, and each of its steps. */
+interface Charge {
   readonly fixedMs: number;
   readonly stepMs: number;
-  readonly loadMs: number;
 }
 
-/** Observed / estimated wall time of this model there; 1 until something was observed. */
-export type Correction = (model: string, gpu: string, k: number) => number;
+/** An operator's figures for a class that the tables do not know. */
+export interface DeclaredCost {
+  /** Stages on the reference GPU, by the size of the gang. */
+  readonly gangs: ReadonlyMap<number, StageMs>;
+  readonly loadMs: number;
+  readonly charge: Charge;
+}
+
+interface Gang {
+  readonly stages: StageMs;
+  /** Observed / estimated, as it stands. */
+  factor: number;
+}
 
 interface Entry {
   readonly jobClass: JobClass;
   /** The same, where it came from the tables. */
   readonly seeded: SeededClass | null;
-  /** By `gpu` and then k; null where the class cannot run. */
-  readonly gangs: Map<string, Map<number, StageMs | null>>;
+  /** What was asked for before: by the runner's `gpu` and then k, null where the class cannot run. */
+  readonly gangs: Map<string, Map<number, Gang | null>>;
   readonly stages: (gpu: string, k: number) => StageMs | null;
   readonly segments: number;
   readonly loadMs: number;
-  /** The cheapest gang: H100 GPU-milliseconds of a job's fixed part and of each step. */
-  readonly charge: { readonly fixedMs: number; readonly stepMs: number };
+  readonly charge: Charge;
 }
+
+/** Runners may name any GPU: beyond this many names the look-ups of a class begin anew. */
+const GPU_NAMES_MAX = 256;
+/** Charges are whole milliseconds, rounded up, but not for what division leaves behind the comma. */
+const ROUNDING_MS = 1e-6;
 
 export class SeededCostModel implements CostModel {
   readonly #entries = new Map<string, Entry>();
-  readonly #correction: Correction;
+  readonly #correction: CostCorrection;
 
-  constructor(correction: Correction = () => 1) {
+  constructor(correction = new CostCorrection()) {
     this.#correction = correction;
   }
 
@@ -68,28 +86,25 @@ export class SeededCostModel implements CostModel {
     return seeded;
   }
 
-  /** A class with an operator's own figures, for engines that nobody published. */
-  declare(jobClass: JobClass, { fixedMs, stepMs, loadMs }: DeclaredCost): void {
-    const widths = new Set(jobClass.shapes.map(({ k }) => k));
-    const narrowest = Math.min(...widths);
+  /** A class with an operator's own figures; declared again, the new figures hold. */
+  declare(jobClass: JobClass, { gangs, loadMs, charge }: DeclaredCost): void {
     this.#entries.set(jobClass.id, {
       jobClass,
       seeded: null,
       gangs: new Map(),
-      stages: (_gpu, k) => (widths.has(k) ? { encodeMs: 0, stepMs, decodeMs: fixedMs } : null),
+      stages: (gpu, k) => declaredStages(gangs.get(k), gpu),
       segments: 1,
       loadMs,
-      charge: { fixedMs: fixedMs * narrowest, stepMs: stepMs * narrowest },
+      charge,
     });
   }
 
   runMs(classId: string, gpu: string, k: number, steps: number): number | null {
     const entry = this.#entries.get(classId);
-    const stages = entry === undefined ? null : stagesOf(entry, gpu, k);
-    if (entry === undefined || stages === null) return null;
-    const { encodeMs, stepMs, decodeMs } = stages;
-    const plainMs = entry.segments * (encodeMs + decodeMs + steps * stepMs);
-    return Math.ceil(plainMs * this.#correction(entry.jobClass.model, gpu, k));
+    const gang = entry === undefined ? null : this.#gang(entry, gpu, k);
+    if (entry === undefined || gang === null) return null;
+    const { encodeMs, stepMs, decodeMs } = gang.stages;
+    return Math.ceil(entry.segments * (encodeMs + decodeMs + steps * stepMs) * gang.factor);
   }
 
   loadMs(classId: string): number {
@@ -98,13 +113,25 @@ export class SeededCostModel implements CostModel {
 
   chargeMs(classId: string, steps: number): number {
     const { charge, segments } = this.#known(classId);
-    return Math.ceil(segments * (charge.fixedMs + steps * charge.stepMs));
+    return Math.ceil(segments * (charge.fixedMs + steps * charge.stepMs) - ROUNDING_MS);
   }
 
   /** One segment, uncorrected: what a stage's outcome is compared with. */
   stages(classId: string, gpu: string, k: number): StageMs | null {
     const entry = this.#entries.get(classId);
-    return entry === undefined ? null : stagesOf(entry, gpu, k);
+    return entry === undefined ? null : (this.#gang(entry, gpu, k)?.stages ?? null);
+  }
+
+  /** Learns from how long a stage took; from now on the estimates of its model, build, GPU and gang follow. */
+  observe(outcome: Outcome): void {
+    this.#correction.observe(outcome);
+    const gpu = withBuild(outcome.gpu, outcome.build);
+    const factor = this.#correction.factor(outcome);
+    for (const { jobClass, gangs } of this.#entries.values()) {
+      if (jobClass.model !== outcome.model) continue;
+      const gang = gangs.get(gpu)?.get(outcome.k) ?? null;
+      if (gang !== null) gang.factor = factor;
+    }
   }
 
   #known(classId: string): Entry {
@@ -112,16 +139,24 @@ export class SeededCostModel implements CostModel {
     invariant(entry !== undefined, `the class ${classId} was never defined`);
     return entry;
   }
-}
 
-function stagesOf(entry: Entry, gpu: string, k: number): StageMs | null {
-  let byGang = entry.gangs.get(gpu);
-  if (byGang === undefined) {
-    byGang = new Map(entry.jobClass.shapes.map((shape) => [shape.k, entry.stages(gpu, shape.k)]));
-    // Runners may name any GPU; only kinds we know are worth remembering, which also bounds the map.
-    if (GPU_KINDS.has(gpu)) entry.gangs.set(gpu, byGang);
+  #gang(entry: Entry, gpu: string, k: number): Gang | null {
+    let byGang = entry.gangs.get(gpu);
+    if (byGang === undefined) {
+      byGang = new Map(entry.jobClass.shapes.map((shape) => [shape.k, this.#newGang(entry, gpu, shape.k)]));
+      if (entry.gangs.size >= GPU_NAMES_MAX) entry.gangs.clear();
+      entry.gangs.set(gpu, byGang);
+    }
+    return byGang.get(k) ?? null;
   }
-  return byGang.get(k) ?? null;
+
+  #newGang({ jobClass, stages }: Entry, name: string, k: number): Gang | null {
+    const { gpu, build } = partsOf(name);
+    const found = stages(gpu, k);
+    return found === null
+      ? null
+      : { stages: found, factor: this.#correction.factor({ build, model: jobClass.model, gpu, k }) };
+  }
 }
 
 /** Where it fits and pays: memory on each device, and for a gang NVLink. */
@@ -133,27 +168,23 @@ function seededStages(seeded: SeededClass, gpu: string, k: number): StageMs | nu
   return estimateStages(seeded.model, seeded.shape, gpu, k);
 }
 
+/** Declared on the reference GPU; elsewhere the law's ratio is the prior, until the correction knows better. */
+function declaredStages(declared: StageMs | undefined, gpu: string): StageMs | null {
+  if (declared === undefined) return null;
+  const speed = speedOf(gpu);
+  const { encodeMs, stepMs, decodeMs } = declared;
+  return { encodeMs: encodeMs / speed, stepMs: stepMs / speed, decodeMs: decodeMs / speed };
+}
+
 /** On the H100 if the class fits it; else on the kind that takes the least H100-equivalent time. */
-function cheapest(seeded: SeededClass, stages: Entry["stages"]): Entry["charge"] | null {
+function cheapest(seeded: SeededClass, stages: Entry["stages"]): Charge | null {
   const on = (gpu: string) =>
     seeded.shapes.flatMap(({ k }) => {
       const found = stages(gpu, k);
-      const h100 = k * speed(gpu);
+      const h100 = k * speedOf(gpu);
       return found === null ? [] : [{ fixedMs: (found.encodeMs + found.decodeMs) * h100, stepMs: found.stepMs * h100 }];
     });
   const reference = on(REFERENCE_GPU);
   const gangs = reference.length > 0 ? reference : [...GPU_KINDS.keys()].flatMap(on);
   return gangs.toSorted((a, b) => a.stepMs - b.stepMs)[0] ?? null;
-}
-
-/** How much of an H100 this GPU is, at the tokens where gangs begin to pay. */
-function speed(gpu: string): number {
-  const [kind, reference] = [GPU_KINDS.get(gpu), GPU_KINDS.get(REFERENCE_GPU)];
-  const transformer = MODEL_SPECS.get("wan2.2-t2v-a14b")?.transformer;
-  invariant(
-    kind !== undefined && reference !== undefined && transformer !== undefined && transformer !== null,
-    "the reference figures exist",
-  );
-  const seconds = (of: typeof kind) => lawStepSeconds(transformer, 1, GANG_TOKENS_MIN, of);
-  return seconds(reference) / seconds(kind);
 }

@@ -4,6 +4,7 @@
  * A decision is *pending* until its `committed` or `refused` comes back: only then did it happen.
  */
 import type { CostModel, JobClass } from "./job-class.ts";
+import type { SchedulerLimits } from "./limits.ts";
 
 export interface TierTerms {
   readonly tier: string;
@@ -55,6 +56,7 @@ export function remainingChargeMs(cost: CostModel, job: QueuedJob): number {
 
 export interface RunnerTerms {
   readonly id: string;
+  /** As the cost model knows it; may carry the build of its engine (`withBuild`). */
   readonly gpu: string;
   readonly vramBytes: number;
   /** Device ids; gangs never leave a runner. */
@@ -64,6 +66,8 @@ export interface RunnerTerms {
 }
 
 export type SchedulerEvent =
+  /** Thresholds from now on. */
+  | { readonly t: "limits"; readonly limits: SchedulerLimits }
   | { readonly t: "tier"; readonly terms: TierTerms }
   | { readonly t: "class"; readonly class: JobClass }
   /** `tag`: where the account stood under the last leader. */

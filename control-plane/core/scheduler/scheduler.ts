@@ -23,7 +23,7 @@ const WASTE_BUCKET_MS = 3_600_000;
 export class Scheduler implements Policy {
   readonly name = "callsheet";
   readonly #cost: CostModel;
-  readonly #limits: SchedulerLimits;
+  #limits: SchedulerLimits;
   readonly #queue: FairQueue;
   readonly #cluster = new Cluster();
   readonly #reservations = new Reservations();
@@ -46,6 +46,9 @@ export class Scheduler implements Policy {
 
   apply(event: SchedulerEvent, nowMs: number): void {
     switch (event.t) {
+      case "limits":
+        this.#limits = event.limits;
+        return;
       case "tier":
         return this.#queue.setTier(event.terms);
       case "class":
