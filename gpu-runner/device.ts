@@ -107,6 +107,7 @@ export class DeviceBay {
     }
     if (signal.aborted) return;
     if (run.stopping !== null) return emit({ t: "stopped", step: resume?.step ?? 0 });
+    // The whole gang is ours (the session gives none of it to another); its first device leads.
     const engine = this.#engines.get(devices[0] as DeviceId);
     if (engine === undefined) throw new Error(`no device "${devices[0]}"`);
     run.engine = engine.start({ lease, spec, dir, checkpointPath, referencePath }, emit);

@@ -1,6 +1,9 @@
 /**
  * What the runner asks of anything that renders. One `EngineDevice` is one device and runs one job at a time.
  *
+ * A gang is given to the engine on its first device; the others stay empty for as long as the attempt renders. An engine
+ * that knows sequence parallelism uses them all. The reference engine does not: it renders on the first one, as fast as alone.
+ *
  * Promises: a run emits in order and ends with exactly one of `artifact`, `stopped`, `failed`, unless it was killed, after
  * which it emits nothing. Files it names lie in the job's folder and are complete (written, synced, renamed).
  */

@@ -34,17 +34,19 @@ export function aCreateKey(): CreateKey {
 }
 
 export class Studio {
+  readonly url: string;
   readonly database: Database;
   readonly #drop: () => Promise<void>;
   #epoch: number | null = null;
 
   static async open(): Promise<Studio> {
     const { url, drop } = await createTestDatabase();
-    return new Studio(connect(url), drop);
+    return new Studio(url, drop);
   }
 
-  constructor(database: Database, drop: () => Promise<void>) {
-    this.database = database;
+  constructor(url: string, drop: () => Promise<void>) {
+    this.url = url;
+    this.database = connect(url);
     this.#drop = drop;
   }
 
