@@ -3,7 +3,7 @@ import type { Outcome } from "#control-plane/core/scheduler/cost-correction.ts";
 import type { Sql } from "./connect.ts";
 
 /** Attempts looked back at, and outcomes kept of each (build, model, GPU, gang): older ones weigh nothing any more. */
-const ATTEMPTS_MAX = 16_384;
+const ATTEMPTS_MAX = 4_096;
 const OUTCOMES_PER_KEY_MAX = 64;
 
 /** Oldest first, as they were learnt from when they happened. */

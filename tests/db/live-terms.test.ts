@@ -127,6 +127,12 @@ test("a drained runner gets nothing new, whatever restarts, until it is taken ba
   await leader.finish(first);
   expect((await leader.dispatch(1)).job.runnerId).toBe("b");
 
+  expect((await leader.admin("GET", "/runners")).body).toMatchObject({
+    data: [
+      { id: "a", drained: true },
+      { id: "b", drained: false },
+    ],
+  });
   await leader.stop();
   leader = await Leader.begin(studio);
   await leader.runner("a", 1);
@@ -136,6 +142,23 @@ test("a drained runner gets nothing new, whatever restarts, until it is taken ba
   await submit(account, 1);
   await admin("PATCH", "/runners/a", { drained: false });
   expect((await leader.dispatch(1)).job.runnerId).toBe("a");
+});
+
+test("a change that nobody hinted at, made in the database by hand, holds five seconds later", async () => {
+  const account = await studio.account("pro", { amount: "100" });
+  await studio.sql`update tier set max_running = 0`;
+  await studio.sql`insert into tier (name, weight, max_running, max_queued, creates_per_minute, creates_burst, start_bound_s)
+    values ('crew', 5, 1, 10, 10, 10, 60)`;
+  leader.nowMs += 5_000;
+  await leader.runner("a", 2);
+  await submit(account, 1);
+  // The account's tier is one that the leader was never told of.
+  const crew = await studio.account("crew", { amount: "100" });
+  const [first] = await submit(crew, 1);
+  expect((await leader.dispatch(0)).job.id).toBe(first?.id);
+  await studio.sql`update tier set max_running = 1 where name = 'pro'`;
+  leader.nowMs += 5_000;
+  expect((await leader.dispatch(1)).job.accountId).toBe(account);
 });
 
 test("a threshold that the operator lowers makes the leader preempt, without a restart", async () => {
