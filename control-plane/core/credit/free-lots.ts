@@ -1,7 +1,7 @@
 /** What may be spent: at most one lot a grant, none empty, in burn order. Lots are replaced, never changed: copies share them. */
 import { invariant } from "#protocol/invariant.ts";
 import { countWhile } from "./call.ts";
-import { burnOrder } from "./grant.ts";
+import { burnOrder, least } from "./grant.ts";
 import type { Grant, Lot } from "./grant.ts";
 
 export class FreeLots {
@@ -40,7 +40,7 @@ export class FreeLots {
     while (left > 0n) {
       const lot = this.#lots.pop();
       invariant(lot !== undefined, "nobody takes more than the total");
-      const part = lot.amount < left ? lot.amount : left;
+      const part = least(lot.amount, left);
       if (part < lot.amount) this.#lots.push({ grant: lot.grant, amount: lot.amount - part });
       taken.push({ grant: lot.grant, amount: part });
       left -= part;

@@ -46,3 +46,11 @@ export function deadFrom(expiresAt: number | null, end: CreditPolicy["end"]): nu
 export function compare<T extends number | string>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+export function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+export function sumOf(lots: readonly Lot[]): bigint {
+  return lots.reduce((sum, { amount }) => sum + amount, 0n);
+}

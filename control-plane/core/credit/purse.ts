@@ -9,8 +9,9 @@ import type { Books, Column } from "./books.ts";
 import { countWhile } from "./call.ts";
 import type { Call } from "./call.ts";
 import { FreeLots } from "./free-lots.ts";
-import { deadFrom, MAKE_GOOD_PREFIX } from "./grant.ts";
+import { deadFrom, least, MAKE_GOOD_PREFIX, sumOf } from "./grant.ts";
 import type { Grant, Lot } from "./grant.ts";
+import { Pins } from "./pins.ts";
 import type { CreditPolicy } from "./policy.ts";
 
 export class Purse {
@@ -20,7 +21,7 @@ export class Purse {
   #free = new FreeLots();
   /** Started grants that are to end; the next is last. */
   #ending: Grant[] = [];
-  #pinned = new Map<string, readonly Lot[]>();
+  #pins = new Pins();
   /** Rate by job, in order of start. */
   #running = new Map<string, bigint>();
   #voided = new Set<Grant>();
@@ -40,7 +41,7 @@ export class Purse {
     copy.#now = this.#now;
     copy.#free = this.#free.copy();
     copy.#ending = this.#ending.slice();
-    copy.#pinned = new Map(this.#pinned);
+    copy.#pins = this.#pins.copy();
     copy.#running = new Map(this.#running);
     copy.#voided = new Set(this.#voided);
     copy.#ratePerSecond = this.#ratePerSecond;
@@ -62,9 +63,8 @@ export class Purse {
     return this.#debt;
   }
 
-  /** What each open hold still pins. */
-  get holds(): readonly { readonly job: string; readonly amount: bigint }[] {
-    return [...this.#pinned].map(([job, lots]) => ({ job, amount: sumOf(lots) }));
+  get holds(): Pins["holds"] {
+    return this.#pins.holds;
   }
 
   /** The first second, since `watch`, that the running jobs could not pay in full. */
@@ -78,7 +78,7 @@ export class Purse {
 
   /** How much a copy has to copy. */
   get size(): number {
-    return this.#free.size + this.#ending.length + this.#pinned.size + this.#running.size;
+    return this.#free.size + this.#ending.length + this.#pins.size + this.#running.size;
   }
 
   /** To the second `to`, before its grants and calls. */
@@ -180,27 +180,17 @@ export class Purse {
 
   #hold(job: string, amount: bigint): boolean {
     if (this.#isPoisoned || amount > this.#free.total) return false;
-    this.#pinned.set(job, this.#take(amount, "held"));
+    this.#pins.pin(job, this.#take(amount, "held"));
     return true;
   }
 
   #capture(job: string, amount: bigint): void {
-    let left = amount;
-    const kept: Lot[] = [];
-    for (const lot of this.#pinned.get(job) ?? []) {
-      const part = least(left, lot.amount);
-      left -= part;
-      this.#books?.move(lot.grant, part, "held", "consumed");
-      if (part < lot.amount) kept.push({ grant: lot.grant, amount: lot.amount - part });
-    }
-    invariant(left === 0n, "a capture never exceeds its hold");
-    if (kept.length > 0) this.#pinned.set(job, kept);
-    else this.#pinned.delete(job);
+    for (const lot of this.#pins.take(job, amount)) this.#books?.move(lot.grant, lot.amount, "held", "consumed");
   }
 
   #release(job: string, fault: "user" | "platform"): void {
     const forfeited: Lot[] = [];
-    for (const lot of this.#pinned.get(job) ?? []) {
+    for (const lot of this.#pins.close(job)) {
       if (this.#voided.has(lot.grant)) this.#books?.move(lot.grant, lot.amount, "held", "voided");
       else if (lot.grant.deadFrom <= this.#now) {
         this.#books?.move(lot.grant, lot.amount, "held", "expired");
@@ -210,7 +200,6 @@ export class Purse {
         this.#add(lot.grant, lot.amount);
       }
     }
-    this.#pinned.delete(job);
     const [first] = forfeited;
     if (first !== undefined && fault === "platform") this.#makeGood(job, first.grant, sumOf(forfeited));
   }
@@ -252,12 +241,4 @@ export class Purse {
       left -= paid;
     }
   }
-}
-
-function least(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
-}
-
-function sumOf(lots: readonly Lot[]): bigint {
-  return lots.reduce((sum, { amount }) => sum + amount, 0n);
 }
