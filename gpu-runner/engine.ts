@@ -1,5 +1,5 @@
 /**
- * What the runner asks of anything that renders. One `EngineDevice` is one device and runs one job at a time.
+ * What the runner asks of anything that renders. One `EngineDevice` is one slot of a device and runs one job at a time.
  *
  * Promises: a run emits in order and ends with exactly one of `artifact`, `stopped`, `failed`, unless it was killed, after
  * which it emits nothing. Files it names lie in the job's folder and are complete (written, synced, renamed).

@@ -1,6 +1,7 @@
 /** Runners as they last described themselves. */
 import type { RunnerId } from "#protocol/id.ts";
-import type { Device, EngineCaps } from "#protocol/runner.ts";
+import { Device } from "#protocol/runner.ts";
+import type { EngineCaps } from "#protocol/runner.ts";
 import type { Sql } from "./connect.ts";
 
 export interface RunnerRow {
@@ -22,5 +23,7 @@ export async function upsertRunner(sql: Sql, runner: RunnerRow): Promise<void> {
 }
 
 export async function allRunners(sql: Sql): Promise<readonly RunnerRow[]> {
-  return sql<RunnerRow[]>`select id, engine, build, models, caps, devices from runner order by id`;
+  const rows = await sql<RunnerRow[]>`select id, engine, build, models, caps, devices from runner order by id`;
+  // A runner that has not dialled since an upgrade described its devices in fewer words: parsing adds what is missing.
+  return rows.map((row) => ({ ...row, devices: row.devices.map((device) => Device.parse(device)) }));
 }

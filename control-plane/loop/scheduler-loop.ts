@@ -16,6 +16,7 @@ import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import type { Dispatch } from "#control-plane/db/leases.ts";
 import { dispatch, DISPATCH_BATCH_MAX } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import {
@@ -40,6 +41,8 @@ const POLL_MS = 100;
 const SWEEP_MS = 500;
 const TERMS_REFRESH_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
+/** A job whose devices are still held is placed anew after this long; the lease that holds them ends by itself. */
+const HELD_RETRY_MS = 1_000;
 /** Explanations are computed at most this often, however many ask. */
 const EXPLAIN_MS = 250;
 
@@ -66,7 +69,7 @@ export class SchedulerLoop implements Service {
   readonly #costs = new ClassCosts();
   readonly #scheduler: Scheduler;
   readonly #accounts = new Set<AccountId>();
-  readonly #gpus = new Map<string, string>();
+  readonly #runners = new Map<string, RunnerTerms>();
   readonly #waiting = new Set<VideoId>();
   readonly #running = new Map<VideoId, Running>();
   readonly #tickers: readonly Ticker[];
@@ -119,7 +122,7 @@ export class SchedulerLoop implements Service {
   }
 
   runnerUp(runner: RunnerTerms): void {
-    this.#gpus.set(runner.id, runner.gpu);
+    this.#runners.set(runner.id, runner);
     this.#scheduler.apply({ t: "runner_up", runner }, this.#host.now());
     this.wake();
   }
@@ -178,16 +181,16 @@ export class SchedulerLoop implements Service {
     const nowMs = this.#host.now();
     const undo = (id: string) => this.#scheduler.apply({ t: "refused", job: id }, nowMs);
     try {
-      const batch = places.map(({ job, runner, devices }) => ({
-        job: VideoId.parse(job.id),
-        runner: RunnerId.parse(runner),
-        devices: devices.map((device) => DeviceId.parse(device)),
-      }));
+      const batch = places.map((place) => this.#dispatchOf(place));
       const clock = this.#scheduler.clock(places.map(({ job }) => job.account));
       const outcome = await dispatch(this.#sql, this.#epoch, batch, clock);
       for (const id of outcome.refused) {
         undo(id);
         this.#waiting.delete(id);
+      }
+      for (const { job } of places.filter((place) => outcome.held.some((id) => id === place.job.id))) {
+        undo(job.id);
+        this.#scheduler.apply({ t: "queued", job: { ...job, notBeforeMs: nowMs + HELD_RETRY_MS } }, nowMs);
       }
       for (const work of outcome.dispatched) {
         this.#scheduler.apply({ t: "committed", job: work.job.id }, nowMs);
@@ -202,6 +205,17 @@ export class SchedulerLoop implements Service {
       }
       throw error;
     }
+  }
+
+  #dispatchOf({ job, runner, devices, slot }: Place): Dispatch {
+    const terms = this.#runners.get(runner)?.devices ?? [];
+    return {
+      job: VideoId.parse(job.id),
+      runner: RunnerId.parse(runner),
+      devices: devices.map((device) => DeviceId.parse(device)),
+      slot,
+      slots: Math.max(1, ...terms.filter(({ id }) => devices.includes(id)).map(({ slots }) => slots)),
+    };
   }
 
   #apply(job: JobRow): void {
@@ -238,7 +252,7 @@ export class SchedulerLoop implements Service {
     if (job.state === "completed") {
       this.#costs.observe(
         ran.class,
-        this.#gpus.get(ran.runner) ?? "none",
+        this.#runners.get(ran.runner)?.gpu ?? "none",
         job.steps - ran.fromStep,
         nowMs - ran.sinceMs,
       );
@@ -251,7 +265,8 @@ export class SchedulerLoop implements Service {
     if (job.runnerId === null || job.devices === null) return;
     if (!this.#running.has(job.id)) {
       const nowMs = this.#host.now();
-      this.#scheduler.apply({ t: "running", job: queuedJobOf(job), runner: job.runnerId, devices: job.devices }, nowMs);
+      const { runnerId: runner, devices, slot } = job;
+      this.#scheduler.apply({ t: "running", job: queuedJobOf(job), runner, devices, slot }, nowMs);
       this.#remember(job, nowMs);
     }
     if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");

@@ -96,8 +96,7 @@ export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "models" | "devices
   return {
     id: runner.id,
     gpu: runner.devices[0]?.gpu ?? "none",
-    vramBytes: Math.min(...runner.devices.map((device) => device.vram_bytes)),
-    devices: runner.devices.map((device) => device.id),
+    devices: runner.devices.map((device) => ({ id: device.id, vramBytes: device.vram_bytes, slots: device.slots })),
     models: runner.models,
   };
 }

@@ -34,6 +34,7 @@ export function toyCluster(runners: number, devices: number, mtbfH: number | nul
     gpu: "H100-80",
     devices,
     vram_gb: 80,
+    slots: 1,
     nvlink: true,
     mtbf_h: mtbfH,
   }));

@@ -12,6 +12,7 @@ import type { StageMs } from "./cost-estimate.ts";
 import { BYTES_PER_GB, GPU_KINDS, REFERENCE_GPU } from "./cost-gpu.ts";
 import { GANG_TOKENS_MIN, lawStepSeconds } from "./cost-law.ts";
 import { MODEL_SPECS } from "./cost-spec.ts";
+import { batchStretch } from "./job-class.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
 
 /** Figures an operator states for a class the tables do not know; the same on every GPU kind and for every gang. */
@@ -83,22 +84,22 @@ export class SeededCostModel implements CostModel {
     });
   }
 
-  runMs(classId: string, gpu: string, k: number, steps: number): number | null {
+  runMs(classId: string, gpu: string, k: number, steps: number, batch = 1): number | null {
     const entry = this.#entries.get(classId);
     const stages = entry === undefined ? null : stagesOf(entry, gpu, k);
     if (entry === undefined || stages === null) return null;
     const { encodeMs, stepMs, decodeMs } = stages;
     const plainMs = entry.segments * (encodeMs + decodeMs + steps * stepMs);
-    return Math.ceil(plainMs * this.#correction(entry.jobClass.model, gpu, k));
+    return Math.ceil(plainMs * batchStretch(entry.jobClass, batch) * this.#correction(entry.jobClass.model, gpu, k));
   }
 
   loadMs(classId: string): number {
     return this.#known(classId).loadMs;
   }
 
-  chargeMs(classId: string, steps: number): number {
-    const { charge, segments } = this.#known(classId);
-    return Math.ceil(segments * (charge.fixedMs + steps * charge.stepMs));
+  chargeMs(classId: string, steps: number, batch = 1): number {
+    const { charge, segments, jobClass } = this.#known(classId);
+    return Math.ceil((segments * (charge.fixedMs + steps * charge.stepMs) * batchStretch(jobClass, batch)) / batch);
   }
 
   /** One segment, uncorrected: what a stage's outcome is compared with. */

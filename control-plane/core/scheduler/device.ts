@@ -1,0 +1,105 @@
+/**
+ * A device and who is on it. A gang, and the job of a device with one slot, take a device whole; a single-device job takes
+ * one slot of a device that has several, and its memory. Two jobs of one tenancy are a batch.
+ *
+ * Resident weights: those that running jobs use, and those of the job that began last. What lies there unused takes no
+ * memory in this account: it makes room for whoever comes.
+ */
+import type { RunnerTerms } from "./event.ts";
+import type { Shape } from "./job-class.ts";
+
+/** What one job, or a batch of jobs, holds until its last job leaves. */
+export interface Tenancy {
+  readonly jobs: Set<string>;
+  readonly devices: readonly DeviceState[];
+  /** Null: the devices are taken whole. */
+  readonly slot: number | null;
+  readonly weights: string;
+  /** On each device. */
+  vramBytes: number;
+  /** When it is expected to leave. */
+  freeAtMs: number;
+}
+
+export interface DeviceState {
+  readonly id: string;
+  readonly vramBytes: number;
+  readonly slots: number;
+  readonly tenancies: Tenancy[];
+  /** Of the job that began last; survives it. */
+  weights: string | null;
+  /** When a job last began here: the weights that were not used for longest make room first. */
+  usedAtMs: number;
+}
+
+export function newDevice({ id, vramBytes, slots }: RunnerTerms["devices"][number]): DeviceState {
+  return { id, vramBytes, slots, tenancies: [], weights: null, usedAtMs: -1 };
+}
+
+export function isFree(device: DeviceState): boolean {
+  return device.tenancies.length === 0;
+}
+
+export function isWarm(device: DeviceState, weights: string): boolean {
+  return device.weights === weights || device.tenancies.some((tenancy) => tenancy.weights === weights);
+}
+
+/** Memory and slots that nobody holds; a device that is taken whole has neither. */
+export function spare(device: DeviceState): { readonly bytes: number; readonly slots: number } {
+  let [bytes, slots] = [device.vramBytes, device.slots];
+  for (const tenancy of device.tenancies) {
+    if (tenancy.slot === null) return { bytes: 0, slots: 0 };
+    bytes -= tenancy.vramBytes;
+    slots--;
+  }
+  return { bytes, slots };
+}
+
+/** The first slot that nobody holds, for a single-device job of a shared device; null if nothing is left for it. */
+export function openSlot(device: DeviceState, vramBytes: number): number | null {
+  const { bytes, slots } = spare(device);
+  if (slots === 0 || vramBytes > bytes) return null;
+  for (let slot = 0; slot < device.slots; slot++) {
+    if (device.tenancies.every((tenancy) => tenancy.slot !== slot)) return slot;
+  }
+  return null;
+}
+
+/** Whether a job of this shape takes a slot of the device rather than all of it. */
+export function takesSlot(device: DeviceState, k: number): boolean {
+  return k === 1 && device.slots > 1;
+}
+
+/**
+ * When the device is expected to have room for a gang's part, or for a single-device job, if tenants leave as expected
+ * and `extraBytes` of a slot are taken meanwhile; Infinity if never.
+ */
+export function roomAtMs(
+  device: DeviceState,
+  { k, vramBytes }: Shape,
+  leavesAtMs: (tenancy: Tenancy) => number,
+  extraBytes: number | null = null,
+): number {
+  if (vramBytes > device.vramBytes) return Infinity;
+  const leaving = device.tenancies.map((tenancy) => ({ tenancy, atMs: leavesAtMs(tenancy) }));
+  if (!takesSlot(device, k)) {
+    if (extraBytes !== null) return Infinity;
+    return leaving.reduce((latest, { atMs }) => Math.max(latest, atMs), 0);
+  }
+  let { bytes, slots } = {
+    bytes: device.vramBytes - (extraBytes ?? 0),
+    slots: device.slots - (extraBytes === null ? 0 : 1),
+  };
+  for (const { tenancy } of leaving) {
+    bytes -= tenancy.vramBytes;
+    slots -= tenancy.slot === null ? device.slots : 1;
+  }
+  const fits = () => slots > 0 && vramBytes <= bytes;
+  if (fits()) return 0;
+  for (const { tenancy, atMs } of leaving.toSorted((a, b) => a.atMs - b.atMs)) {
+    bytes += tenancy.vramBytes;
+    slots += tenancy.slot === null ? device.slots : 1;
+    if (fits()) return atMs;
+  }
+  return Infinity;
+}
