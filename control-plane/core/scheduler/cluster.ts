@@ -18,6 +18,8 @@ export interface RunnerState {
   open: number;
   /** Its devices are equally large and not shared: counting them is enough. */
   readonly plain: boolean;
+  /** Of its largest device. */
+  readonly vramBytes: number;
   /** False: takes no new work. */
   up: boolean;
 }
@@ -61,9 +63,9 @@ export class Cluster {
       return;
     }
     const devices = terms.devices.map((device) => newDevice(device));
-    const [first] = devices;
-    const plain = devices.every(({ slots, vramBytes }) => slots === 1 && vramBytes === first?.vramBytes);
-    this.#byId.set(terms.id, { terms, devices, free: devices.length, open: 0, plain, up: true });
+    const vramBytes = Math.max(...devices.map((device) => device.vramBytes));
+    const plain = devices.every((device) => device.slots === 1 && device.vramBytes === vramBytes);
+    this.#byId.set(terms.id, { terms, devices, free: devices.length, open: 0, plain, vramBytes, up: true });
     this.#runners = [...this.#byId.values()].toSorted((a, b) => (a.terms.id < b.terms.id ? -1 : 1));
   }
 
@@ -149,17 +151,16 @@ export class Cluster {
 }
 
 /** True if the runner's engine can load the model and it has as many devices of that size as the shape takes. */
-export function serves({ terms, devices, plain }: RunnerState, model: string, { k, vramBytes }: Shape): boolean {
-  if (k > devices.length || (terms.models !== undefined && !terms.models.includes(model))) return false;
-  const fitting = plain
-    ? vramBytes <= (devices[0]?.vramBytes ?? 0)
-    : devices.reduce((sum, device) => sum + Number(vramBytes <= device.vramBytes), 0) >= k;
-  return fitting;
+export function serves(runner: RunnerState, model: string, { k, vramBytes }: Shape): boolean {
+  const { models } = runner.terms;
+  if (k > runner.devices.length || vramBytes > runner.vramBytes) return false;
+  if (models !== undefined && !models.includes(model)) return false;
+  return runner.plain || runner.devices.filter((device) => vramBytes <= device.vramBytes).length >= k;
 }
 
 /** Free devices that the shape could take whole; on a device with slots a single-device job takes a slot instead. */
 export function freeWhole(runner: RunnerState, { k, vramBytes }: Shape): number {
-  if (runner.plain) return vramBytes <= (runner.devices[0]?.vramBytes ?? 0) ? runner.free : 0;
+  if (runner.plain) return vramBytes <= runner.vramBytes ? runner.free : 0;
   return runner.devices.filter((device) => isFree(device) && vramBytes <= device.vramBytes && !takesSlot(device, k))
     .length;
 }

@@ -72,34 +72,41 @@ export function takesSlot(device: DeviceState, k: number): boolean {
 
 /**
  * When the device is expected to have room for a gang's part, or for a single-device job, if tenants leave as expected
- * and `extraBytes` of a slot are taken meanwhile; Infinity if never.
+ * and `takenBytes` of another slot are held on; Infinity if never.
  */
 export function roomAtMs(
   device: DeviceState,
   { k, vramBytes }: Shape,
   leavesAtMs: (tenancy: Tenancy) => number,
-  extraBytes: number | null = null,
+  takenBytes: number | null = null,
 ): number {
   if (vramBytes > device.vramBytes) return Infinity;
-  const leaving = device.tenancies.map((tenancy) => ({ tenancy, atMs: leavesAtMs(tenancy) }));
-  if (!takesSlot(device, k)) {
-    if (extraBytes !== null) return Infinity;
-    return leaving.reduce((latest, { atMs }) => Math.max(latest, atMs), 0);
-  }
-  let { bytes, slots } = {
-    bytes: device.vramBytes - (extraBytes ?? 0),
-    slots: device.slots - (extraBytes === null ? 0 : 1),
-  };
-  for (const { tenancy } of leaving) {
+  if (takesSlot(device, k)) return slotAtMs(device, vramBytes, leavesAtMs, takenBytes);
+  if (takenBytes !== null) return Infinity;
+  let latestMs = 0;
+  for (const tenancy of device.tenancies) latestMs = Math.max(latestMs, leavesAtMs(tenancy));
+  return latestMs;
+}
+
+function slotAtMs(
+  device: DeviceState,
+  vramBytes: number,
+  leavesAtMs: (tenancy: Tenancy) => number,
+  takenBytes: number | null,
+): number {
+  const slotsOf = (tenancy: Tenancy) => (tenancy.slot === null ? device.slots : 1);
+  let bytes = device.vramBytes - (takenBytes ?? 0);
+  let slots = device.slots - (takenBytes === null ? 0 : 1);
+  for (const tenancy of device.tenancies) {
     bytes -= tenancy.vramBytes;
-    slots -= tenancy.slot === null ? device.slots : 1;
+    slots -= slotsOf(tenancy);
   }
-  const fits = () => slots > 0 && vramBytes <= bytes;
-  if (fits()) return 0;
+  if (slots > 0 && vramBytes <= bytes) return 0;
+  const leaving = device.tenancies.map((tenancy) => ({ tenancy, atMs: leavesAtMs(tenancy) }));
   for (const { tenancy, atMs } of leaving.toSorted((a, b) => a.atMs - b.atMs)) {
     bytes += tenancy.vramBytes;
-    slots += tenancy.slot === null ? device.slots : 1;
-    if (fits()) return atMs;
+    slots += slotsOf(tenancy);
+    if (slots > 0 && vramBytes <= bytes) return atMs;
   }
   return Infinity;
 }

@@ -29,7 +29,7 @@ export class Fragmentation {
 
   /** A job of the class came. */
   see(classId: string): void {
-    this.#table.clear();
+    this.forget();
     this.#seen.set(classId, (this.#seen.get(classId) ?? 0) + 1);
     if (++this.#total < SEEN_MAX) return;
     this.#total = 0;
@@ -43,7 +43,7 @@ export class Fragmentation {
 
   /** A class is new, or needs something else than before. */
   forget(): void {
-    this.#table.clear();
+    if (this.#table.size > 0) this.#table.clear();
   }
 
   /** What one more slot with so much memory adds to the unusable share of the device; negative if it uses such a share. */

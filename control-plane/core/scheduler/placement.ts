@@ -97,10 +97,9 @@ function spotsFor(cluster: Cluster, cost: CostModel, question: PlacementQuestion
     if (!runner.up || runner.free + runner.open === 0) continue;
     let warm = -1;
     for (const shape of jobClass.shapes) {
-      if (!serves(runner, jobClass.model, shape)) continue;
       const free = freeWhole(runner, shape);
       const seats = shape.k === 1 && !runner.plain;
-      if (shape.k > free && !seats) continue;
+      if ((shape.k > free && !seats) || !serves(runner, jobClass.model, shape)) continue;
       const runMs = cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps);
       if (runMs === null) continue;
       if (seats) spots.push(...seatsOn(runner, cost, question, shape, runMs));

@@ -8,7 +8,7 @@
  */
 import { freeWhole, serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
-import { isFree, roomAtMs, takesSlot } from "./device.ts";
+import { roomAtMs, takesSlot } from "./device.ts";
 import type { DeviceState, Tenancy } from "./device.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
@@ -126,13 +126,20 @@ function cheapest(
   nowMs: number,
 ): Exchange | null {
   const wasteOf = (victim: RunningJob) => victim.k * (cost.loadMs(victim.job.class, runner.terms.gpu) + stepMs(victim));
-  const party = (tenancies: readonly Tenancy[], frees: number): Party | null => {
-    const jobs = tenancies.flatMap((tenancy) => [...tenancy.jobs]).map((id) => victims.get(id));
-    const all = jobs.filter((victim) => victim !== undefined);
-    if (all.length < jobs.length) return null;
-    return { victims: all, frees, wasteMs: all.reduce((sum, victim) => sum + wasteOf(victim), 0) };
+  const partyOf: PartyOf = (tenancies, frees) => {
+    const all: RunningJob[] = [];
+    let wasteMs = 0;
+    for (const tenancy of tenancies) {
+      for (const id of tenancy.jobs) {
+        const victim = victims.get(id);
+        if (victim === undefined) return null;
+        all.push(victim);
+        wasteMs += wasteOf(victim);
+      }
+    }
+    return { victims: all, frees, wasteMs };
   };
-  const chosen = [wholeDevices(runner, shape, party), oneSlot(runner, shape, party)]
+  const chosen = [wholeDevices(runner, shape, partyOf), oneSlot(runner, shape, partyOf)]
     .filter((found) => found !== null)
     .toSorted((a, b) => a.wasteMs - b.wasteMs)[0];
   if (chosen === undefined) return null;
@@ -149,16 +156,14 @@ type PartyOf = (tenancies: readonly Tenancy[], frees: number) => Party | null;
 
 /** Parties are sent away, the cheapest a device first, until as many devices are free as the shape takes whole. */
 function wholeDevices(runner: RunnerState, shape: Shape, partyOf: PartyOf): Party | null {
-  const usable = runner.devices.filter(
-    (device) => shape.vramBytes <= device.vramBytes && !takesSlot(device, shape.k) && !isFree(device),
-  );
-  const seen = new Set<DeviceState>();
+  const isUsable = (device: DeviceState) => shape.vramBytes <= device.vramBytes && !takesSlot(device, shape.k);
+  const seen = new Set<Tenancy>();
   const parties: Party[] = [];
-  for (const device of usable) {
-    if (seen.has(device)) continue;
-    const together = device.tenancies[0]?.devices ?? [];
-    for (const other of together) seen.add(other);
-    const found = partyOf(device.tenancies, together.filter((other) => usable.includes(other)).length);
+  for (const device of runner.devices) {
+    const [first] = device.tenancies;
+    if (first === undefined || seen.has(first) || !isUsable(device)) continue;
+    seen.add(first);
+    const found = partyOf(device.tenancies, first.devices.filter(isUsable).length);
     if (found !== null) parties.push(found);
   }
   const order = parties.toSorted(
