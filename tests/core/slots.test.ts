@@ -238,9 +238,13 @@ describe("pushing aside and reserving", () => {
     const fixed = aSharedScheduler(QUICK);
     fixed.apply({ t: "class", class: { ...aClass("one30", 1, 30), resume: "none" } }, 0);
     fixed.apply({ t: "runner_up", runner: aRunner(0, 2, { slots: 2 }) }, 0);
-    fixed.apply({ t: "account", account: "f1", tier: "free" }, 0);
-    queue(fixed, 0, "one30", { steps: 1_000 });
-    fixed.apply({ t: "queued", job: aQueuedJob(1, "f1", { class: "one40", steps: 1_000 }) }, 0);
+    for (const [seq, jobClass] of [
+      [0, "one30"],
+      [1, "one40"],
+    ] as const) {
+      fixed.apply({ t: "account", account: `f${seq}`, tier: "free" }, 0);
+      fixed.apply({ t: "queued", job: aQueuedJob(seq, `f${seq}`, { class: jobClass, steps: 1_000 }) }, 0);
+    }
     expect(seats(placed(fixed))).toEqual(["0.0/0", "0.0/1"]);
     queue(fixed, 5, "pair", {}, 2_000);
     expect(later(fixed, 4_000)).toEqual([]);
