@@ -1,30 +1,30 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { takeLeadership } from "#control-plane/db/leader.ts";
+import { SchedulerLoop } from "#control-plane/loop/scheduler-loop.ts";
+import { DiskStore } from "#control-plane/store/disk-store.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
-import type { DispatchOutcome } from "#control-plane/usecase/dispatch.ts";
+import type { Dispatched, DispatchOutcome } from "#control-plane/usecase/dispatch.ts";
 import { recordEnd } from "#control-plane/usecase/record-run.ts";
-import { DeviceId, RunnerId } from "#protocol/id.ts";
+import { DeviceId } from "#protocol/id.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
-import { anArtifact, NO_CLOCK, Studio } from "#tests/support/studio.ts";
+import { until } from "#tests/support/product.ts";
+import { anArtifact, NO_CLOCK, RUNNER, Studio } from "#tests/support/studio.ts";
 
 let studio: Studio;
 let account: AccountId;
 let epoch: number;
-let runner: RunnerId;
-let runners = 0;
-beforeAll(async () => {
+beforeEach(async () => {
   studio = await Studio.open();
   account = await studio.account("pro", { amount: "1000" });
   epoch = (await takeLeadership(studio.sql, "test", 60_000)) ?? 0;
 });
-beforeEach(() => {
-  runner = RunnerId.parse(`shared-${runners++}`);
-});
-afterAll(() => studio.close());
+afterEach(() => studio.close());
 
 /** On a runner whose devices have two slots each. */
 async function place(job: VideoId, devices: readonly string[], slot: number | null): Promise<DispatchOutcome> {
-  const batch = [{ job, runner, devices: devices.map((id) => DeviceId.parse(id)), slot, slots: 2 }];
+  const batch = [{ job, runner: RUNNER, devices: devices.map((id) => DeviceId.parse(id)), slot, slots: 2 }];
   return dispatch(studio.sql, epoch, batch, NO_CLOCK);
 }
 
@@ -71,6 +71,34 @@ test("whatever takes a job off its runner gives its slot to the next", async () 
   await recordEnd(studio.sql, { job: a, epoch: 1 }, { kind: "lost", epoch: 1, how: "died" }, Date.now());
   expect(await studio.job(a)).toMatchObject({ state: "retrying", slot: null, devices: null });
   expect(started(await place(b, ["gpu-0"], 0))).toEqual([b]);
+});
+
+test("a leader that cannot know who holds a device tries again until the lease is over", async () => {
+  const [a, b] = await jobs(2);
+  if (a === undefined || b === undefined) throw new Error("two jobs were made");
+  // The runner was never registered: after a takeover nobody can say what its devices are.
+  await place(a, ["gpu-0"], null);
+  const sent = Promise.withResolvers<VideoId>();
+  const host = {
+    now: () => Date.now(),
+    limits: PRODUCTION_LIMITS,
+    send: (work: Dispatched) => sent.resolve(work.job.id),
+  };
+  const log = pino({ level: "silent" });
+  const loop = new SchedulerLoop(studio.sql, new DiskStore("/nowhere"), epoch, { ...host, stop: () => undefined }, log);
+  await loop.load();
+  loop.runnerUp({
+    id: RUNNER,
+    gpu: "CPU",
+    devices: [{ id: "gpu-0", vramBytes: 80e9, slots: 2 }],
+    models: ["reference"],
+  });
+  loop.start();
+  await until("it was refused once", 10_000, async () => loop.explain(b).blockedBy === "backoff");
+  expect(await studio.job(b)).toMatchObject({ state: "queued", attempts: 0 });
+  await finish(a);
+  expect(await sent.promise).toBe(b);
+  await loop.stop();
 });
 
 test("a job that moved on is refused, and claims nothing", async () => {
