@@ -4,7 +4,7 @@
  * `npm run bench:scheduler`; figures are medians and p99 over the turns of one run, on this machine.
  */
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
-import { aQueuedJob, CLASSES, TIERS, TOY_COST } from "#tests/support/toy-studio.ts";
+import { aQueuedJob, aRunner, CLASSES, TIERS, TOY_COST } from "#tests/support/toy-studio.ts";
 
 const RUNNERS = 256;
 const DEVICES_PER_RUNNER = 8;
@@ -62,8 +62,7 @@ function filled(accounts: number, queued: number): { readonly scheduler: Schedul
     scheduler.apply({ t: "queued", job: aQueuedJob(n, `a${n % accounts}`, shapeOf(n)) }, 0);
   }
   for (let n = 0; n < RUNNERS; n++) {
-    const devices = Array.from({ length: DEVICES_PER_RUNNER }, (_, device) => `${n}.${device}`);
-    scheduler.apply({ t: "runner_up", runner: { id: `runner-${n}`, gpu: "toy", vramBytes: 80 * 2 ** 30, devices } }, 0);
+    scheduler.apply({ t: "runner_up", runner: aRunner(n, DEVICES_PER_RUNNER) }, 0);
   }
   const running: string[] = [];
   for (const decision of scheduler.decide(0, RUNNERS * DEVICES_PER_RUNNER)) {

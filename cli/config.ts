@@ -13,18 +13,36 @@ const port = (fallback: number) => z.coerce.number().pipe(z.int().min(0).max(65_
 const count = (min: number, max: number, fallback: number) =>
   z.coerce.number().pipe(z.int().min(min).max(max)).default(fallback);
 
-const Environment = z.object({
-  CALLSHEET_EDGE_PORT: port(8787),
-  CALLSHEET_ADMIN_PORT: port(8788),
-  CALLSHEET_RUNNERS: count(0, RUNNERS_MAX, 2),
-  CALLSHEET_REPLICAS: count(1, REPLICAS_MAX, 1),
-  CALLSHEET_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
-  CALLSHEET_HOME: z.string().optional(),
-  CALLSHEET_LOG: z.string().default("info"),
-  /** npm runs scripts in the package's folder; this is where the user stood. */
-  INIT_CWD: z.string().optional(),
-  npm_lifecycle_event: z.string().optional(),
-});
+/** One entry a runner, the first for `runner-1`: devices, memory of each in GB, and slots of each: `2x80gb/2,1x24gb`. */
+const DeviceList = z.string().transform((text, context) =>
+  text.split(",").map((entry) => {
+    const [, devices, vramGb, slots = "1"] = /^(\d+)x(\d+(?:\.\d+)?)gb(?:\/(\d+))?$/.exec(entry.trim()) ?? [];
+    if (devices === undefined || vramGb === undefined) {
+      context.addIssue(`"${entry}" does not say DEVICESxMEMORYgb[/SLOTS], as 2x80gb/2`);
+      return z.NEVER;
+    }
+    return { devices: Number(devices), vramGb: Number(vramGb), slots: Number(slots) };
+  }),
+);
+
+const Environment = z
+  .object({
+    CALLSHEET_EDGE_PORT: port(8787),
+    CALLSHEET_ADMIN_PORT: port(8788),
+    CALLSHEET_RUNNERS: count(0, RUNNERS_MAX, 2),
+    CALLSHEET_RUNNER_DEVICES: DeviceList.default([]),
+    CALLSHEET_REPLICAS: count(1, REPLICAS_MAX, 1),
+    CALLSHEET_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+    CALLSHEET_HOME: z.string().optional(),
+    CALLSHEET_LOG: z.string().default("info"),
+    /** npm runs scripts in the package's folder; this is where the user stood. */
+    INIT_CWD: z.string().optional(),
+    npm_lifecycle_event: z.string().optional(),
+  })
+  .refine(({ CALLSHEET_RUNNERS, CALLSHEET_RUNNER_DEVICES }) => CALLSHEET_RUNNER_DEVICES.length <= CALLSHEET_RUNNERS, {
+    path: ["CALLSHEET_RUNNER_DEVICES"],
+    error: "describes more runners than CALLSHEET_RUNNERS starts",
+  });
 
 const Flags = z.object({
   model: z.string().optional(),
@@ -43,11 +61,19 @@ export interface PromptRequest {
   readonly outputFile: string | null;
 }
 
+export interface RunnerDevices {
+  readonly devices: number;
+  readonly vramGb: number;
+  readonly slots: number;
+}
+
 export interface Config {
   readonly home: string;
   readonly edgePort: number;
   readonly adminPort: number;
   readonly runners: number;
+  /** What the first runners declare; the others have one device, as large as the host allows. */
+  readonly runnerDevices: readonly RunnerDevices[];
   readonly replicas: number;
   readonly databaseUrl: string | null;
   readonly logLevel: string;
@@ -61,7 +87,8 @@ export const HELP = `Usage: npm start [-- "prompt" [--model M] [--size 1280x720]
 
 Starts PostgreSQL, the control plane, the edge and the runners on this machine. With a prompt it also renders
 that video, saves it and stops. Variables: CALLSHEET_EDGE_PORT, CALLSHEET_ADMIN_PORT, CALLSHEET_RUNNERS,
-CALLSHEET_REPLICAS, CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_LOG.`;
+CALLSHEET_RUNNER_DEVICES (as 2x80gb/2,1x24gb: devices, memory, slots of each runner), CALLSHEET_REPLICAS,
+CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_LOG.`;
 
 /** Throws one error that lists everything wrong. */
 export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Config {
@@ -94,6 +121,7 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd:
     edgePort: variables.CALLSHEET_EDGE_PORT,
     adminPort: variables.CALLSHEET_ADMIN_PORT,
     runners: variables.CALLSHEET_RUNNERS,
+    runnerDevices: variables.CALLSHEET_RUNNER_DEVICES,
     replicas: variables.CALLSHEET_REPLICAS,
     databaseUrl: variables.CALLSHEET_DATABASE_URL ?? null,
     logLevel: variables.CALLSHEET_LOG,

@@ -37,14 +37,25 @@ export function controlPlaneEnv(
   };
 }
 
-export function runnerEnv(config: Config, secrets: Secrets, home: string, ports: Ports, id: string): NodeJS.ProcessEnv {
+/** `index` counts runners from 0. */
+export function runnerEnv(
+  config: Config,
+  secrets: Secrets,
+  home: string,
+  ports: Ports,
+  id: string,
+  index: number,
+): NodeJS.ProcessEnv {
+  const declared = config.runnerDevices[index];
   return {
     ...config.inherited,
     CALLSHEET_CONTROL_PLANE_URLS: ports.controlPlanes.map((replica) => `http://127.0.0.1:${replica.main}`).join(","),
     CALLSHEET_RUNNER_TOKEN: secrets.runner_token,
     CALLSHEET_RUNNER_ID: id,
     CALLSHEET_RUNNER_DIR: join(home, "runners", id),
-    CALLSHEET_DEVICES: "1",
+    CALLSHEET_DEVICES: String(declared?.devices ?? 1),
+    CALLSHEET_DEVICE_VRAM_GB: declared === undefined ? undefined : String(declared.vramGb),
+    CALLSHEET_DEVICE_SLOTS: String(declared?.slots ?? 1),
     CALLSHEET_ENGINE: "reference",
     CALLSHEET_ENGINE_FAULTS: "allow",
     CALLSHEET_LOG: config.logLevel,

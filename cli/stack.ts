@@ -151,12 +151,12 @@ export class Stack {
 
   async #startRunners(ports: Ports): Promise<void> {
     const names = Array.from({ length: this.#config.runners }, (_, index) => `runner-${index + 1}`);
-    this.#runners = names.map((id) =>
+    this.#runners = names.map((id, index) =>
       this.#supervise(id, async (name) =>
         forkNode({
           program: join(ROOT, "gpu-runner/main.ts"),
           cwd: ROOT,
-          env: runnerEnv(this.#config, this.#secrets, this.#home.path, ports, id),
+          env: runnerEnv(this.#config, this.#secrets, this.#home.path, ports, id, index),
           log: this.#log(name),
         }),
       ),

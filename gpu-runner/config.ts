@@ -3,9 +3,12 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { RunnerId } from "#protocol/id.ts";
+import { DEVICE_SLOTS_MAX, RUNNER_DEVICES_MAX } from "#protocol/runner.ts";
 
 const CONTROL_PLANES_MAX = 16;
-const DEVICES_MAX = 64;
+/** More than any GPU has; a larger figure is bytes or megabytes by mistake. */
+const DEVICE_VRAM_GB_MAX = 4_096;
+const BYTES_PER_GB = 1_000_000_000;
 
 const BaseUrl = z
   .url({ protocol: /^https?$/, error: "must be http or https URLs" })
@@ -34,19 +37,30 @@ const Environment = z.object({
     .string()
     .min(1)
     .default(() => join(tmpdir(), "callsheet-runner")),
-  CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(DEVICES_MAX)).default(1),
+  CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(RUNNER_DEVICES_MAX)).default(1),
+  /** Memory of each device; the reference engine shares the host's memory out where nothing is declared. */
+  CALLSHEET_DEVICE_VRAM_GB: z.coerce.number().pipe(z.number().positive().max(DEVICE_VRAM_GB_MAX)).optional(),
+  /** Single-device jobs that may share a device. */
+  CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
   CALLSHEET_ENGINE: z.enum(["reference"]).default("reference"),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
   CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
   CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
 });
 
+export interface DeclaredDevices {
+  readonly count: number;
+  /** Null: what the host has, in equal parts. */
+  readonly vramBytes: number | null;
+  readonly slots: number;
+}
+
 export interface RunnerConfig {
   readonly controlPlaneUrls: readonly string[];
   readonly token: string;
   readonly runner: RunnerId;
   readonly dir: string;
-  readonly devices: number;
+  readonly devices: DeclaredDevices;
   readonly engine: "reference";
   readonly faults: boolean;
   readonly drainMs: number;
@@ -57,12 +71,17 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
   const read = Environment.safeParse(environment);
   if (!read.success) throw new Error(`the runner's environment is wrong:\n${z.prettifyError(read.error)}`);
   const variables = read.data;
+  const vramGb = variables.CALLSHEET_DEVICE_VRAM_GB;
   return Object.freeze({
     controlPlaneUrls: variables.CALLSHEET_CONTROL_PLANE_URLS,
     token: variables.CALLSHEET_RUNNER_TOKEN,
     runner: variables.CALLSHEET_RUNNER_ID,
     dir: variables.CALLSHEET_RUNNER_DIR,
-    devices: variables.CALLSHEET_DEVICES,
+    devices: {
+      count: variables.CALLSHEET_DEVICES,
+      vramBytes: vramGb === undefined ? null : Math.floor(vramGb * BYTES_PER_GB),
+      slots: variables.CALLSHEET_DEVICE_SLOTS,
+    },
     engine: variables.CALLSHEET_ENGINE,
     faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
     drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,

@@ -1,12 +1,14 @@
 /**
- * The devices of this host and what runs on them. A run first fetches its checkpoint and reference image into a folder
+ * The devices of this host and what runs on them, each slot with an engine of its own. A run first fetches its checkpoint and reference image into a folder
  * of its own, then the engine starts; killing it at any point leaves nothing behind but the folder, which `forget` removes.
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { totalmem } from "node:os";
 import { DeviceId, type Sha256Hex } from "#protocol/id.ts";
+import { invariant } from "#protocol/invariant.ts";
 import type { Device, LeaseRef, Resume, RunError, RunSpec } from "#protocol/runner.ts";
+import type { DeclaredDevices } from "./config.ts";
 import type { Engine, EngineDevice, EngineEvent, EngineRun, StopWhy } from "./engine.ts";
 import { getFile, putFile } from "./transfer.ts";
 
@@ -19,6 +21,8 @@ export interface Assignment {
 
 interface Run {
   readonly abort: AbortController;
+  /** Its slot's engine, until it ends. */
+  slot: EngineDevice | null;
   engine: EngineRun | null;
   stopping: StopWhy | null;
 }
@@ -26,31 +30,38 @@ interface Run {
 export class DeviceBay {
   readonly devices: readonly Device[];
   readonly #dir: string;
-  readonly #engines: ReadonlyMap<DeviceId, EngineDevice>;
+  /** One a slot. */
+  readonly #engines: ReadonlyMap<DeviceId, readonly EngineDevice[]>;
   readonly #runs = new Map<string, Run>();
 
   /** `dir` belongs to this process alone: what an earlier one left there is removed by `open`. */
-  private constructor(dir: string, engine: Engine, count: number) {
+  private constructor(dir: string, engine: Engine, { count, vramBytes, slots }: DeclaredDevices) {
     this.#dir = dir;
-    // The reference engine computes on the CPU; it says so, and shares the host's memory out among its devices.
-    const vramBytes = Math.floor(totalmem() / count);
+    // The reference engine computes on the CPU and says so; undeclared, the host's memory is shared out among its devices.
+    const vram_bytes = vramBytes ?? Math.floor(totalmem() / count);
     const ids = Array.from({ length: count }, (_, index) => DeviceId.parse(`cpu-${index}`));
-    this.devices = ids.map((id) => ({ id, gpu: "CPU", vram_bytes: vramBytes }));
-    this.#engines = new Map(ids.map((id) => [id, engine.openDevice()]));
+    this.devices = ids.map((id) => ({ id, gpu: "CPU", vram_bytes, slots }));
+    this.#engines = new Map(ids.map((id) => [id, Array.from({ length: slots }, () => engine.openDevice())]));
   }
 
-  static async open(dir: string, engine: Engine, count: number): Promise<DeviceBay> {
+  static async open(dir: string, engine: Engine, devices: DeclaredDevices): Promise<DeviceBay> {
     const attempts = join(dir, "attempts");
     await rm(attempts, { recursive: true, force: true });
     await mkdir(attempts, { recursive: true });
-    return new DeviceBay(attempts, engine, count);
+    return new DeviceBay(attempts, engine, devices);
   }
 
+  /** The session has checked that there is room. */
   run(assignment: Assignment, emit: (event: EngineEvent) => void): void {
-    const run: Run = { abort: new AbortController(), engine: null, stopping: null };
+    const slot = this.#freeSlot(assignment.devices[0] as DeviceId);
+    const run: Run = { abort: new AbortController(), slot, engine: null, stopping: null };
     this.#runs.set(folderOf(assignment.lease), run);
-    this.#begin(assignment, run, emit).catch((fault: unknown) => {
-      if (!run.abort.signal.aborted) emit({ t: "failed", error: errorOf(fault) });
+    const tell = (event: EngineEvent): void => {
+      if (ENDINGS.has(event.t)) run.slot = null;
+      emit(event);
+    };
+    this.#begin(assignment, run, slot, tell).catch((fault: unknown) => {
+      if (!run.abort.signal.aborted) tell({ t: "failed", error: errorOf(fault) });
     });
   }
 
@@ -65,6 +76,7 @@ export class DeviceBay {
     const run = this.#runs.get(folderOf(lease));
     run?.abort.abort();
     run?.engine?.kill();
+    if (run !== undefined) run.slot = null;
   }
 
   async forget(lease: LeaseRef): Promise<void> {
@@ -82,15 +94,22 @@ export class DeviceBay {
 
   async close(): Promise<void> {
     for (const run of this.#runs.values()) run.abort.abort();
-    await Promise.all([...this.#engines.values()].map((engine) => engine.close()));
+    await Promise.all([...this.#engines.values()].flat().map((engine) => engine.close()));
     await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  #freeSlot(device: DeviceId): EngineDevice | null {
+    const taken = new Set([...this.#runs.values()].map((run) => run.slot));
+    return this.#engines.get(device)?.find((engine) => !taken.has(engine)) ?? null;
   }
 
   async #begin(
     { lease, devices, spec, resume }: Assignment,
     run: Run,
+    slot: EngineDevice | null,
     emit: (event: EngineEvent) => void,
   ): Promise<void> {
+    invariant(slot !== null, `device ${devices[0]} has room for what the session took`);
     const { signal } = run.abort;
     const dir = join(this.#dir, folderOf(lease));
     await mkdir(dir, { recursive: true });
@@ -108,11 +127,12 @@ export class DeviceBay {
     if (signal.aborted) return;
     if (run.stopping !== null) return emit({ t: "stopped", step: resume?.step ?? 0 });
     // The whole gang is ours (the session gives none of it to another); its first device leads.
-    const engine = this.#engines.get(devices[0] as DeviceId);
-    if (engine === undefined) throw new Error(`no device "${devices[0]}"`);
-    run.engine = engine.start({ lease, spec, dir, checkpointPath, referencePath }, emit);
+    run.engine = slot.start({ lease, spec, dir, checkpointPath, referencePath }, emit);
   }
 }
+
+/** A run that said one of these uses its engine no more. */
+const ENDINGS: ReadonlySet<EngineEvent["t"]> = new Set<EngineEvent["t"]>(["artifact", "stopped", "failed"]);
 
 class PrepareError extends Error {
   override readonly name = "PrepareError";

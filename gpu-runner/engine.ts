@@ -1,5 +1,5 @@
 /**
- * What the runner asks of anything that renders. One `EngineDevice` is one device and runs one job at a time.
+ * What the runner asks of anything that renders. One `EngineDevice` is one slot of a device and runs one job at a time.
  *
  * A gang is given to the engine on its first device; the others stay empty for as long as the attempt renders. An engine
  * that knows sequence parallelism uses them all. The reference engine does not: it renders on the first one, as fast as alone.

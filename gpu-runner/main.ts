@@ -27,7 +27,7 @@ const runner = startRunner({
   dial: (host) => openLine(config.controlPlaneUrls, config.token, host, log),
   greeted: () => process.send?.({ ready: true }),
 });
-log.info({ engine: engine.name, devices: config.devices, control_planes: config.controlPlaneUrls }, "runner ready");
+log.info({ engine: engine.name, ...config.devices, control_planes: config.controlPlaneUrls }, "runner ready");
 
 const drain = (reason: string) => (): void => {
   log.info({ reason }, "runner drains");

@@ -38,7 +38,7 @@ export const RunnerId = z
   .brand<"RunnerId">();
 export type RunnerId = z.infer<typeof RunnerId>;
 
-/** A GPU (or another unit that runs one job alone) of a runner, unique within that runner. */
+/** A GPU, or another unit that runs jobs, of a runner; unique within that runner. */
 export const DeviceId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9:._-]{0,79}$/)

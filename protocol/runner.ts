@@ -36,7 +36,18 @@ export const EngineCaps = z.object({
 });
 export type EngineCaps = z.infer<typeof EngineCaps>;
 
-export const Device = z.object({ id: DeviceId, gpu: z.string().max(64), vram_bytes: z.int().nonnegative() });
+export const RUNNER_DEVICES_MAX = 64;
+export const DEVICE_SLOTS_MAX = 16;
+/** Leases of one runner: every slot, and endings that are not recorded yet. */
+const RUNNER_LEASES_MAX = 1_024;
+
+/** Up to `slots` single-device jobs share a device; a gang takes its devices whole. */
+export const Device = z.object({
+  id: DeviceId,
+  gpu: z.string().max(64),
+  vram_bytes: z.int().nonnegative(),
+  slots: z.int().min(1).max(DEVICE_SLOTS_MAX).default(1),
+});
 export type Device = z.infer<typeof Device>;
 
 /** What to render. Seconds × fps = frames; width and height are the asked size (engines pad inside). */
@@ -89,11 +100,11 @@ export const FromRunner = z.discriminatedUnion("t", [
     engine: z.string().max(64),
     models: z.array(z.string().max(64)).max(64),
     caps: EngineCaps,
-    devices: z.array(Device).min(1).max(64),
+    devices: z.array(Device).min(1).max(RUNNER_DEVICES_MAX),
     /** Attempts that are still alive here, e.g. after a redial. */
-    leases: z.array(LeaseRef.extend({ devices: z.array(DeviceId) })).max(64),
+    leases: z.array(LeaseRef.extend({ devices: z.array(DeviceId) })).max(RUNNER_LEASES_MAX),
   }),
-  z.object({ t: z.literal("heartbeat"), leases: z.array(LeaseRef).max(64) }),
+  z.object({ t: z.literal("heartbeat"), leases: z.array(LeaseRef).max(RUNNER_LEASES_MAX) }),
   z.object({ t: z.literal("accepted"), lease: LeaseRef }),
   z.object({ t: z.literal("refused"), lease: LeaseRef, reason: z.enum(["busy", "draining", "unknown_model"]) }),
   z.object({ t: z.literal("stage"), lease: LeaseRef, stage: Stage }),

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { DEVICE_SLOTS_MAX } from "#protocol/runner.ts";
 
 export const RUNNERS_MAX = 4_096;
 const GPUS = ["H100-80", "A100-80", "H20-96", "H200-141", "L20-48", "RTX4090-24"] as const;
@@ -14,6 +15,8 @@ const RunnerEntry = z.strictObject({
   gpu: z.enum(GPUS),
   devices: z.int().min(1).max(64),
   vram_gb: z.number().positive(),
+  /** Single-device jobs that may share a device. */
+  slots: z.int().min(1).max(DEVICE_SLOTS_MAX).default(1),
   nvlink: z.boolean().default(true),
   /** Mean time between failures; null never fails. */
   mtbf_h: z.number().positive().nullable().default(null),

@@ -5,7 +5,7 @@
  * The engine knows the truth (durations with their noise, which weights are resident, which runner is dead); the policy
  * learns only what a control plane would be told. Every decision is committed at once, as by a leader without a rival.
  */
-import type { Place, Policy, Preempt, TierTerms } from "#control-plane/core/scheduler/event.ts";
+import type { Decision, Place, Policy, Preempt, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { invariant } from "#protocol/invariant.ts";
 import type { Catalog } from "./catalog.ts";
@@ -175,24 +175,28 @@ class Engine {
       const decisions = this.#policy.decide(this.#nowMs, DECISIONS_MAX);
       this.#decideWallMs += this.#input.options.stopwatch() - begun;
       this.#decisions += decisions.length;
+      const sizes = batchSizes(decisions);
       for (const decision of decisions) {
-        if (decision.t === "place") this.#start(decision);
+        if (decision.t === "place") this.#start(decision, sizes.get(decision.batch) ?? 1);
         else this.#askToStop(decision);
       }
       if (decisions.length === 0) return;
     }
   }
 
-  #start(place: Place): void {
+  #start(place: Place, batchSize: number): void {
     const job = this.#waiting.get(place.job.id);
     const jobClass = this.#classes.get(place.job.class);
     invariant(job !== undefined && jobClass !== undefined, `job ${place.job.id} waits when it is placed`);
     const { cost } = this.#input.catalog;
     const runner = this.#machine.runner(place.runner);
-    const cold = this.#machine.occupy(place, jobClass);
+    // A batch goes in step: its jobs load together, and are as slow as the first.
+    const first = place.batch === null ? null : (this.#running.get(place.batch)?.run ?? null);
+    const needsLoad = this.#machine.occupy(place, jobClass);
+    const cold = first === null ? needsLoad : first.loadMs > 0;
     job.epoch++;
-    const factor = job.workFactor * stragglerFactor(this.#input.options, job.id, job.epoch);
-    const run = newRun(job, cost, { place, gpu: runner.terms.gpu, cold, factor, startMs: this.#nowMs });
+    const factor = first?.factor ?? job.workFactor * stragglerFactor(this.#input.options, job.id, job.epoch);
+    const run = newRun(job, cost, { place, gpu: runner.terms.gpu, cold, batchSize, factor, startMs: this.#nowMs });
     job.run = run;
     this.#waiting.delete(job.id);
     this.#running.set(job.id, job);
@@ -258,7 +262,7 @@ class Engine {
 
   #leave(job: SimJob, run: Run): void {
     this.#running.delete(job.id);
-    this.#machine.vacate(run.runner, run.devices);
+    this.#machine.vacate(run.runner, run.devices, job.id);
     job.run = null;
   }
 
@@ -277,4 +281,14 @@ class Engine {
     if (quote === null) return;
     job.quotes = [{ atMs: this.#nowMs, ...quote }, ...job.quotes.slice(0, 1)];
   }
+}
+
+/** Jobs of each batch that is placed; those of the null batch run alone. */
+function batchSizes(decisions: readonly Decision[]): ReadonlyMap<string | null, number> {
+  const sizes = new Map<string | null, number>();
+  for (const decision of decisions) {
+    if (decision.t !== "place" || decision.batch === null) continue;
+    sizes.set(decision.batch, (sizes.get(decision.batch) ?? 0) + 1);
+  }
+  return sizes;
 }

@@ -7,6 +7,7 @@ import type { Machine } from "./machine.ts";
 
 export function logConfig({ catalog, options, name }: SimInput, machine: Machine): LogConfig {
   const runners = [...machine.runners.values()].map(({ terms }) => terms);
+  const batches = catalog.classes.filter(({ batchMax }) => batchMax > 1);
   return {
     t_ms: 0,
     event: "config",
@@ -19,17 +20,24 @@ export function logConfig({ catalog, options, name }: SimInput, machine: Machine
       catalog,
       runners.map(({ gpu }) => gpu),
     ),
-    runners: runners.map(({ id, gpu, vramBytes, devices }) => ({
-      id,
-      gpu,
-      vram_gb: vramBytes / BYTES_PER_GB,
-      devices: [...devices],
-    })),
+    runners: runners.map(({ id, gpu, devices }) => {
+      const { slots, vramBytes } = devices[0] ?? { slots: 1, vramBytes: 0 };
+      return {
+        id,
+        gpu,
+        vram_gb: vramBytes / BYTES_PER_GB,
+        ...(slots === 1 ? {} : { slots }),
+        devices: devices.map((device) => device.id),
+      };
+    }),
     classes: Object.fromEntries(
       catalog.classes.map(({ id, shapes }) => [
         id,
         shapes.map(({ k, vramBytes }) => ({ k, vram_gb: vramBytes / BYTES_PER_GB })),
       ]),
     ),
+    ...(batches.length === 0
+      ? {}
+      : { batch_max: Object.fromEntries(batches.map(({ id, batchMax }) => [id, batchMax])) }),
   };
 }

@@ -13,6 +13,10 @@ const Attempt = {
   ...Job,
   runner: z.string(),
   devices: z.array(z.string()),
+  /** Of the one device, where it has several; else the devices are taken whole. */
+  slot: z.int().nonnegative().optional(),
+  /** The first of the jobs that run together. */
+  batch: z.string().optional(),
   k: z.int(),
   epoch: z.int(),
   gpu_seconds: z.number(),
@@ -32,9 +36,18 @@ export const LogConfig = z.strictObject({
   weights: z.record(z.string(), z.number()),
   costs_sha256: z.string(),
   runners: z.array(
-    z.strictObject({ id: z.string(), gpu: z.string(), vram_gb: z.number(), devices: z.array(z.string()) }),
+    z.strictObject({
+      id: z.string(),
+      gpu: z.string(),
+      vram_gb: z.number(),
+      /** Of each device; 1 if absent. */
+      slots: z.int().optional(),
+      devices: z.array(z.string()),
+    }),
   ),
   classes: z.record(z.string(), z.array(z.strictObject({ k: z.int(), vram_gb: z.number() }))),
+  /** Jobs of the class that may run together; 1 if absent. */
+  batch_max: z.record(z.string(), z.int()).optional(),
 });
 
 export const LogRecord = z.discriminatedUnion("event", [

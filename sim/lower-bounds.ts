@@ -4,6 +4,7 @@
  */
 import { BYTES_PER_GB } from "#control-plane/core/scheduler/cost-gpu.ts";
 import type { TierTerms } from "#control-plane/core/scheduler/event.ts";
+import { batchStretch } from "#control-plane/core/scheduler/job-class.ts";
 import type { Catalog } from "./catalog.ts";
 import type { SimRunner } from "./cluster-file.ts";
 import { round } from "./metrics/percentile.ts";
@@ -36,7 +37,8 @@ export function lowerBounds(jobs: readonly SimJob[], ground: Ground): LowerBound
   const { cluster } = ground;
   const pieces = piecesOf(jobs, ground);
   if (pieces.length === 0) return { makespan_s: 0, mean_flow_s: 0, capped_makespan_s: 0, capped_mean_flow_s: 0 };
-  const machines = cluster.reduce((sum, { devices }) => sum + devices, 0);
+  // Every slot counts as a device: as many jobs may run at once, each as fast as alone.
+  const machines = cluster.reduce((sum, { devices, slots }) => sum + devices * slots, 0);
   const mean = pieces.reduce((sum, { fastestMs }) => sum + fastestMs, 0) / pieces.length;
   const wholeMs = makespan(pieces, machines);
   const flowMs = Math.max(mean, fluidSrpt(pieces, machines) / pieces.length);
@@ -97,6 +99,8 @@ function piecesOf(jobs: readonly SimJob[], { catalog, cluster, tiers }: Ground):
   const { cost, classes } = catalog;
   const caps = new Map(tiers.map(({ tier, accountRunningMax }) => [tier, accountRunningMax]));
   const shapesOf = new Map(classes.map(({ id, shapes }) => [id, shapes]));
+  // The part of a job's work that is left of it in the largest batch.
+  const batchShare = new Map(classes.map((c) => [c.id, Math.min(1, batchStretch(c, c.batchMax) / c.batchMax)]));
   const kinds = [
     ...new Map(cluster.map((runner) => [`${runner.gpu} ${runner.devices} ${runner.vram_gb}`, runner])).values(),
   ];
@@ -107,7 +111,7 @@ function piecesOf(jobs: readonly SimJob[], { catalog, cluster, tiers }: Ground):
         .filter(({ k, vramBytes }) => k <= devices && vramBytes <= gb * BYTES_PER_GB)
         .flatMap(({ k }) => {
           const runMs = cost.runMs(classId, gpu, k, steps);
-          return runMs === null ? [] : [{ runMs, workMs: runMs * k }];
+          return runMs === null ? [] : [{ runMs, workMs: runMs * k * (batchShare.get(classId) ?? 1) }];
         }),
     );
     return {

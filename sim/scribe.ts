@@ -29,12 +29,10 @@ export class Scribe {
     this.records.push({
       event: "placed",
       ...named(job, run.startMs),
-      runner: run.runner,
-      devices: [...run.devices],
-      k: run.k,
+      ...onDevices(run),
       epoch: job.epoch,
       gpu_seconds: run.chargeMs / 1_000,
-      lost_gpu_s: job.interrupted ? (run.loadMs * run.k) / 1_000 : 0,
+      lost_gpu_s: job.interrupted ? (run.loadMs * run.k) / run.batchSize / 1_000 : 0,
       cold_s: run.loadMs / 1_000,
       ...(quote === undefined ? {} : { ...etaOf(quote), eta_at_ms: quote.atMs }),
     });
@@ -60,12 +58,10 @@ export class Scribe {
     this.records.push({
       event,
       ...named(job, end.nowMs),
-      runner: run.runner,
-      devices: [...run.devices],
-      k: run.k,
+      ...onDevices(run),
       epoch: job.epoch,
       gpu_seconds: (run.chargeMs * end.stepsRun) / run.planned / 1_000,
-      lost_gpu_s: (end.lostMs * run.k) / 1_000,
+      lost_gpu_s: (end.lostMs * run.k) / run.batchSize / 1_000,
     });
   }
 
@@ -76,6 +72,16 @@ export class Scribe {
 
 function named(job: SimJob, nowMs: number) {
   return { t_ms: nowMs, job: job.id, account: job.account, tier: job.tier, class: job.class };
+}
+
+function onDevices({ runner, devices, slot, batch, k }: Run) {
+  return {
+    runner,
+    devices: [...devices],
+    ...(slot === null ? {} : { slot }),
+    ...(batch === null ? {} : { batch }),
+    k,
+  };
 }
 
 function etaOf(quote: Quote) {

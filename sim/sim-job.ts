@@ -7,6 +7,12 @@ export interface Run {
   readonly runner: string;
   readonly devices: readonly string[];
   readonly k: number;
+  readonly slot: number | null;
+  /** The first job of those that run together, and how many they are. */
+  readonly batch: string | null;
+  readonly batchSize: number;
+  /** True over estimated time of its work. */
+  readonly factor: number;
   readonly startMs: number;
   /** True loading time before the first step. */
   readonly loadMs: number;
@@ -70,28 +76,33 @@ interface Start {
   readonly place: Place;
   readonly gpu: string;
   readonly cold: boolean;
+  readonly batchSize: number;
   /** True over estimated time of its work. */
   readonly factor: number;
   readonly startMs: number;
 }
 
 /** The attempt as it will really go. */
-export function newRun(job: SimJob, cost: CostModel, { place, gpu, cold, factor, startMs }: Start): Run {
+export function newRun(job: SimJob, cost: CostModel, { place, gpu, cold, batchSize, factor, startMs }: Start): Run {
   const planned = Math.max(1, job.steps - job.stepsDone);
-  const [whole, one, two] = [planned, 1, 2].map((steps) => cost.runMs(job.class, gpu, place.k, steps));
+  const [whole, one, two] = [planned, 1, 2].map((steps) => cost.runMs(job.class, gpu, place.k, steps, batchSize));
   invariant(whole !== null && whole !== undefined, `class ${job.class} runs on ${place.k} x ${gpu}`);
   const stepMs = Math.min(Math.max(0, (two ?? whole) - (one ?? 0)), whole / planned);
   return {
     runner: place.runner,
     devices: place.devices,
     k: place.k,
+    slot: place.slot,
+    batch: place.batch,
+    batchSize,
+    factor,
     startMs,
     loadMs: cold ? cost.loadMs(job.class, gpu) : 0,
     stepMs: stepMs * factor,
     tailMs: (whole - stepMs * planned) * factor,
     planned,
     stride: job.stride,
-    chargeMs: cost.chargeMs(job.class, planned),
+    chargeMs: cost.chargeMs(job.class, planned, batchSize),
     stopping: false,
   };
 }

@@ -3,7 +3,7 @@
  * which accounts got how much.
  */
 import { isAttemptEnd } from "./log-record.ts";
-import type { RunLog } from "./log-record.ts";
+import type { AttemptEnd, RunLog } from "./log-record.ts";
 import { sharePanel } from "./svg-share.ts";
 import { axisX, HEIGHTS, label, PANEL, TIER_COLOURS } from "./svg-style.ts";
 import { waitPanel } from "./svg-wait.ts";
@@ -41,7 +41,7 @@ function drawRun(log: RunLog, endMs: number): string {
   ].join("\n");
 }
 
-/** One line a device, runner by runner; colour is the tier that holds it, dark grey is loading. */
+/** One line a device, or a slot of it, runner by runner; colour is the tier that holds it, dark grey is loading. */
 function gpuPanel({ config, records }: RunLog, endMs: number): string {
   const rows = new Map<string, number>();
   for (const runner of config.runners) for (const device of runner.devices) rows.set(device, rows.size);
@@ -49,10 +49,13 @@ function gpuPanel({ config, records }: RunLog, endMs: number): string {
   const scale = PANEL.plot / endMs;
   const begun = new Map<string, { readonly atMs: number; readonly coldMs: number }>();
   const bars = new Map<string, string[]>();
-  const draw = (colour: string, device: string, fromMs: number, toMs: number) => {
-    const y = ((rows.get(device) ?? 0) + 0.5) * rowHeight;
+  const slotsOf = new Map(config.runners.map(({ id, slots = 1 }) => [id, slots]));
+  const draw = (colour: string, device: string, { runner, slot }: AttemptEnd, fromMs: number, toMs: number) => {
+    const slots = slot === undefined ? 1 : (slotsOf.get(runner) ?? 1);
+    const y = ((rows.get(device) ?? 0) + ((slot ?? 0) + 0.5) / slots) * rowHeight;
     const [x, width] = [PANEL.left + fromMs * scale, Math.max(0.05, (toMs - fromMs) * scale)];
-    bars.getOrInsertComputed(colour, () => []).push(`M${x.toFixed(2)} ${y.toFixed(1)}h${width.toFixed(2)}`);
+    const pen = `stroke="${colour}" stroke-width="${((rowHeight * 0.85) / slots).toFixed(2)}"`;
+    bars.getOrInsertComputed(pen, () => []).push(`M${x.toFixed(2)} ${y.toFixed(1)}h${width.toFixed(2)}`);
   };
   for (const record of records) {
     if (record.event === "placed") begun.set(record.job, { atMs: record.t_ms, coldMs: record.cold_s * 1_000 });
@@ -61,8 +64,8 @@ function gpuPanel({ config, records }: RunLog, endMs: number): string {
     if (start === undefined) continue;
     const warmMs = Math.min(record.t_ms, start.atMs + start.coldMs);
     for (const device of record.devices) {
-      if (start.coldMs > 0) draw("#555555", device, start.atMs, warmMs);
-      draw(TIER_COLOURS[record.tier] ?? "#888888", device, warmMs, record.t_ms);
+      if (start.coldMs > 0) draw("#555555", device, record, start.atMs, warmMs);
+      draw(TIER_COLOURS[record.tier] ?? "#888888", device, record, warmMs, record.t_ms);
     }
   }
   const runnerLabels = config.runners.map(({ id, devices }) => {
@@ -72,10 +75,7 @@ function gpuPanel({ config, records }: RunLog, endMs: number): string {
   return [
     label(PANEL.left, -6, "GPUs over time (grey: loading weights)"),
     `<rect x="${PANEL.left}" y="0" width="${PANEL.plot}" height="${HEIGHTS.gpus}" fill="#f4f4f2"/>`,
-    ...[...bars].map(
-      ([colour, paths]) =>
-        `<path d="${paths.join("")}" stroke="${colour}" stroke-width="${(rowHeight * 0.85).toFixed(2)}" fill="none"/>`,
-    ),
+    ...[...bars].map(([pen, paths]) => `<path d="${paths.join("")}" ${pen} fill="none"/>`),
     ...runnerLabels,
     axisX(HEIGHTS.gpus, endMs),
   ].join("\n");

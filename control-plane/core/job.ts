@@ -47,6 +47,8 @@ export interface JobRecord {
   readonly engineFailures: number;
   readonly runnerId: RunnerId | null;
   readonly devices: readonly DeviceId[] | null;
+  /** Of the one device; null takes the devices whole. */
+  readonly slot: number | null;
   readonly leaseExpiresAt: Date | null;
   readonly notBefore: Date | null;
   /** The runner under which the last attempt broke; another one is preferred. */

@@ -55,16 +55,22 @@ function split(row: JobRow & { readonly charged: bigint | null }): JobWithCharge
   return { job: record, charged };
 }
 
-/** Applies what `core/job.ts` decided; null if the job moved on meanwhile. */
+/** Applies what `core/job.ts` decided, and gives its devices back if it leaves them; null if the job moved on meanwhile. */
 export async function saveChange(tx: Transaction, before: JobRow, change: JobChange): Promise<JobRow | null> {
   const rows = await tx<JobRow[]>`
-    update job set ${tx(columnsOf(change))}, not_before = ${notBeforeOf(change)}
-    where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
-    returning *`;
+    with moved as (
+      update job set ${tx(columnsOf(change))}, not_before = ${notBeforeOf(change)}
+      where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
+      returning *
+    ),
+    freed as (
+      delete from device_claim using moved where device_claim.job_id = moved.id and moved.runner_id is null
+    )
+    select * from moved`;
   return rows[0] ?? null;
 }
 
-const OFF_RUNNER = { runner_id: null, devices: null, lease_expires_at: null } as const;
+const OFF_RUNNER = { runner_id: null, devices: null, slot: null, lease_expires_at: null } as const;
 
 function columnsOf(change: JobChange) {
   switch (change.to) {

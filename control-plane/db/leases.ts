@@ -13,20 +13,46 @@ export interface Dispatch {
   readonly job: VideoId;
   readonly runner: RunnerId;
   readonly devices: readonly DeviceId[];
+  /** Its slot of the one device; null takes the devices whole, with all of their `slots`. */
+  readonly slot: number | null;
+  readonly slots: number;
 }
 
-/** Moves a waiting job onto a runner under the next epoch; null if it waits no more, or the runner was drained. */
-export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: number): Promise<JobRow | null> {
+/** Why a job was not started: it does not wait any more, or its devices may not be used: held, or drained. */
+export type NotStarted = "moved" | "held";
+
+/** Moves a waiting job onto a runner under the next epoch, and claims its devices. */
+export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: number): Promise<JobRow | NotStarted> {
+  const { slot, slots } = dispatch;
+  const devices = tx.array([...dispatch.devices]);
   const [row] = await tx<JobRow[]>`
-    update job set
-      state = 'starting', epoch = epoch + 1, attempts = attempts + 1, runner_id = ${dispatch.runner},
-      devices = ${tx.array([...dispatch.devices])}, not_before = null,
-      started_at = coalesce(started_at, now()),
-      lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
-    where id = ${dispatch.job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null
-      and not exists (select 1 from runner where id = ${dispatch.runner} and drained)
-    returning *`;
-  return row ?? null;
+    with claim as (
+      select device, slot
+      from unnest(${devices}::text[]) as device, generate_series(${slot ?? 0}::int, ${slot ?? slots - 1}::int) as slot
+    ),
+    started as (
+      update job set
+        state = 'starting', epoch = epoch + 1, attempts = attempts + 1, runner_id = ${dispatch.runner},
+        devices = ${devices}, slot = ${slot}, not_before = null,
+        started_at = coalesce(started_at, now()),
+        lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
+      where id = ${dispatch.job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null
+        and not exists (select 1 from runner where id = ${dispatch.runner} and drained)
+        and not exists (select 1 from device_claim join claim using (device, slot) where runner_id = ${dispatch.runner})
+      returning *
+    ),
+    claimed as (
+      insert into device_claim (runner_id, device, slot, job_id)
+      select started.runner_id, claim.device, claim.slot, started.id from started, claim
+    )
+    select * from started`;
+  return row ?? ((await isWaiting(tx, dispatch.job)) ? "held" : "moved");
+}
+
+async function isWaiting(tx: Transaction, job: VideoId): Promise<boolean> {
+  const rows = await tx`
+    select 1 from job where id = ${job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null`;
+  return rows.length === 1;
 }
 
 /** Remembers whose pace it will run at: the runner as it described itself last. */

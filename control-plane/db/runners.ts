@@ -1,6 +1,7 @@
 /** Runners as they last described themselves, and whether the operator lets them work. */
 import type { RunnerId } from "#protocol/id.ts";
-import type { Device, EngineCaps } from "#protocol/runner.ts";
+import { Device } from "#protocol/runner.ts";
+import type { EngineCaps } from "#protocol/runner.ts";
 import type { Sql, Transaction } from "./connect.ts";
 
 export interface RunnerRow {
@@ -27,7 +28,11 @@ export async function upsertRunner(sql: Sql, runner: RunnerRow): Promise<void> {
 }
 
 export async function allRunners(sql: Sql): Promise<readonly KnownRunner[]> {
-  return sql<KnownRunner[]>`select id, engine, build, models, caps, devices, drained from runner order by id`;
+  const rows = await sql<
+    KnownRunner[]
+  >`select id, engine, build, models, caps, devices, drained from runner order by id`;
+  // A runner that has not dialled since an upgrade described its devices in fewer words: parsing adds what is missing.
+  return rows.map((row) => ({ ...row, devices: row.devices.map((device) => Device.parse(device)) }));
 }
 
 export async function drainedRunners(sql: Sql): Promise<readonly RunnerId[]> {

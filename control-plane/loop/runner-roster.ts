@@ -45,6 +45,12 @@ export class RunnerRoster {
     }
   }
 
+  /** The most that one of these devices has. */
+  slotsOf(id: string, devices: readonly string[]): number {
+    const terms = this.#known.get(id)?.devices.filter((device) => devices.includes(device.id)) ?? [];
+    return Math.max(1, ...terms.map(({ slots }) => slots));
+  }
+
   /** As the cost model knows it. */
   gpuOf(id: string): string {
     return this.#known.get(id)?.gpu ?? "none";

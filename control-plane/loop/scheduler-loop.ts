@@ -17,6 +17,7 @@ import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import type { Dispatch } from "#control-plane/db/leases.ts";
 import { dispatch, DISPATCH_BATCH_MAX } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import {
@@ -43,6 +44,8 @@ import type { Service } from "./ticker.ts";
 const POLL_MS = 100;
 const SWEEP_MS = 500;
 const STORE_SWEEP_MS = 2_000;
+/** A job whose devices are still held is placed anew after this long; the lease that holds them ends by itself. */
+const HELD_RETRY_MS = 1_000;
 /** Explanations are computed at most this often, however many ask. */
 const EXPLAIN_MS = 250;
 
@@ -197,11 +200,7 @@ export class SchedulerLoop implements Service {
     const nowMs = this.#host.now();
     const undo = (id: string) => this.#scheduler.apply({ t: "refused", job: id }, nowMs);
     try {
-      const batch = places.map(({ job, runner, devices }) => ({
-        job: VideoId.parse(job.id),
-        runner: RunnerId.parse(runner),
-        devices: devices.map((device) => DeviceId.parse(device)),
-      }));
+      const batch = places.map((place) => this.#dispatchOf(place));
       const clock = this.#scheduler.clock(places.map(({ job }) => job.account));
       const outcome = await dispatch(this.#sql, this.#epoch, batch, clock);
       for (const id of outcome.refused) {
@@ -209,6 +208,10 @@ export class SchedulerLoop implements Service {
         // It moved on, or its runner was drained: the next turn sees which.
         this.#waiting.delete(id);
         this.#unread.add(id);
+      }
+      for (const { job } of places.filter((place) => outcome.held.some((id) => id === place.job.id))) {
+        undo(job.id);
+        this.#tell({ t: "queued", job: { ...job, notBeforeMs: nowMs + HELD_RETRY_MS } });
       }
       const coldMs = new Map(places.map((place) => [place.job.id, place.coldMs]));
       for (const work of outcome.dispatched) {
@@ -225,6 +228,16 @@ export class SchedulerLoop implements Service {
       }
       throw error;
     }
+  }
+
+  #dispatchOf({ job, runner, devices, slot }: Place): Dispatch {
+    return {
+      job: VideoId.parse(job.id),
+      runner: RunnerId.parse(runner),
+      devices: devices.map((device) => DeviceId.parse(device)),
+      slot,
+      slots: this.#roster.slotsOf(runner, devices),
+    };
   }
 
   #apply(job: JobRow): void {
@@ -258,7 +271,8 @@ export class SchedulerLoop implements Service {
   #applyLeased(job: JobRow): void {
     if (job.runnerId === null || job.devices === null) return;
     if (!this.#running.has(job.id)) {
-      this.#tell({ t: "running", job: queuedJobOf(job), runner: job.runnerId, devices: job.devices });
+      const { runnerId: runner, devices, slot } = job;
+      this.#tell({ t: "running", job: queuedJobOf(job), runner, devices, slot });
       this.#running.begin(job, null);
     }
     if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");

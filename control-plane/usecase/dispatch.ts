@@ -1,6 +1,6 @@
 /**
- * Commits placements: one transaction a batch, guarded by the leader's epoch. A placement whose job moved on meanwhile
- * is refused; the others stand. What comes back is all the hub needs to send the work.
+ * Commits placements: one transaction a batch, guarded by the leader's epoch. A placement whose job moved on meanwhile, or
+ * whose devices somebody holds, is refused; the others stand. What comes back is all the hub needs to send the work.
  */
 import type { FairClock } from "#control-plane/core/scheduler/event.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
@@ -26,7 +26,10 @@ export interface Dispatched {
 
 export interface DispatchOutcome {
   readonly dispatched: readonly Dispatched[];
+  /** Their jobs moved on; mail says where to. */
   readonly refused: readonly VideoId[];
+  /** Their jobs still wait, their devices are held: by a lease that the scheduler could not place, after a takeover. */
+  readonly held: readonly VideoId[];
 }
 
 /** `clock`: where the batch leaves the fair order. */
@@ -40,11 +43,12 @@ export function dispatch(
     await assertLeader(tx, leaderEpoch);
     const dispatched: Dispatched[] = [];
     const refused: VideoId[] = [];
+    const held: VideoId[] = [];
     const firstStarts: JobRow[] = [];
     for (const placement of batch) {
       const job = await markStarting(tx, placement, LEASE_MS);
-      if (job === null) {
-        refused.push(placement.job);
+      if (job === "moved" || job === "held") {
+        (job === "held" ? held : refused).push(placement.job);
         continue;
       }
       const [checkpoint = null] = await checkpointsOf(tx, job.id);
@@ -57,6 +61,6 @@ export function dispatch(
     for (const job of firstStarts.toSorted((a, b) => (a.accountId < b.accountId ? -1 : 1))) {
       await appendEvent(tx, { account: job.accountId, type: "video.in_progress", data: eventDataOf(job, null) });
     }
-    return { dispatched, refused };
+    return { dispatched, refused, held };
   });
 }

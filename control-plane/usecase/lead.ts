@@ -68,8 +68,7 @@ export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "build" | "models" 
   return {
     id: runner.id,
     gpu: withBuild(runner.devices[0]?.gpu ?? "none", runner.build),
-    vramBytes: Math.min(...runner.devices.map((device) => device.vram_bytes)),
-    devices: runner.devices.map((device) => device.id),
+    devices: runner.devices.map((device) => ({ id: device.id, vramBytes: device.vram_bytes, slots: device.slots })),
     models: runner.models,
   };
 }

@@ -5,7 +5,7 @@
  * Promises: no two runs of one lease; nothing is sent for a lease after it went stale or ran out; what must be recorded is
  * repeated over every new link until it is.
  */
-import type { Sha256Hex } from "#protocol/id.ts";
+import type { DeviceId, Sha256Hex } from "#protocol/id.ts";
 import { leaseName } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef, ToRunner } from "#protocol/runner.ts";
 import {
@@ -151,9 +151,7 @@ function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, n
   if (!session.identity.models.includes(spec.model)) return refuse("unknown_model");
   // A newer epoch of the same job says that the older attempt here is over.
   const cleared = known === undefined ? { session, effects: [] } : onAttempt(session, known.lease, abandon);
-  const busy = cleared.session.attempts.filter((attempt) => attempt.rendering).flatMap((attempt) => attempt.devices);
-  const own = session.identity.devices.map((device) => device.id);
-  if (devices.some((id) => busy.includes(id) || !own.includes(id))) {
+  if (!hasRoom(cleared.session, devices)) {
     return { session: cleared.session, effects: [...cleared.effects, ...refuse("busy").effects] };
   }
   const attempt = beginAttempt(lease, devices, resume?.step ?? 0, nowMs + frame.lease_ms);
@@ -165,6 +163,16 @@ function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, n
       { t: "run", lease, devices, spec, resume },
     ],
   };
+}
+
+/** A device takes one gang, or as many single-device attempts as it has slots. Those that only upload hold none. */
+function hasRoom({ identity, attempts }: Session, wanted: readonly DeviceId[]): boolean {
+  return wanted.every((id) => {
+    const device = identity.devices.find((own) => own.id === id);
+    const there = attempts.filter((attempt) => attempt.rendering && attempt.devices.includes(id));
+    if (device === undefined || there.some((attempt) => attempt.devices.length > 1)) return false;
+    return there.length < (wanted.length > 1 ? 1 : device.slots);
+  });
 }
 
 /** The answer to the oldest beat that could have named these leases; older unanswered ones were lost. */

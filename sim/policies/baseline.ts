@@ -8,6 +8,7 @@
 import { Cluster } from "#control-plane/core/scheduler/cluster.ts";
 import { remainingChargeMs } from "#control-plane/core/scheduler/event.ts";
 import type { Place, Policy, QueuedJob, SchedulerEvent, TierTerms } from "#control-plane/core/scheduler/event.ts";
+import { Fragmentation } from "#control-plane/core/scheduler/fragmentation.ts";
 import { IndexedHeap } from "#control-plane/core/scheduler/indexed-heap.ts";
 import type { CostModel, JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { JobLine } from "#control-plane/core/scheduler/job-line.ts";
@@ -48,6 +49,7 @@ export class Baseline implements Policy {
   readonly #cost: CostModel;
   readonly #cluster = new Cluster();
   readonly #classes = new Map<string, JobClass>();
+  readonly #fragmentation = new Fragmentation(this.#classes);
   readonly #tiers = new Map<string, TierTerms>();
   readonly #accounts = new Map<string, BaselineAccount>();
   readonly #waiting = new Map<string, QueuedJob>();
@@ -69,7 +71,7 @@ export class Baseline implements Policy {
         return;
       case "class":
         this.#classes.set(event.class.id, event.class);
-        return;
+        return this.#fragmentation.forget();
       case "account":
         return this.#addAccount(event.account, event.tier);
       case "runner_up":
@@ -77,6 +79,7 @@ export class Baseline implements Policy {
       case "runner_down":
         return this.#cluster.down(event.runner);
       case "queued":
+        this.#fragmentation.see(event.job.class);
         return this.#add(event.job);
       case "withdrawn":
         return this.#withdraw(event.job);
@@ -156,7 +159,8 @@ export class Baseline implements Policy {
       nowMs,
       // The scheduler's own rule for the width of gangs, so that no policy is ahead by it.
       slack: gangSlack(PRODUCTION_LIMITS, this.#runnableMs, this.#cluster.deviceCount),
-      allows: (runner, k, endMs) => reservations.allows(runner, job.id, k, endMs, nowMs),
+      fragmentation: this.#fragmentation,
+      allows: (runner, use) => reservations.allows(runner, job.id, use, nowMs),
     });
   }
 

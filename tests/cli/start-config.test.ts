@@ -49,6 +49,18 @@ describe("the command line and environment", () => {
     expect(readConfig(["fox"], { ...env, npm_lifecycle_event: "test" }, "/work").request?.outputDir).toBe("/work");
   });
 
+  test("runners may declare devices, memory and slots, the first ones first", () => {
+    const env = { CALLSHEET_RUNNERS: "3", CALLSHEET_RUNNER_DEVICES: "2x80gb/2, 1x24gb" };
+    expect(readConfig([], env, "/").runnerDevices).toEqual([
+      { devices: 2, vramGb: 80, slots: 2 },
+      { devices: 1, vramGb: 24, slots: 1 },
+    ]);
+    expect(() => readConfig([], { CALLSHEET_RUNNER_DEVICES: "2x80" }, "/")).toThrow('"2x80" does not say');
+    expect(() => readConfig([], { ...env, CALLSHEET_RUNNERS: "1" }, "/")).toThrow(
+      "more runners than CALLSHEET_RUNNERS",
+    );
+  });
+
   test("everything wrong is reported at once, by variable", () => {
     const env = { CALLSHEET_EDGE_PORT: "70000", CALLSHEET_RUNNERS: "many", CALLSHEET_DATABASE_URL: "mysql://x" };
     expect(() => readConfig([], env, "/")).toThrow(

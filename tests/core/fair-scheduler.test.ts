@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Place } from "#control-plane/core/scheduler/event.ts";
 import type { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
-import { aQueuedJob, aScheduler, CLASSES, STEP_MS, TIERS } from "#tests/support/toy-studio.ts";
+import { aQueuedJob, aRunner, aScheduler, CLASSES, STEP_MS, TIERS } from "#tests/support/toy-studio.ts";
 
 /** Decides, commits everything, and answers the placements. */
 function placed(scheduler: Scheduler, nowMs = 0, limit = 1_000): readonly Place[] {
@@ -129,7 +129,7 @@ test("a job goes to another runner than the one that lost it, unless that is the
 test("a takeover counts what runs, also on a runner that was set up anew meanwhile", () => {
   const scheduler = aScheduler([2], { a: "free", b: "free", c: "free", d: "free" });
   const running = (seq: number, account: string, devices: readonly string[], runner = "runner-0") =>
-    scheduler.apply({ t: "running", job: aQueuedJob(seq, account), runner, devices }, 0);
+    scheduler.apply({ t: "running", job: aQueuedJob(seq, account), runner, devices, slot: null }, 0);
   running(1, "a", ["0.0"]);
   running(2, "b", ["0.0", "0.7"]);
   running(3, "c", ["9.9"], "runner-unknown");
@@ -274,12 +274,7 @@ const TIER_OF = ["free", "free", "plus", "plus", "pro", "pro"];
 function play(steps: readonly { t: string; account: number; kind: number; steps: number }[]): string {
   const accounts = Object.fromEntries(TIER_OF.map((tier, n) => [`a${n}`, tier]));
   const scheduler = aScheduler([8, 4, 1], accounts, { reserveAfterMs: 20_000, slackMax: 0.5, fullBacklogMs: 100_000 });
-  const runners = [8, 4, 1].map((count, n) => ({
-    id: `runner-${n}`,
-    gpu: "toy",
-    vramBytes: 80 * 2 ** 30,
-    devices: Array.from({ length: count }, (_, d) => `${n}.${d}`),
-  }));
+  const runners = [8, 4, 1].map((count, n) => aRunner(n, count));
   const running = new Map<string, Place>();
   const log: string[] = [];
   steps.forEach((next, n) => {

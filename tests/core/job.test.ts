@@ -41,6 +41,7 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     engineFailures: 0,
     runnerId: leased ? RunnerId.parse("r") : null,
     devices: leased ? [DeviceId.parse("d")] : null,
+    slot: null,
     leaseExpiresAt: leased ? new Date(1_000) : null,
     notBefore: null,
     avoidRunnerId: null,

@@ -166,7 +166,7 @@ test("another account's video is not there: reading, cancelling and deleting it 
 test("a dispatch of a replica that leads no more changes nothing", async () => {
   const account = await studio.account("pro", { amount: "100" });
   const job = await studio.submitted(account);
-  const batch = [{ job: job.id, runner: RUNNER, devices: [DeviceId.parse("cpu-0")] }];
+  const batch = [{ job: job.id, runner: RUNNER, devices: [DeviceId.parse("cpu-0")], slot: null, slots: 1 }];
   await expect(dispatch(studio.sql, 999, batch, NO_CLOCK)).rejects.toThrow(NotLeaderError);
   expect((await studio.job(job.id)).state).toBe("queued");
 });

@@ -143,6 +143,36 @@ describe("a runner process", () => {
     for (const name of ["CONTROL_PLANE_URLS", "DEVICES", "RUNNER_ID"]) expect(text).toContain(`CALLSHEET_${name}`);
   });
 
+  test("runs two jobs at once on a device with two slots; the crash of one does not touch the other", async () => {
+    // The desk speaks to the runner that dialled last.
+    await desk.frame("hello");
+    const shared = startRunner([desk.url], {
+      CALLSHEET_RUNNER_ID: "shared",
+      CALLSHEET_RUNNER_DIR: `${dir}/2`,
+      CALLSHEET_DEVICE_VRAM_GB: "80",
+      CALLSHEET_DEVICE_SLOTS: "2",
+    });
+    await once(shared, "message");
+    const { devices } = await desk.frame("hello", (frame) => frame.runner === "shared");
+    expect(devices).toEqual([{ id: "cpu-0", gpu: "CPU", vram_bytes: 80e9, slots: 2 }]);
+    const [left, right, third] = ["1", "2", "3"].map((n) => ({
+      job: VideoId.parse(`video_${n.repeat(32)}`),
+      epoch: 1,
+    }));
+    if (left === undefined || right === undefined || third === undefined) throw new Error("three were made");
+    desk.assign(left, aSpec({ prompt: "!idle=60 a lake" }));
+    await desk.frame("step", (frame) => frame.lease.job === left.job && frame.stage === "denoise");
+    desk.assign(right, aSpec({ prompt: "!crash@2 a fox" }));
+    desk.assign(third, aSpec());
+    expect(await desk.frame("refused")).toMatchObject({ lease: third, reason: "busy" });
+    expect((await desk.frame("failed")).lease).toEqual(right);
+    expect(desk.heard.some((frame) => frame.t === "finished")).toBe(false);
+    expect((await desk.frame("finished")).lease).toEqual(left);
+    expect(steps(left)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    shared.send("stop");
+    await once(shared, "exit");
+  });
+
   test("finds the control plane that answers among the addresses it was given", async () => {
     const second = startRunner(["http://127.0.0.1:9", desk.url], {
       CALLSHEET_RUNNER_ID: "second",

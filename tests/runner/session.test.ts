@@ -4,7 +4,8 @@ import type { Effect, EngineReport } from "#gpu-runner/core/attempt.ts";
 import { UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
 import { type Input, newSession, type Session, step, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
 import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
-import { FromRunner, HEARTBEAT_MS, LEASE_MS, leaseName, type LeaseRef, type ToRunner } from "#protocol/runner.ts";
+import { FromRunner, HEARTBEAT_MS, LEASE_MS, leaseName } from "#protocol/runner.ts";
+import type { Device, LeaseRef, ToRunner } from "#protocol/runner.ts";
 import { invariant } from "#protocol/invariant.ts";
 import { aSpec, JOB } from "./reference-job.ts";
 
@@ -17,18 +18,23 @@ const CHECKPOINT: EngineReport = { t: "checkpoint", step: 3, path: "/c", sha256:
 
 /** A session driven by hand: remembers its state, answers what each input made it do. */
 class Stage {
-  session: Session = newSession(
-    {
-      version: 1,
-      runner: RunnerId.parse("runner-1"),
-      build: "b",
-      engine: "reference",
-      models: ["reference"],
-      caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
-      devices: [{ id: DEVICE, gpu: "CPU", vram_bytes: 1 }],
-    },
-    HEARTBEAT_MS,
-  );
+  session: Session;
+
+  constructor(devices: readonly Device[] = [{ id: DEVICE, gpu: "CPU", vram_bytes: 1, slots: 1 }]) {
+    this.session = newSession(
+      {
+        version: 1,
+        runner: RunnerId.parse("runner-1"),
+        build: "b",
+        engine: "reference",
+        models: ["reference"],
+        caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
+        devices: [...devices],
+      },
+      HEARTBEAT_MS,
+    );
+  }
+
   nowMs = 0;
 
   feed(input: Input): readonly Effect[] {
@@ -48,8 +54,8 @@ class Stage {
       ...this.hear({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS }),
     ];
   }
-  assign(lease = LEASE): readonly Effect[] {
-    return this.hear({ t: "assign", lease, devices: [DEVICE], lease_ms: LEASE_MS, spec: aSpec(), resume: null });
+  assign(lease = LEASE, devices = [DEVICE]): readonly Effect[] {
+    return this.hear({ t: "assign", lease, devices, lease_ms: LEASE_MS, spec: aSpec(), resume: null });
   }
   tickAt(nowMs: number): readonly Effect[] {
     this.nowMs = nowMs;
@@ -105,6 +111,34 @@ describe("taking work", () => {
     const stage = working();
     stage.hear({ t: "stale", lease: LEASE });
     expect(kinds(stage.assign())).toEqual(["refused"]);
+  });
+});
+
+describe("a device with two slots", () => {
+  const nth = (n: number) => ({ job: VideoId.parse(`video_${String(n).repeat(32)}`), epoch: 1 });
+  const [left, right] = [DEVICE, DeviceId.parse("cpu-1")];
+  const shared = () => {
+    const stage = new Stage([left, right].map((id) => ({ id, gpu: "CPU", vram_bytes: 1, slots: 2 })));
+    stage.connect();
+    return stage;
+  };
+
+  test("takes two jobs and refuses the third; one that has rendered makes room while it uploads", () => {
+    const stage = shared();
+    expect(kinds(stage.assign(nth(1)))).toEqual(["accepted", "*run"]);
+    expect(kinds(stage.assign(nth(2)))).toEqual(["accepted", "*run"]);
+    expect(sent(stage.assign(nth(3)))).toEqual([{ t: "refused", lease: nth(3), reason: "busy" }]);
+    stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT }, nth(1));
+    expect(kinds(stage.assign(nth(3)))).toEqual(["accepted", "*run"]);
+  });
+
+  test("takes no gang beside a job, and no job beside a gang", () => {
+    const stage = shared();
+    stage.assign(nth(1), [right]);
+    expect(sent(stage.assign(nth(2), [left, right]))).toMatchObject([{ t: "refused", reason: "busy" }]);
+    stage.hear({ t: "stale", lease: nth(1) });
+    expect(kinds(stage.assign(nth(2), [left, right]))).toEqual(["accepted", "*run"]);
+    expect(sent(stage.assign(nth(3), [left]))).toMatchObject([{ t: "refused", reason: "busy" }]);
   });
 });
 

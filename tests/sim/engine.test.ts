@@ -161,8 +161,9 @@ class Pusher implements Policy {
     }
     this.#waiting = rest;
     this.#running = job.id;
-    const { id: runner, devices } = this.#runner;
-    const place: Place = { t: "place", job, runner, devices, k: 1, coldMs: 0, estimateMs: 0 };
+    const devices = this.#runner.devices.map((device) => device.id);
+    const where = { runner: this.#runner.id, devices, k: 1, slot: null, batch: null, vramBytes: 0 };
+    const place: Place = { t: "place", job, ...where, coldMs: 0, estimateMs: 0 };
     return [place];
   }
 

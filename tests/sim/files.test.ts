@@ -34,7 +34,7 @@ describe("clusters", () => {
   });
 
   test("a file that names a runner twice, or an unknown GPU, is refused", () => {
-    const runner = { id: "r", gpu: "L20-48", devices: 2, vram_gb: 48, nvlink: false, mtbf_h: 100 };
+    const runner = { id: "r", gpu: "L20-48", devices: 2, vram_gb: 48, slots: 2, nvlink: false, mtbf_h: 100 };
     expect(parseCluster(JSON.stringify({ runners: [runner] }), "c")).toEqual([runner]);
     expect(() => parseCluster(JSON.stringify({ runners: [runner, runner] }), "c")).toThrow("c names a runner twice");
     expect(() => parseCluster(JSON.stringify({ runners: [{ ...runner, gpu: "abacus" }] }), "c")).toThrow(/gpu/);

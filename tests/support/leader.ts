@@ -70,6 +70,7 @@ export class Leader {
         id: DeviceId.parse(`${name}:${n}`),
         gpu: "toy-gpu",
         vram_bytes: 80 * GIB,
+        slots: 1,
       })),
     } as const;
     await registerRunner(this.#studio.sql, hello);

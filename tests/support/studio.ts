@@ -38,6 +38,7 @@ export class Studio {
   readonly database: Database;
   readonly #drop: () => Promise<void>;
   #epoch: number | null = null;
+  #devices = 0;
 
   static async open(): Promise<Studio> {
     const { url, drop } = await createTestDatabase();
@@ -87,13 +88,18 @@ export class Studio {
     return outcome.job;
   }
 
-  async dispatched(job: VideoId, runner: RunnerId = RUNNER): Promise<Dispatched> {
+  /** On a device of its own, unless one is named. */
+  async dispatched(
+    job: VideoId,
+    runner: RunnerId = RUNNER,
+    device: DeviceId = DeviceId.parse(`cpu-${this.#devices++}`),
+  ): Promise<Dispatched> {
     this.#epoch ??= await takeLeadership(this.sql, "test", 60_000);
     if (this.#epoch === null) throw new Error("somebody else leads this test's database");
     const outcome = await dispatch(
       this.sql,
       this.#epoch,
-      [{ job, runner, devices: [DeviceId.parse("cpu-0")] }],
+      [{ job, runner, devices: [device], slot: null, slots: 1 }],
       NO_CLOCK,
     );
     const [work] = outcome.dispatched;

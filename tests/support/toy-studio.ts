@@ -1,5 +1,5 @@
 /** A scheduler with made-up classes whose costs are easy to compute by hand: one step costs one second of one GPU. */
-import type { QueuedJob, TierTerms } from "#control-plane/core/scheduler/event.ts";
+import type { QueuedJob, RunnerTerms, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { CostModel, JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
@@ -43,11 +43,15 @@ export function aScheduler(
   for (const terms of TIERS) scheduler.apply({ t: "tier", terms }, 0);
   for (const [account, tier] of Object.entries(accounts)) scheduler.apply({ t: "account", account, tier }, 0);
   runners.forEach((count, n) => {
-    const devices = Array.from({ length: count }, (_, device) => `${n}.${device}`);
-    const runner = { id: `runner-${n}`, gpu: "toy", vramBytes: 80 * GIB, devices };
-    scheduler.apply({ t: "runner_up", runner }, 0);
+    scheduler.apply({ t: "runner_up", runner: aRunner(n, count) }, 0);
   });
   return scheduler;
+}
+
+/** Devices of 80 GiB, named after the runner's number. */
+export function aRunner(n: number, devices: number, { slots = 1, vramBytes = 80 * GIB } = {}): RunnerTerms {
+  const ids = Array.from({ length: devices }, (_, device) => `${n}.${device}`);
+  return { id: `runner-${n}`, gpu: "toy", devices: ids.map((id) => ({ id, vramBytes, slots })) };
 }
 
 export function aQueuedJob(seq: number, account: string, more: Partial<QueuedJob> = {}): QueuedJob {

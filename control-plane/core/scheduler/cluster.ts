@@ -1,38 +1,41 @@
 /**
  * Runners and their devices: what is free, what is warm, when the rest is expected to be free.
  *
- * A gang never leaves its runner. Occupation is by device; nothing here decides, `placement.ts` does.
+ * A gang never leaves its runner. Occupation is by device or by slot; nothing here decides, `placement.ts` does.
  */
 import { invariant } from "#protocol/invariant.ts";
+import { isFree, newDevice, spare, takesSlot } from "./device.ts";
+import type { DeviceState, Tenancy } from "./device.ts";
 import type { Place, RunnerTerms } from "./event.ts";
-
-export interface DeviceState {
-  readonly id: string;
-  /** The job that holds it, or for which it is held. */
-  job: string | null;
-  /** What is resident; survives the job. */
-  weights: string | null;
-  /** When it is expected to be free; meaningless while `job` is null. */
-  freeAtMs: number;
-  /** When a job last began here: the weights that were not used for longest make room first. */
-  usedAtMs: number;
-}
+import type { Shape } from "./job-class.ts";
 
 export interface RunnerState {
   terms: RunnerTerms;
   readonly devices: readonly DeviceState[];
+  /** Devices that nobody holds. */
   free: number;
+  /** Devices that somebody shares, with a slot left. */
+  open: number;
+  /** Its devices are equally large and not shared: counting them is enough. */
+  readonly plain: boolean;
+  /** Of its largest device. */
+  readonly vramBytes: number;
   /** False: takes no new work. */
   up: boolean;
 }
 
-type Occupation = Pick<Place, "job" | "runner" | "devices" | "estimateMs">;
+type Occupation = Pick<Place, "job" | "runner" | "devices" | "slot" | "batch" | "vramBytes" | "estimateMs">;
+
+interface Held {
+  readonly runner: RunnerState;
+  readonly tenancy: Tenancy;
+}
 
 export class Cluster {
   /** In id order, so that every scan is the same. */
   #runners: RunnerState[] = [];
   readonly #byId = new Map<string, RunnerState>();
-  readonly #heldBy = new Map<string, { readonly runner: RunnerState; readonly devices: readonly DeviceState[] }>();
+  readonly #heldBy = new Map<string, Held>();
 
   get runners(): readonly RunnerState[] {
     return this.#runners;
@@ -42,8 +45,9 @@ export class Cluster {
     return this.#runners.reduce((sum, runner) => sum + (runner.up ? runner.devices.length : 0), 0);
   }
 
+  /** Devices that could take a job. */
   get freeCount(): number {
-    return this.#runners.reduce((sum, runner) => sum + (runner.up ? runner.free : 0), 0);
+    return this.#runners.reduce((sum, runner) => sum + (runner.up ? runner.free + runner.open : 0), 0);
   }
 
   runner(id: string): RunnerState | null {
@@ -58,9 +62,10 @@ export class Cluster {
       known.terms = { ...terms, devices: known.terms.devices };
       return;
     }
-    const devices = terms.devices.map((id) => ({ id, job: null, weights: null, freeAtMs: 0, usedAtMs: -1 }));
-    const runner: RunnerState = { terms, devices, free: devices.length, up: true };
-    this.#byId.set(terms.id, runner);
+    const devices = terms.devices.map((device) => newDevice(device));
+    const vramBytes = Math.max(...devices.map((device) => device.vramBytes));
+    const plain = devices.every((device) => device.slots === 1 && device.vramBytes === vramBytes);
+    this.#byId.set(terms.id, { terms, devices, free: devices.length, open: 0, plain, vramBytes, up: true });
     this.#runners = [...this.#byId.values()].toSorted((a, b) => (a.terms.id < b.terms.id ? -1 : 1));
   }
 
@@ -72,14 +77,15 @@ export class Cluster {
     for (const device of runner.devices) device.weights = null;
   }
 
-  /** A placement of ours: its devices are known and free. */
+  /** A placement of ours: its devices are known and have room; a later job of a batch joins the first. */
   occupy(place: Occupation, nowMs: number): void {
     const runner = this.#byId.get(place.runner);
     invariant(runner !== undefined, "a placement names a known runner");
+    if (place.batch !== null && place.batch !== place.job.id) return this.#join(place, place.batch);
     const devices = runner.devices.filter((device) => place.devices.includes(device.id));
     invariant(
-      devices.length === place.devices.length && devices.every((device) => device.job === null),
-      "a placement takes free devices",
+      devices.length === place.devices.length && devices.every((device) => hasPlace(device, place)),
+      "a placement takes what is free",
     );
     this.#hold(place, runner, devices, nowMs);
   }
@@ -91,42 +97,86 @@ export class Cluster {
   adopt(place: Occupation, nowMs: number): void {
     const runner = this.#byId.get(place.runner);
     if (runner === undefined) return;
-    const devices = runner.devices.filter((device) => place.devices.includes(device.id) && device.job === null);
+    const devices = runner.devices.filter((device) => place.devices.includes(device.id) && hasPlace(device, place));
     this.#hold(place, runner, devices, nowMs);
   }
 
   #hold(place: Occupation, runner: RunnerState, devices: readonly DeviceState[], nowMs: number): void {
+    const tenancy: Tenancy = {
+      jobs: new Set([place.job.id]),
+      devices,
+      slot: place.slot,
+      weights: place.job.weights,
+      vramBytes: place.vramBytes,
+      freeAtMs: nowMs + place.estimateMs,
+    };
     for (const device of devices) {
-      device.job = place.job.id;
+      count(runner, device, -1);
+      device.tenancies.push(tenancy);
+      count(runner, device, 1);
       device.weights = place.job.weights;
-      device.freeAtMs = nowMs + place.estimateMs;
       device.usedAtMs = nowMs;
     }
-    runner.free -= devices.length;
-    this.#heldBy.set(place.job.id, { runner, devices });
+    this.#heldBy.set(place.job.id, { runner, tenancy });
+  }
+
+  #join(place: Occupation, first: string): void {
+    const held = this.#heldBy.get(first);
+    invariant(held !== undefined, "a batch is joined while its first job holds it");
+    held.tenancy.jobs.add(place.job.id);
+    held.tenancy.vramBytes += place.vramBytes;
+    this.#heldBy.set(place.job.id, held);
   }
 
   /** A better estimate of when the job's devices will be free. */
   expect(job: string, freeAtMs: number): void {
-    for (const device of this.#heldBy.get(job)?.devices ?? []) device.freeAtMs = freeAtMs;
+    const held = this.#heldBy.get(job);
+    if (held !== undefined) held.tenancy.freeAtMs = freeAtMs;
   }
 
-  /** The devices that the job held, now free. */
+  /** What the job held, now free; a batch holds on until its last job leaves. */
   vacate(job: string): void {
     const held = this.#heldBy.get(job);
     if (held === undefined) return;
-    for (const device of held.devices) device.job = null;
-    held.runner.free += held.devices.length;
     this.#heldBy.delete(job);
+    const { runner, tenancy } = held;
+    tenancy.jobs.delete(job);
+    if (tenancy.jobs.size > 0) return;
+    for (const device of tenancy.devices) {
+      count(runner, device, -1);
+      device.tenancies.splice(device.tenancies.indexOf(tenancy), 1);
+      count(runner, device, 1);
+    }
   }
 }
 
-/** True if the runner's engine can load the model and a device of it is large enough. */
-export function serves(runner: RunnerState, model: string, vramBytes: number): boolean {
+/** True if the runner's engine can load the model and it has as many devices of that size as the shape takes. */
+export function serves(runner: RunnerState, model: string, { k, vramBytes }: Shape): boolean {
   const { models } = runner.terms;
-  return vramBytes <= runner.terms.vramBytes && (models === undefined || models.includes(model));
+  if (k > runner.devices.length || vramBytes > runner.vramBytes) return false;
+  if (models !== undefined && !models.includes(model)) return false;
+  return runner.plain || runner.devices.filter((device) => vramBytes <= device.vramBytes).length >= k;
+}
+
+/** Free devices that the shape could take whole; on a device with slots a single-device job takes a slot instead. */
+export function freeWhole(runner: RunnerState, { k, vramBytes }: Shape): number {
+  if (runner.plain) return vramBytes <= runner.vramBytes ? runner.free : 0;
+  return runner.devices.filter((device) => isFree(device) && vramBytes <= device.vramBytes && !takesSlot(device, k))
+    .length;
+}
+
+function hasPlace(device: DeviceState, { slot }: Occupation): boolean {
+  if (slot === null) return isFree(device);
+  return slot < device.slots && device.tenancies.every((tenancy) => tenancy.slot !== null && tenancy.slot !== slot);
+}
+
+function count(runner: RunnerState, device: DeviceState, by: 1 | -1): void {
+  if (isFree(device)) runner.free += by;
+  else if (device.slots > 1 && spare(device).slots > 0) runner.open += by;
 }
 
 function sameDevices(a: RunnerTerms, b: RunnerTerms): boolean {
-  return a.gpu === b.gpu && a.vramBytes === b.vramBytes && a.devices.join() === b.devices.join();
+  const said = ({ gpu, devices }: RunnerTerms) =>
+    JSON.stringify([gpu, devices.map(({ id, vramBytes, slots }) => [id, vramBytes, slots])]);
+  return said(a) === said(b);
 }

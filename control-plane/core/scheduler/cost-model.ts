@@ -16,6 +16,7 @@ import type { StageMs } from "./cost-estimate.ts";
 import { BYTES_PER_GB, GPU_KINDS, partsOf, REFERENCE_GPU, withBuild } from "./cost-gpu.ts";
 import { MODEL_SPECS } from "./cost-spec.ts";
 import { speedOf } from "./cost-speed.ts";
+import { batchStretch } from "./job-class.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
 
 /** GPU-milliseconds of an H100: a job's fixed part, and each of its steps. */
@@ -99,21 +100,23 @@ export class SeededCostModel implements CostModel {
     });
   }
 
-  runMs(classId: string, gpu: string, k: number, steps: number): number | null {
+  runMs(classId: string, gpu: string, k: number, steps: number, batch = 1): number | null {
     const entry = this.#entries.get(classId);
     const gang = entry === undefined ? null : this.#gang(entry, gpu, k);
     if (entry === undefined || gang === null) return null;
     const { encodeMs, stepMs, decodeMs } = gang.stages;
-    return Math.ceil(entry.segments * (encodeMs + decodeMs + steps * stepMs) * gang.factor);
+    const plainMs = entry.segments * (encodeMs + decodeMs + steps * stepMs);
+    return Math.ceil(plainMs * batchStretch(entry.jobClass, batch) * gang.factor);
   }
 
   loadMs(classId: string): number {
     return this.#known(classId).loadMs;
   }
 
-  chargeMs(classId: string, steps: number): number {
-    const { charge, segments } = this.#known(classId);
-    return Math.ceil(segments * (charge.fixedMs + steps * charge.stepMs) - ROUNDING_MS);
+  chargeMs(classId: string, steps: number, batch = 1): number {
+    const { charge, segments, jobClass } = this.#known(classId);
+    const wholeMs = segments * (charge.fixedMs + steps * charge.stepMs) * batchStretch(jobClass, batch);
+    return Math.ceil(wholeMs / batch - ROUNDING_MS);
   }
 
   /** One segment, uncorrected: what a stage's outcome is compared with. */

@@ -49,18 +49,17 @@ export interface QueuedJob {
   readonly avoid: string | null;
 }
 
-/** The fair charge of what is left to do; a job that waits always has a step left. */
-export function remainingChargeMs(cost: CostModel, job: QueuedJob): number {
-  return cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone));
+/** The fair charge of what is left to do, alone or as one of a batch; a job that waits always has a step left. */
+export function remainingChargeMs(cost: CostModel, job: QueuedJob, batch = 1): number {
+  return cost.chargeMs(job.class, Math.max(1, job.steps - job.stepsDone), batch);
 }
 
 export interface RunnerTerms {
   readonly id: string;
   /** As the cost model knows it; may carry the build of its engine (`withBuild`). */
   readonly gpu: string;
-  readonly vramBytes: number;
-  /** Device ids; gangs never leave a runner. */
-  readonly devices: readonly string[];
+  /** Gangs never leave a runner. Up to `slots` single-device jobs share a device, as far as its memory goes. */
+  readonly devices: readonly { readonly id: string; readonly vramBytes: number; readonly slots: number }[];
   /** What its engine can load; everything, if absent. */
   readonly models?: readonly string[];
 }
@@ -79,7 +78,13 @@ export type SchedulerEvent =
   | { readonly t: "runner_down"; readonly runner: string }
   | { readonly t: "queued"; readonly job: QueuedJob }
   /** Met at takeover: a job that already holds devices. It was charged by another leader. */
-  | { readonly t: "running"; readonly job: QueuedJob; readonly runner: string; readonly devices: readonly string[] }
+  | {
+      readonly t: "running";
+      readonly job: QueuedJob;
+      readonly runner: string;
+      readonly devices: readonly string[];
+      readonly slot: number | null;
+    }
   /** A running job has done this many of its steps: its end is estimated anew from its own pace. */
   | { readonly t: "progress"; readonly job: string; readonly stepsDone: number }
   /** Cancelled or failed while it waited. */
@@ -97,6 +102,12 @@ export interface Place {
   readonly runner: string;
   readonly devices: readonly string[];
   readonly k: number;
+  /** Its slot of the one device; null: the devices are taken whole. */
+  readonly slot: number | null;
+  /** The first job of those that run together on the same devices; null for a job alone. */
+  readonly batch: string | null;
+  /** Memory it takes on each device. */
+  readonly vramBytes: number;
   /** Loading of weights that this placement causes, and the estimated wall time in all. */
   readonly coldMs: number;
   readonly estimateMs: number;

@@ -6,10 +6,11 @@
  */
 import { serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
+import { takesSlot } from "./device.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
 import type { FairQueue } from "./fair-queue.ts";
-import type { CostModel, JobClass } from "./job-class.ts";
+import type { CostModel, JobClass, Shape } from "./job-class.ts";
 import { couldRun } from "./placement.ts";
 
 export const DRY_RUN_MAX = 2_000;
@@ -64,12 +65,13 @@ export function explain({ queue, cluster, cost, classes }: View, nowMs: number):
     const runner = runners.getOrInsertComputed(job.class, () =>
       cluster.runners.find(
         (candidate) =>
-          candidate.up && jobClass !== undefined && serves(candidate, jobClass.model, shape?.vramBytes ?? 0),
+          candidate.up && jobClass !== undefined && shape !== undefined && serves(candidate, jobClass.model, shape),
       ),
     );
     const runMs =
       runner === undefined || shape === undefined ? null : cost.runMs(job.class, runner.terms.gpu, shape.k, steps);
-    return runMs === null || shape === undefined ? remainingChargeMs(cost, job) : runMs * shape.k;
+    if (runner === undefined || runMs === null || shape === undefined) return remainingChargeMs(cost, job);
+    return runMs * devicesFor(runner, shape);
   }
 
   function reason(job: QueuedJob): WaitReason {
@@ -85,11 +87,19 @@ export function explain({ queue, cluster, cost, classes }: View, nowMs: number):
   }
 }
 
+/** Devices that a job of the shape takes there; of one with slots, its part. */
+function devicesFor(runner: RunnerState, { k, vramBytes }: Shape): number {
+  const shared = runner.plain ? undefined : runner.devices.find((device) => vramBytes <= device.vramBytes);
+  return shared !== undefined && takesSlot(shared, k) ? 1 / shared.slots : k;
+}
+
 /** GPU time that the running jobs still need. */
 function runningMs(cluster: Cluster, nowMs: number): number {
   let left = 0;
   for (const runner of cluster.runners) {
-    for (const device of runner.devices) if (device.job !== null) left += Math.max(0, device.freeAtMs - nowMs);
+    for (const { slots, tenancies } of runner.devices) {
+      for (const { slot, freeAtMs } of tenancies) left += Math.max(0, freeAtMs - nowMs) / (slot === null ? 1 : slots);
+    }
   }
   return left;
 }

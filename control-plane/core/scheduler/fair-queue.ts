@@ -7,6 +7,7 @@
  * that may run a job of it now; accounts at their cap, in backoff or without jobs are in none.
  */
 import { invariant } from "#protocol/invariant.ts";
+import { batchMates } from "./batch-mates.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
@@ -178,13 +179,20 @@ export class FairQueue {
     return { taken: null, skipped };
   }
 
-  /** Dispatches a waiting job: it leaves the queue, and its estimate is charged. */
-  take(id: string): void {
+  /** Waiting jobs that could run together with this one, in fair order. */
+  mates(first: QueuedJob, limit: number): readonly QueuedJob[] {
+    const units = remainingChargeMs(this.#cost, first) * TAG_UNITS;
+    const unitsOf = (tier: Tier) => Math.ceil(units / tier.terms.weight);
+    return batchMates(this.#tiersInOrder(), (id) => this.#account(id), unitsOf, first, limit);
+  }
+
+  /** Dispatches a waiting job, alone or as one of `batch`: it leaves the queue, and its estimate is charged. */
+  take(id: string, batch = 1): void {
     const job = this.#waiting.get(id);
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
-    const remainingMs = remainingChargeMs(this.#cost, job);
+    const remainingMs = remainingChargeMs(this.#cost, job, batch);
     const charge = {
       account,
       tier,

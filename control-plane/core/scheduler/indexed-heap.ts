@@ -58,6 +58,19 @@ export class IndexedHeap {
     yield* this.#entries;
   }
 
+  /** The first `limit` members in order; for limits of tens. */
+  least(limit: number): readonly { readonly id: string; readonly key: number }[] {
+    const found: Entry[] = [];
+    const front = this.#entries.length === 0 ? [] : [0];
+    while (found.length < limit && front.length > 0) {
+      const at = front.reduce((best, other) => (this.#before(other, best) ? other : best));
+      front.splice(front.indexOf(at), 1);
+      found.push(this.#entry(at));
+      for (const child of [2 * at + 1, 2 * at + 2]) if (child < this.#entries.length) front.push(child);
+    }
+    return found;
+  }
+
   #up(start: number): number {
     let at = start;
     while (at > 0) {

@@ -21,16 +21,26 @@ export interface JobClass {
   /** Ascending k; at least one. */
   readonly shapes: readonly Shape[];
   readonly resume: (typeof RESUMES)[number];
-  /** Jobs of equal model and steps that one gang may run together; 1 where batching does not pay. */
+  /** Jobs of equal weights and steps that one gang may run together; 1 where batching does not pay. */
   readonly batchMax: number;
+  /** What each further job of a batch adds to its time, as a share of one job alone; 1, no gain, if absent. */
+  readonly batchFactor?: number;
+}
+
+/** How much longer a batch takes than one job alone. */
+export function batchStretch({ batchFactor = 1 }: JobClass, batch: number): number {
+  return 1 + (batch - 1) * batchFactor;
 }
 
 /** Estimates; `null` where the class cannot run on such a GPU with this gang. */
 export interface CostModel {
-  /** Wall time from the first to the last of `steps`, decode included, on a warm gang. */
-  runMs(classId: string, gpu: string, k: number, steps: number): number | null;
+  /** Wall time from the first to the last of `steps`, decode included, on a warm gang; of `batch` jobs together, if given. */
+  runMs(classId: string, gpu: string, k: number, steps: number, batch?: number): number | null;
   /** Wall time to make `weights` of the class's model resident on a device of this kind. */
   loadMs(classId: string, gpu: string): number;
-  /** The fair charge of `steps`: H100 GPU-milliseconds at the class's cheapest gang. Platform overhead is never in it. */
-  chargeMs(classId: string, steps: number): number;
+  /**
+   * The fair charge of `steps`: H100 GPU-milliseconds at the class's cheapest gang; for each of `batch` jobs its part.
+   * Platform overhead is never in it.
+   */
+  chargeMs(classId: string, steps: number, batch?: number): number;
 }

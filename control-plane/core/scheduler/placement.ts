@@ -1,14 +1,18 @@
 /**
  * Where a job would run now, and with how many devices: the one placement code of the scheduler and of every baseline.
  *
- * Among the gangs that fit, those are allowed whose GPU time (cold start included) is within `slack` of the cheapest; of
- * these the fastest wins. So gangs are wide when the cluster is idle and narrow when it is loaded. Ties: the tightest fit,
- * then the runner's id.
+ * Among the gangs and slots that fit, those are allowed whose GPU time (cold start included) is within `slack` of the
+ * cheapest; of these the fastest wins. So gangs are wide when the cluster is idle and narrow when it is loaded. Ties: the
+ * slot that fragments its device least, then the tightest fit, then the runner's id.
  */
-import { serves } from "./cluster.ts";
-import type { Cluster, DeviceState, RunnerState } from "./cluster.ts";
+import { freeWhole, serves } from "./cluster.ts";
+import type { Cluster, RunnerState } from "./cluster.ts";
+import { isFree, isWarm, openSlot, spare, takesSlot } from "./device.ts";
+import type { DeviceState } from "./device.ts";
 import type { Place, QueuedJob } from "./event.ts";
-import type { CostModel, JobClass } from "./job-class.ts";
+import type { Fragmentation } from "./fragmentation.ts";
+import type { CostModel, JobClass, Shape } from "./job-class.ts";
+import type { Use } from "./reservation.ts";
 
 export interface PlacementQuestion {
   readonly job: QueuedJob;
@@ -16,16 +20,23 @@ export interface PlacementQuestion {
   readonly nowMs: number;
   /** Share of GPU time that may be wasted for speed; 0 takes the cheapest gang. */
   readonly slack: number;
-  /** Whether devices of this runner may be used by a job that ends at `endMs` (reservations say no). */
-  readonly allows?: (runner: RunnerState, k: number, endMs: number) => boolean;
+  readonly fragmentation: Fragmentation;
+  /** Whether devices of this runner may be used so by the job (reservations say no). */
+  readonly allows?: (runner: RunnerState, use: Use) => boolean;
 }
 
 interface Spot {
   readonly runner: RunnerState;
-  readonly k: number;
+  readonly shape: Shape;
   readonly coldMs: number;
   readonly wallMs: number;
   readonly gpuMs: number;
+  /** A slot of a shared device; null takes devices whole. */
+  readonly seat: { readonly device: DeviceState; readonly slot: number } | null;
+  /** Growth of the unusable share. */
+  readonly growth: number;
+  /** Devices left free on the runner, or the part of the shared device's memory that is left. */
+  readonly left: number;
 }
 
 export function place(cluster: Cluster, cost: CostModel, question: PlacementQuestion): Place | null {
@@ -33,14 +44,17 @@ export function place(cluster: Cluster, cost: CostModel, question: PlacementQues
   const elsewhere = spots.filter((spot) => spot.runner.terms.id !== question.job.avoid);
   const best = choose(elsewhere.length > 0 ? elsewhere : spots, question.slack);
   if (best === null) return null;
+  const { runner, shape, seat } = best;
+  const devices = seat === null ? warmFirst(runner, question.job.weights, shape).slice(0, shape.k) : [seat.device];
   return {
     t: "place",
     job: question.job,
-    runner: best.runner.terms.id,
-    devices: warmFirst(best.runner, question.job.weights)
-      .slice(0, best.k)
-      .map((device) => device.id),
-    k: best.k,
+    runner: runner.terms.id,
+    devices: devices.map((device) => device.id),
+    k: shape.k,
+    slot: seat?.slot ?? null,
+    batch: null,
+    vramBytes: shape.vramBytes,
     coldMs: best.coldMs,
     estimateMs: best.wallMs,
   };
@@ -53,46 +67,79 @@ export function couldRun(cluster: Cluster, cost: CostModel, jobClass: JobClass, 
       runner.up &&
       jobClass.shapes.some(
         (shape) =>
-          shape.k <= runner.devices.length &&
-          serves(runner, jobClass.model, shape.vramBytes) &&
-          cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps) !== null,
+          serves(runner, jobClass.model, shape) && cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps) !== null,
       ),
   );
 }
 
-/** Free devices: those that hold `weights` first, then those that hold nothing, then the ones unused for longest. */
-export function warmFirst(runner: RunnerState, weights: string): readonly DeviceState[] {
+/**
+ * Free devices that the shape may take whole: those that hold `weights` first, then those that hold nothing, then the ones
+ * unused for longest; the small ones before the large.
+ */
+export function warmFirst(runner: RunnerState, weights: string, { k, vramBytes }: Shape): readonly DeviceState[] {
   const free = runner.devices
-    .filter((device) => device.job === null)
-    .toSorted((a, b) => Number(a.weights !== null) - Number(b.weights !== null) || a.usedAtMs - b.usedAtMs);
+    .filter((device) => isFree(device) && vramBytes <= device.vramBytes && !takesSlot(device, k))
+    .toSorted(
+      (a, b) =>
+        a.vramBytes - b.vramBytes || Number(a.weights !== null) - Number(b.weights !== null) || a.usedAtMs - b.usedAtMs,
+    );
   return [
     ...free.filter((device) => device.weights === weights),
     ...free.filter((device) => device.weights !== weights),
   ];
 }
 
-function spotsFor(
-  cluster: Cluster,
-  cost: CostModel,
-  { job, class: jobClass, nowMs, allows }: PlacementQuestion,
-): readonly Spot[] {
+function spotsFor(cluster: Cluster, cost: CostModel, question: PlacementQuestion): readonly Spot[] {
   const spots: Spot[] = [];
+  const { job, class: jobClass, nowMs, allows } = question;
   const steps = job.steps - job.stepsDone;
   for (const runner of cluster.runners) {
-    if (!runner.up || runner.free === 0) continue;
+    if (!runner.up || runner.free + runner.open === 0) continue;
     let warm = -1;
     for (const shape of jobClass.shapes) {
-      if (shape.k > runner.free || !serves(runner, jobClass.model, shape.vramBytes)) continue;
+      const free = freeWhole(runner, shape);
+      const seats = shape.k === 1 && !runner.plain;
+      if ((shape.k > free && !seats) || !serves(runner, jobClass.model, shape)) continue;
       const runMs = cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps);
       if (runMs === null) continue;
-      if (warm < 0) warm = warmCount(runner, job.weights);
+      if (seats) spots.push(...seatsOn(runner, cost, question, shape, runMs));
+      if (shape.k > free) continue;
+      if (warm < 0 || !runner.plain) warm = warmCount(runner, job.weights, shape);
       const coldMs = warm >= shape.k ? 0 : cost.loadMs(jobClass.id, runner.terms.gpu);
       const wallMs = runMs + coldMs;
-      if (allows !== undefined && !allows(runner, shape.k, nowMs + wallMs)) continue;
-      spots.push({ runner, k: shape.k, coldMs, wallMs, gpuMs: wallMs * shape.k });
+      if (allows !== undefined && !allows(runner, { k: shape.k, endMs: nowMs + wallMs, seat: null })) continue;
+      const left = runner.free - shape.k;
+      spots.push({ runner, shape, coldMs, wallMs, gpuMs: wallMs * shape.k, seat: null, growth: 0, left });
     }
   }
   return spots;
+}
+
+/** The best slot of the runner where the weights are warm, and the best where they are not. */
+function seatsOn(
+  runner: RunnerState,
+  cost: CostModel,
+  { job, class: jobClass, nowMs, fragmentation, allows }: PlacementQuestion,
+  shape: Shape,
+  runMs: number,
+): readonly Spot[] {
+  let [warmest, coldest]: [Spot | null, Spot | null] = [null, null];
+  for (const device of runner.devices) {
+    const slot = takesSlot(device, shape.k) ? openSlot(device, shape.vramBytes) : null;
+    if (slot === null) continue;
+    const warm = isWarm(device, job.weights);
+    const coldMs = warm ? 0 : cost.loadMs(jobClass.id, runner.terms.gpu);
+    const wallMs = runMs + coldMs;
+    const seat = { device, slot };
+    const use = { k: 1, endMs: nowMs + wallMs, seat: { device, vramBytes: shape.vramBytes } };
+    if (allows !== undefined && !allows(runner, use)) continue;
+    const growth = fragmentation.growth(device, shape.vramBytes);
+    const left = (spare(device).bytes - shape.vramBytes) / device.vramBytes;
+    const spot = { runner, shape, coldMs, wallMs, gpuMs: wallMs, seat, growth, left };
+    if (warm && (warmest === null || better(spot, warmest))) warmest = spot;
+    if (!warm && (coldest === null || better(spot, coldest))) coldest = spot;
+  }
+  return [warmest, coldest].filter((spot) => spot !== null);
 }
 
 function choose(spots: readonly Spot[], slack: number): Spot | null {
@@ -108,13 +155,16 @@ function choose(spots: readonly Spot[], slack: number): Spot | null {
 
 function better(a: Spot, b: Spot): boolean {
   if (a.wallMs !== b.wallMs) return a.wallMs < b.wallMs;
-  const [leftA, leftB] = [a.runner.free - a.k, b.runner.free - b.k];
-  if (leftA !== leftB) return leftA < leftB;
+  if (a.growth !== b.growth) return a.growth < b.growth;
+  if (a.left !== b.left) return a.left < b.left;
   return a.runner.terms.id < b.runner.terms.id;
 }
 
-function warmCount(runner: RunnerState, weights: string): number {
+function warmCount(runner: RunnerState, weights: string, { k, vramBytes }: Shape): number {
   let warm = 0;
-  for (const device of runner.devices) if (device.job === null && device.weights === weights) warm++;
+  for (const device of runner.devices) {
+    const fits = runner.plain || (vramBytes <= device.vramBytes && !takesSlot(device, k));
+    if (fits && isFree(device) && device.weights === weights) warm++;
+  }
   return warm;
 }

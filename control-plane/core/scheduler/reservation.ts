@@ -6,8 +6,10 @@
  */
 import { serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
+import { roomAtMs } from "./device.ts";
+import type { DeviceState, Tenancy } from "./device.ts";
 import type { QueuedJob } from "./event.ts";
-import type { CostModel, JobClass } from "./job-class.ts";
+import type { CostModel, JobClass, Shape } from "./job-class.ts";
 
 /** Of the runners that are up; the others stay free for whoever fits. */
 const RESERVED_SHARE_MAX = 0.25;
@@ -17,8 +19,15 @@ const OVERRUN_MS = 1_000;
 interface Reservation {
   readonly job: string;
   readonly runner: string;
-  readonly k: number;
+  readonly shape: Shape;
   readonly startMs: number;
+}
+
+/** What somebody else would use of a runner until `endMs`: k devices whole, or a slot of one. */
+export interface Use {
+  readonly k: number;
+  readonly endMs: number;
+  readonly seat: { readonly device: DeviceState; readonly vramBytes: number } | null;
 }
 
 export class Reservations {
@@ -40,10 +49,10 @@ export class Reservations {
   }
 
   /** Holds what an exchange frees for the one that it is made for. */
-  hold(job: string, runner: string, k: number, startMs: number): void {
+  hold(job: string, runner: string, shape: Shape, startMs: number): void {
     this.drop(job);
     this.dropRunner(runner);
-    const reservation = { job, runner, k, startMs };
+    const reservation = { job, runner, shape, startMs };
     this.#byRunner.set(runner, reservation);
     this.#byJob.set(job, reservation);
   }
@@ -68,13 +77,13 @@ export class Reservations {
     let best: (Reservation & { readonly endMs: number }) | null = null;
     for (const runner of up) {
       if (this.#byRunner.has(runner.terms.id)) continue;
-      for (const { k, vramBytes } of jobClass.shapes) {
-        if (k > runner.devices.length || !serves(runner, jobClass.model, vramBytes)) continue;
-        const runMs = cost.runMs(jobClass.id, runner.terms.gpu, k, job.steps - job.stepsDone);
+      for (const shape of jobClass.shapes) {
+        if (!serves(runner, jobClass.model, shape)) continue;
+        const runMs = cost.runMs(jobClass.id, runner.terms.gpu, shape.k, job.steps - job.stepsDone);
         if (runMs === null) continue;
-        const startMs = freeAtMs(runner, k, nowMs);
+        const startMs = freeAtMs(runner, shape, nowMs);
         const endMs = startMs + runMs;
-        if (best === null || endMs < best.endMs) best = { job: job.id, runner: runner.terms.id, k, startMs, endMs };
+        if (best === null || endMs < best.endMs) best = { job: job.id, runner: runner.terms.id, shape, startMs, endMs };
       }
     }
     if (best === null) return;
@@ -82,21 +91,30 @@ export class Reservations {
     this.#byJob.set(best.job, best);
   }
 
-  /** Whether `job` may use k devices of the runner until `endMs` without delaying who reserved it. */
-  allows(runner: RunnerState, job: string, k: number, endMs: number, nowMs: number): boolean {
+  /** Whether `job` may use the runner so without delaying who reserved it. */
+  allows(runner: RunnerState, job: string, { k, endMs, seat }: Use, nowMs: number): boolean {
     const reservation = this.#byRunner.get(runner.terms.id);
     if (reservation === undefined || reservation.job === job) return true;
-    const startMs = Math.max(reservation.startMs, freeAtMs(runner, reservation.k, nowMs));
+    const { shape } = reservation;
+    const startMs = Math.max(reservation.startMs, freeAtMs(runner, shape, nowMs));
     if (endMs <= startMs) return true;
-    const freeAtStart = runner.devices.filter((device) => device.job === null || device.freeAtMs <= startMs).length;
-    return freeAtStart - k >= reservation.k;
+    const ready = runner.devices.filter((device) => {
+      const taken = seat?.device === device ? seat.vramBytes : null;
+      return roomAtMs(device, shape, leavesAtMs, taken) <= startMs;
+    }).length;
+    return ready - (seat === null ? k : 0) >= shape.k;
   }
 }
 
-/** When k devices of the runner are expected to be free together. */
-export function freeAtMs(runner: RunnerState, k: number, nowMs: number): number {
+/** When the runner is expected to have room for the shape. */
+export function freeAtMs(runner: RunnerState, shape: Shape, nowMs: number): number {
+  const leavesLaterMs = (tenancy: Tenancy) => Math.max(tenancy.freeAtMs, nowMs + OVERRUN_MS);
   const times = runner.devices
-    .map((device) => (device.job === null ? nowMs : Math.max(device.freeAtMs, nowMs + OVERRUN_MS)))
+    .map((device) => Math.max(nowMs, roomAtMs(device, shape, leavesLaterMs)))
     .toSorted((a, b) => a - b);
-  return times[k - 1] ?? Infinity;
+  return times[shape.k - 1] ?? Infinity;
+}
+
+function leavesAtMs(tenancy: Tenancy): number {
+  return tenancy.freeAtMs;
 }

@@ -4,12 +4,14 @@
  * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed; 3. the head that fairness
  * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
  */
+import { batchOf } from "./batching.ts";
 import { Cluster } from "./cluster.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
 import { explain } from "./explain.ts";
 import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
+import { Fragmentation } from "./fragmentation.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
 import { gangSlack, PRODUCTION_LIMITS } from "./limits.ts";
 import type { SchedulerLimits } from "./limits.ts";
@@ -17,6 +19,7 @@ import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
 import type { RunningJob } from "./preemption.ts";
 import { Reservations } from "./reservation.ts";
+import type { Use } from "./reservation.ts";
 
 const WASTE_BUCKET_MS = 3_600_000;
 
@@ -28,6 +31,7 @@ export class Scheduler implements Policy {
   readonly #cluster = new Cluster();
   readonly #reservations = new Reservations();
   readonly #classes = new Map<string, JobClass>();
+  readonly #fragmentation = new Fragmentation(this.#classes);
   /** Placed, but not committed yet. */
   readonly #pending = new Set<string>();
   readonly #running = new Map<string, RunningJob>();
@@ -53,7 +57,7 @@ export class Scheduler implements Policy {
         return this.#queue.setTier(event.terms);
       case "class":
         this.#classes.set(event.class.id, event.class);
-        return;
+        return this.#fragmentation.forget();
       case "account":
         return this.#queue.setAccount(event.account, event.tier, event.tag);
       case "tier_clock":
@@ -64,9 +68,10 @@ export class Scheduler implements Policy {
         this.#reservations.dropRunner(event.runner);
         return this.#cluster.down(event.runner);
       case "queued":
+        this.#fragmentation.see(event.job.class);
         return this.#queue.add(event.job, nowMs);
       case "running":
-        return this.#adopt(event.job, event.runner, event.devices, nowMs);
+        return this.#adopt(event, nowMs);
       case "progress":
         return this.#pace(event.job, event.stepsDone, nowMs);
       case "withdrawn":
@@ -101,8 +106,9 @@ export class Scheduler implements Policy {
       });
       head ??= skipped;
       if (taken === null || found === null) break;
-      this.#take(found, nowMs);
-      decisions.push(found);
+      const together = this.#batch(found, limit - decisions.length, nowMs);
+      for (const member of together) this.#take(member, together.length, nowMs);
+      decisions.push(...together);
     }
     return [...decisions, ...this.#helpHead(head, nowMs)];
   }
@@ -137,12 +143,27 @@ export class Scheduler implements Policy {
       class: jobClass,
       nowMs,
       slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
-      allows: (runner, k, endMs) => this.#reservations.allows(runner, job.id, k, endMs, nowMs),
+      fragmentation: this.#fragmentation,
+      allows: (runner, use) => this.#reservations.allows(runner, job.id, use, nowMs),
     });
   }
 
-  #take(found: Place, nowMs: number): void {
-    this.#queue.take(found.job.id);
+  #batch(found: Place, limit: number, nowMs: number): readonly Place[] {
+    const { job } = found;
+    const jobClass = this.#classes.get(job.class);
+    const runner = this.#cluster.runner(found.runner);
+    if (jobClass === undefined || runner === null || jobClass.batchMax <= 1) return [found];
+    return batchOf(this.#cluster, this.#cost, found, {
+      class: jobClass,
+      nowMs,
+      limit,
+      mates: (count) => this.#queue.mates(job, count),
+      allows: (use: Use) => this.#reservations.allows(runner, job.id, use, nowMs),
+    });
+  }
+
+  #take(found: Place, batch: number, nowMs: number): void {
+    this.#queue.take(found.job.id, batch);
     this.#cluster.occupy(found, nowMs);
     this.#startedAt(found, nowMs);
     this.#reservations.drop(found.job.id);
@@ -150,12 +171,17 @@ export class Scheduler implements Policy {
     this.#pending.add(found.job.id);
   }
 
-  #adopt(job: QueuedJob, runner: string, devices: readonly string[], nowMs: number): void {
+  #adopt({ job, runner, devices, slot }: Extract<SchedulerEvent, { t: "running" }>, nowMs: number): void {
+    const shape = this.#classes.get(job.class)?.shapes.find(({ k }) => k === devices.length);
     const found = {
       job,
       runner,
       devices,
       k: devices.length,
+      slot,
+      batch: null,
+      // Nobody knows what it uses: nobody joins it.
+      vramBytes: shape?.vramBytes ?? Infinity,
       coldMs: 0,
       estimateMs: remainingChargeMs(this.#cost, job),
     };
@@ -229,7 +255,7 @@ export class Scheduler implements Policy {
     const wasteLeftMs = this.#refillWaste(nowMs);
     if (exchange.wasteMs > wasteLeftMs) return [];
     this.#wasteLeftMs = wasteLeftMs - exchange.wasteMs;
-    this.#reservations.hold(head.id, exchange.runner, exchange.k, exchange.freeAtMs);
+    this.#reservations.hold(head.id, exchange.runner, exchange.shape, exchange.freeAtMs);
     return exchange.victims.map((victim) => {
       this.#running.set(victim.job.id, { ...victim, stopping: true });
       return { t: "preempt", job: victim.job.id, for: head.id };

@@ -75,6 +75,8 @@ export const job = pgTable(
     engineFailures: integer("engine_failures").notNull().default(0),
     runnerId: text("runner_id").$type<RunnerId>(),
     devices: text().array().$type<DeviceId[]>(),
+    /** Of the one device; null takes the devices whole. */
+    slot: integer(),
     leaseExpiresAt: moment("lease_expires_at"),
     notBefore: moment("not_before"),
     avoidRunnerId: text("avoid_runner_id").$type<RunnerId>(),
@@ -107,6 +109,10 @@ export const job = pgTable(
       sql`(${table.state} in ('starting', 'running', 'uploading', 'cancelling')) = (${table.runnerId} is not null)
         and (${table.runnerId} is null) = (${table.leaseExpiresAt} is null)
         and (${table.runnerId} is null) = (${table.devices} is null)`,
+    ),
+    check(
+      "job_slot_of_one_device",
+      sql`${table.slot} is null or (${table.runnerId} is not null and cardinality(${table.devices}) = 1)`,
     ),
     check(
       "job_finished_iff_terminal",
@@ -164,6 +170,23 @@ export const attemptStage = pgTable(
     primaryKey({ columns: [table.jobId, table.epoch, table.stage] }),
     foreignKey({ columns: [table.jobId, table.epoch], foreignColumns: [attempt.jobId, attempt.epoch] }),
     check("attempt_stage_takes_time", sql`${table.predictedMs} >= 0 and ${table.actualMs} >= 0`),
+  ],
+);
+
+/** What a leased job holds of its devices: a slot is held once. A job that takes a device whole holds all its slots. */
+export const deviceClaim = pgTable(
+  "device_claim",
+  {
+    runnerId: text("runner_id").$type<RunnerId>().notNull(),
+    device: text().$type<DeviceId>().notNull(),
+    slot: integer().notNull(),
+    jobId: text("job_id")
+      .notNull()
+      .references(() => job.id),
+  },
+  (table) => [
+    primaryKey({ columns: [table.runnerId, table.device, table.slot] }),
+    index("device_claim_by_job").on(table.jobId),
   ],
 );
 

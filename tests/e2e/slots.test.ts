@@ -1,0 +1,93 @@
+/** Devices that are shared, on the running product: runner A declares 2 x 80 GB with two slots each, runner B 1 x 24 GB. */
+import type OpenAI from "openai";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Product, until } from "#tests/support/product.ts";
+
+const BYTES_PER_GB = 1_000_000_000;
+let product: Product;
+let client: OpenAI;
+beforeAll(async () => {
+  product = await Product.start({ CALLSHEET_RUNNERS: "2", CALLSHEET_RUNNER_DEVICES: "2x80gb/2,1x24gb" });
+  client = product.client((await product.account("pro", "10000")).apiKey);
+});
+afterAll(() => product.stop());
+
+/** What the 480p and 192p classes of one second need is data: the leader reads it again every few seconds. */
+async function declare(gb480: number, gb192: number): Promise<void> {
+  await product.sql`
+    update model_class set vram_bytes = ${BYTES_PER_GB} * case name when '480p/1s' then ${gb480}::bigint else ${gb192}::bigint end
+    where name in ('480p/1s', '192p/1s')`;
+}
+
+async function create(size: string, prompt: string): Promise<string> {
+  const video = { prompt, size, seconds: "1", steps: 8, seed: 3 };
+  return (await client.videos.create(video as unknown as OpenAI.VideoCreateParams)).id;
+}
+
+/** Why the job waits; null once it does not. */
+async function blockedBy(id: string): Promise<string | null> {
+  const video = (await client.videos.retrieve(id)) as unknown as { scheduler: { blocked_by: string | null } };
+  return video.scheduler.blocked_by;
+}
+
+interface Lease {
+  readonly id: string;
+  readonly runner_id: string;
+  readonly devices: readonly string[];
+  readonly slot: number | null;
+}
+
+/** The leases of these jobs once all of them run at the same time. */
+function running(ids: readonly string[]): Promise<readonly Lease[]> {
+  return until("all run at once", 30_000, async () => {
+    const rows = await product.sql<Lease[]>`
+      select id, runner_id, devices, slot from job
+      where id in ${product.sql([...ids])} and state = 'running' order by devices, slot`;
+    return rows.length === ids.length && rows;
+  });
+}
+
+async function completed(ids: readonly string[]): Promise<void> {
+  await until("all are over", 60_000, async () => {
+    const rows = await product.sql`select 1 from job where id in ${product.sql([...ids])} and state <> 'completed'`;
+    return rows.length === 0;
+  });
+}
+
+test("two videos share a device by its slots, the third takes the other device, and none lands where it does not fit", async () => {
+  // First, so that one answer tells that the leader knows both figures.
+  await declare(30, 200);
+  await until("a job no runner can hold says so", 30_000, async () => {
+    const id = await create("320x192", "a spark");
+    const reason = await until("it waits or runs", 10_000, async () => {
+      const why = await blockedBy(id);
+      return why ?? ((await client.videos.retrieve(id)).status === "queued" ? null : "runs");
+    });
+    return reason === "no_runner";
+  });
+
+  const three = await Promise.all([1, 2, 3].map((n) => create("832x480", `!idle=700 a lake ${n}`)));
+  const leases = await running(three);
+  expect(leases.map(({ runner_id, slot }) => [runner_id, slot])).toEqual([
+    ["runner-1", 0],
+    ["runner-1", 1],
+    ["runner-1", 0],
+  ]);
+  const [first, second, third] = leases.map(({ devices }) => devices.join());
+  expect(second).toBe(first);
+  expect(third).not.toBe(first);
+  const claims = await product.sql`select device, slot, job_id from device_claim order by device, slot`;
+  expect(claims).toEqual(leases.map(({ id, devices, slot }) => ({ device: devices[0], slot, job_id: id })));
+  await completed(three);
+  expect(await product.sql`select 1 from device_claim`).toEqual([]);
+});
+
+test("the operator sees what each device declared", async () => {
+  const { data } = (await product.admin("GET", "/runners")) as { data: readonly { id: string; devices: unknown[] }[] };
+  const devices = new Map(data.map((runner) => [runner.id, runner.devices]));
+  expect(devices.get("runner-1")).toMatchObject([
+    { vram_bytes: 80e9, slots: 2 },
+    { vram_bytes: 80e9, slots: 2 },
+  ]);
+  expect(devices.get("runner-2")).toMatchObject([{ vram_bytes: 24e9, slots: 1 }]);
+});

@@ -1,0 +1,22 @@
+import { describe, expect, test } from "vitest";
+import { readConfig } from "#gpu-runner/config.ts";
+
+const NEEDED = { CALLSHEET_CONTROL_PLANE_URLS: "http://127.0.0.1:1", CALLSHEET_RUNNER_TOKEN: "t" };
+
+describe("a runner's devices", () => {
+  test("are one, unshared and as large as the host allows, if nothing is declared", () => {
+    expect(readConfig(NEEDED).devices).toEqual({ count: 1, vramBytes: null, slots: 1 });
+  });
+
+  test("are declared by count, memory and slots", () => {
+    const declared = { CALLSHEET_DEVICES: "2", CALLSHEET_DEVICE_VRAM_GB: "79.5", CALLSHEET_DEVICE_SLOTS: "4" };
+    expect(readConfig({ ...NEEDED, ...declared }).devices).toEqual({ count: 2, vramBytes: 79_500_000_000, slots: 4 });
+  });
+
+  test("that cannot be are all refused at once, by variable", () => {
+    const wrong = { CALLSHEET_DEVICES: "65", CALLSHEET_DEVICE_VRAM_GB: "80000000000", CALLSHEET_DEVICE_SLOTS: "17" };
+    expect(() => readConfig({ ...NEEDED, ...wrong })).toThrow(
+      /CALLSHEET_DEVICES[^]*CALLSHEET_DEVICE_VRAM_GB[^]*CALLSHEET_DEVICE_SLOTS/,
+    );
+  });
+});
