@@ -13,7 +13,7 @@ import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
 import { fairOrder } from "./fair-order.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
-import type { Account, Tier } from "./fair-state.ts";
+import type { Account, FairView, Tier } from "./fair-state.ts";
 import { before, JobLine } from "./job-line.ts";
 
 /** Where a job's account and tier stand, to compare two jobs. */
@@ -52,6 +52,17 @@ export class FairQueue {
   /** Fair charge of what waits and could run now if there were devices: jobs behind their account's cap do not count. */
   get runnableMs(): number {
     return this.#runnableMs;
+  }
+
+  /** As it stands; read before anything changes. */
+  get view(): FairView {
+    return {
+      tiers: this.#tiers,
+      accounts: this.#accounts,
+      waiting: this.#waiting,
+      asleep: this.#asleep,
+      virtual: this.#virtual,
+    };
   }
 
   setTier(terms: TierTerms): void {

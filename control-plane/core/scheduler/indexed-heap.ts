@@ -58,6 +58,23 @@ export class IndexedHeap {
     yield* this.#entries;
   }
 
+  /** Members in order, lazily: the first m cost O(m log m), however many there are. Nothing may change meanwhile. */
+  *ascending(): Generator<{ readonly id: string; readonly key: number }, void> {
+    const frontier = new IndexedHeap();
+    const reach = (at: number) => {
+      const entry = this.#entries[at];
+      if (entry !== undefined) frontier.set(entry.id, entry.key);
+    };
+    reach(0);
+    for (let first = frontier.peek(); first !== null; first = frontier.peek()) {
+      frontier.remove(first.id);
+      yield first;
+      const at = this.#at.get(first.id) ?? 0;
+      reach(2 * at + 1);
+      reach(2 * at + 2);
+    }
+  }
+
   #up(start: number): number {
     let at = start;
     while (at > 0) {

@@ -7,6 +7,8 @@
 import { Cluster } from "./cluster.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
+import { dryRun } from "./dry-run.ts";
+import { StartTimes } from "./eta.ts";
 import { explain } from "./explain.ts";
 import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -109,9 +111,26 @@ export class Scheduler implements Policy {
     return wakes.length === 0 ? null : Math.min(...wakes);
   }
 
-  quote(): null {
-    return null;
+  quote(job: string, nowMs: number): { readonly p50Ms: number; readonly p90Ms: number } | null {
+    if (nowMs - this.#dryAtMs >= 60_000) {
+      const world = {
+        view: this.#queue.view,
+        cluster: this.#cluster,
+        cost: this.#cost,
+        classes: this.#classes,
+        running: this.#running.values(),
+        slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
+      };
+      this.#starts = new StartTimes(dryRun(world, nowMs, 2000), world);
+      this.#dryAtMs = nowMs;
+    }
+    const waiting = this.#queue.view.waiting.get(job);
+    if (waiting === undefined || this.#starts === null) return null;
+    const p50Ms = Math.max(0, this.#starts.startMs(waiting) - nowMs);
+    return { p50Ms, p90Ms: p50Ms };
   }
+  #dryAtMs = -Infinity;
+  #starts: StartTimes | null = null;
 
   clock(accounts: readonly string[]): FairClock {
     return this.#queue.clock(accounts);

@@ -1,0 +1,139 @@
+/**
+ * The devices of a dry run: how many of each runner are free, and where a job would go, by the rules of `placement.ts`.
+ *
+ * Runners of one kind (GPU, memory, models) offer the same shapes, so a class is weighed once per kind.
+ */
+import { serves } from "./cluster.ts";
+import type { Cluster, RunnerState } from "./cluster.ts";
+import type { QueuedJob } from "./event.ts";
+import type { CostModel, JobClass } from "./job-class.ts";
+
+export interface DryRunner {
+  readonly id: string;
+  readonly size: number;
+  /** What is resident on each free device, the one unused for longest first. */
+  readonly free: (string | null)[];
+}
+
+interface Kind {
+  readonly sample: RunnerState;
+  readonly runners: readonly DryRunner[];
+}
+
+interface Way {
+  readonly kind: Kind;
+  readonly k: number;
+  readonly runMs: number;
+  readonly loadMs: number;
+}
+
+export interface DrySpot {
+  readonly runner: DryRunner;
+  readonly k: number;
+  /** Loading included. */
+  readonly wallMs: number;
+}
+
+export class DryDevices {
+  readonly #cost: CostModel;
+  readonly #classes: ReadonlyMap<string, JobClass>;
+  readonly #kinds: readonly Kind[];
+  readonly #byId = new Map<string, DryRunner>();
+  /** Every way to run so many steps of a class. */
+  readonly #ways = new Map<string, readonly Way[]>();
+  readonly #slack: number;
+  #free = 0;
+
+  constructor(cluster: Cluster, cost: CostModel, classes: ReadonlyMap<string, JobClass>, slack: number) {
+    this.#cost = cost;
+    this.#classes = classes;
+    this.#slack = slack;
+    const up = cluster.runners.filter((runner) => runner.up);
+    const groups = Map.groupBy(up, ({ terms }) => `${terms.gpu} ${terms.vramBytes} ${terms.models?.join() ?? "*"}`);
+    this.#kinds = [...groups.values()].flatMap((members) => {
+      const [sample] = members;
+      return sample === undefined ? [] : [{ sample, runners: members.map((member) => this.#adopt(member)) }];
+    });
+  }
+
+  get free(): number {
+    return this.#free;
+  }
+
+  /** Where the job would run now; null if it fits nowhere. */
+  spotFor(job: QueuedJob): DrySpot | null {
+    const spots = this.#waysOf(job).flatMap(({ kind, k, runMs, loadMs }) => {
+      const found = tightest(kind.runners, k, job.weights);
+      return found === null ? [] : [{ runner: found.runner, k, wallMs: runMs + (found.warm ? 0 : loadMs) }];
+    });
+    const cheapestMs = Math.min(...spots.map((spot) => spot.wallMs * spot.k));
+    let best: DrySpot | null = null;
+    for (const spot of spots) {
+      if (spot.wallMs * spot.k > cheapestMs * (1 + this.#slack)) continue;
+      if (best === null || spot.wallMs < best.wallMs) best = spot;
+    }
+    return best;
+  }
+
+  occupy({ runner, k }: DrySpot, weights: string): void {
+    for (let left = k; left > 0; left--) {
+      const warm = runner.free.indexOf(weights);
+      runner.free.splice(Math.max(0, warm), 1);
+    }
+    this.#free -= k;
+  }
+
+  vacate(id: string, k: number, weights: string): void {
+    const runner = this.#byId.get(id);
+    if (runner === undefined) return;
+    for (let left = k; left > 0; left--) runner.free.push(weights);
+    this.#free += k;
+  }
+
+  #waysOf(job: QueuedJob): readonly Way[] {
+    const steps = Math.max(1, job.steps - job.stepsDone);
+    return this.#ways.getOrInsertComputed(`${job.class} ${steps}`, () => this.#weigh(job.class, steps));
+  }
+
+  #weigh(classId: string, steps: number): readonly Way[] {
+    const jobClass = this.#classes.get(classId);
+    return this.#kinds.flatMap((kind) =>
+      (jobClass?.shapes ?? []).flatMap(({ k, vramBytes }) => {
+        const { gpu } = kind.sample.terms;
+        if (jobClass === undefined || !serves(kind.sample, jobClass.model, vramBytes)) return [];
+        if (!kind.runners.some(({ size }) => size >= k)) return [];
+        const runMs = this.#cost.runMs(classId, gpu, k, steps);
+        return runMs === null ? [] : [{ kind, k, runMs, loadMs: this.#cost.loadMs(classId, gpu) }];
+      }),
+    );
+  }
+
+  #adopt({ terms, devices }: RunnerState): DryRunner {
+    const free = devices
+      .filter((device) => device.job === null)
+      .toSorted((a, b) => Number(a.weights !== null) - Number(b.weights !== null) || a.usedAtMs - b.usedAtMs)
+      .map((device) => device.weights);
+    const runner = { id: terms.id, size: devices.length, free };
+    this.#byId.set(runner.id, runner);
+    this.#free += free.length;
+    return runner;
+  }
+}
+
+/** A runner with enough free devices: a warm one if there is one, then the tightest fit, then the first. */
+function tightest(runners: readonly DryRunner[], k: number, weights: string) {
+  let best: { readonly runner: DryRunner; readonly warm: boolean } | null = null;
+  for (const runner of runners) {
+    if (runner.free.length < k) continue;
+    const warm = isWarm(runner, k, weights);
+    if (best !== null && (best.warm !== warm ? best.warm : best.runner.free.length <= runner.free.length)) continue;
+    best = { runner, warm };
+  }
+  return best;
+}
+
+function isWarm({ free }: DryRunner, k: number, weights: string): boolean {
+  let warm = 0;
+  for (const resident of free) if (resident === weights) warm++;
+  return warm >= k;
+}
