@@ -42,20 +42,30 @@ export interface DryRun {
   readonly untilMs: number;
   readonly starts: ReadonlyMap<string, DryStart>;
   readonly queue: DryQueue;
+  /** Per tier, one entry a dispatch. */
   readonly virtualOf: ReadonlyMap<string, readonly VirtualMoment[]>;
+  /** Per account that runs something now or in the dry run, when each of that ends. */
+  readonly endsOf: ReadonlyMap<string, readonly number[]>;
 }
 
-type Moment =
-  | { readonly t: "end"; readonly job: QueuedJob; readonly runner: string; readonly k: number }
-  | { readonly t: "woke"; readonly job: QueuedJob };
+interface End {
+  readonly t: "end";
+  readonly job: QueuedJob;
+  readonly runner: string;
+  readonly k: number;
+}
+type Moment = End | { readonly t: "woke"; readonly job: QueuedJob };
 
 export function dryRun(world: DryWorld, nowMs: number, limit: number): DryRun {
   const queue = new DryQueue(world.view, world.cost);
   const devices = new DryDevices(world.cluster, world.cost, world.classes, world.slack);
-  const moments = momentsAhead(world, nowMs);
+  const moments = new TimeHeap<Moment>();
   const starts = new Map<string, DryStart>();
+  const endsOf = new Map<string, number[]>();
   const virtualOf = new Map([...queue.tiers].map(([name, { virtual }]) => [name, [{ atMs: nowMs, virtual }]]));
   let atMs = nowMs;
+  for (const [endMs, moment] of endsAhead(world, nowMs)) willEnd(endMs, moment);
+  for (const [wakeMs, job] of wakesAhead(world)) moments.push(wakeMs, { t: "woke", job });
   for (;;) {
     startAll();
     const next = starts.size < limit ? moments.peekMs() : null;
@@ -66,7 +76,7 @@ export function dryRun(world: DryWorld, nowMs: number, limit: number): DryRun {
       if (moment !== null) happen(moment);
     }
   }
-  return { atMs: nowMs, untilMs: atMs, starts, queue, virtualOf };
+  return { atMs: nowMs, untilMs: atMs, starts, queue, virtualOf, endsOf };
 
   function startAll(): void {
     const blocked = new Set<string>();
@@ -83,10 +93,15 @@ export function dryRun(world: DryWorld, nowMs: number, limit: number): DryRun {
       devices.occupy(found, job.weights);
       const finishMs = atMs + found.wallMs;
       starts.set(job.id, { position: starts.size, startMs: atMs, finishMs });
-      moments.push(finishMs, { t: "end", job, runner: found.runner.id, k: found.k });
+      willEnd(finishMs, { t: "end", job, runner: found.runner.id, k: found.k });
       const tier = world.view.accounts.get(job.account)?.tier.terms.tier ?? "";
       virtualOf.get(tier)?.push({ atMs, virtual: queue.tiers.get(tier)?.virtual ?? 0 });
     }
+  }
+
+  function willEnd(endMs: number, end: End): void {
+    moments.push(endMs, end);
+    endsOf.getOrInsertComputed(end.job.account, () => []).push(endMs);
   }
 
   function happen(moment: Moment): void {
@@ -96,19 +111,20 @@ export function dryRun(world: DryWorld, nowMs: number, limit: number): DryRun {
   }
 }
 
-function momentsAhead({ view, cluster, running }: DryWorld, nowMs: number): TimeHeap<Moment> {
-  const moments = new TimeHeap<Moment>();
+function* endsAhead({ cluster, running }: DryWorld, nowMs: number): Generator<[number, End]> {
   const freeAtMs = new Map<string, number>();
   for (const { devices } of cluster.runners) {
     for (const device of devices) if (device.job !== null) freeAtMs.set(device.job, device.freeAtMs);
   }
   for (const { job, runner, k } of running) {
     const endMs = Math.max(freeAtMs.get(job.id) ?? nowMs, nowMs + OVERRUN_MS);
-    moments.push(endMs, { t: "end", job, runner, k });
+    yield [endMs, { t: "end", job, runner, k }];
   }
+}
+
+function* wakesAhead({ view }: DryWorld): Generator<[number, QueuedJob]> {
   for (const { id, key } of view.asleep) {
     const job = view.waiting.get(id);
-    if (job !== undefined) moments.push(key, { t: "woke", job });
+    if (job !== undefined) yield [key, job];
   }
-  return moments;
 }

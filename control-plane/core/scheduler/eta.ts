@@ -2,7 +2,6 @@
  * When will a waiting job start? The dry run says it for those it reaches; for the others, and for those who came since,
  * the tier's virtual time is followed until it reaches the job's start tag.
  */
-import type { DryAccount } from "./dry-queue.ts";
 import type { DryRun, DryWorld, VirtualMoment } from "./dry-run.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
@@ -22,38 +21,45 @@ export class StartTimes {
     this.#world = world;
   }
 
-  startMs(job: QueuedJob): number {
+  startMs(job: QueuedJob, nowMs: number): number {
     const known = this.#run.starts.get(job.id);
     if (known !== undefined) return known.startMs;
     const tail = this.#tails.get(job.account)?.get(job.id);
     if (tail !== undefined) return tail;
-    const tails = this.#tailsOf(job.account);
+    const tails = this.#tailsOf(job.account, nowMs);
     this.#tails.set(job.account, tails);
     return tails.get(job.id) ?? this.#run.untilMs;
   }
 
-  #tailsOf(id: string): ReadonlyMap<string, number> {
+  /** Starts of the jobs that the dry run did not start: not before their tag's turn, nor before their cap allows. */
+  #tailsOf(id: string, nowMs: number): ReadonlyMap<string, number> {
     const live = this.#world.view.accounts.get(id);
     const starts = new Map<string, number>();
     if (live === undefined) return starts;
-    const dry = this.#run.queue.touched(id);
     const left = [...live.waiting.values()]
       .filter((job) => !this.#run.starts.has(job.id))
       .sort((a, b) => (before(a, b) ? -1 : 1));
-    let tag = dry?.tag ?? Math.max(live.tag, live.tier.virtual);
+    const ends = [...(this.#run.endsOf.get(id) ?? [])].sort((a, b) => a - b);
+    let tag = this.#run.queue.touched(id)?.tag ?? Math.max(live.tag, live.tier.virtual);
     for (const job of left) {
-      starts.set(job.id, this.#reachedMs(live, dry, tag));
-      tag += (remainingChargeMs(this.#world.cost, job) * TAG_UNITS) / live.tier.terms.weight;
+      const capMs = ends[ends.length - live.tier.terms.accountRunningMax] ?? nowMs;
+      const startMs = Math.max(nowMs, this.#turnMs(live, tag, nowMs), capMs);
+      starts.set(job.id, startMs);
+      const chargeMs = remainingChargeMs(this.#world.cost, job);
+      ends.push(startMs + chargeMs);
+      ends.sort((a, b) => a - b);
+      tag += (chargeMs * TAG_UNITS) / live.tier.terms.weight;
     }
     return starts;
   }
 
-  #reachedMs(live: Readonly<Account>, _dry: DryAccount | null, tag: number): number {
+  /** When fairness comes to this tag. */
+  #turnMs(live: Readonly<Account>, tag: number, nowMs: number): number {
     const moments = this.#run.virtualOf.get(live.tier.terms.tier) ?? [];
     const last = moments.at(-1);
-    if (last === undefined) return this.#run.untilMs;
-    if (tag <= last.virtual) return firstAt(moments, tag);
-    return Math.max(this.#run.untilMs, last.atMs + (tag - last.virtual) / this.#rate(live, moments));
+    if (last === undefined) return nowMs;
+    if (tag < last.virtual) return firstAt(moments, tag, nowMs);
+    return last.atMs + (tag - last.virtual) / this.#rate(live, moments);
   }
 
   /** Tag units of virtual time a millisecond. */
@@ -69,13 +75,15 @@ export class StartTimes {
   }
 }
 
-function firstAt(moments: readonly VirtualMoment[], tag: number): number {
+/** The first dispatch from `nowMs` on whose tag is beyond this one. */
+function firstAt(moments: readonly VirtualMoment[], tag: number, nowMs: number): number {
   let low = 0;
   let high = moments.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((moments[middle]?.virtual ?? Infinity) < tag) low = middle + 1;
+    const moment = moments[middle];
+    if (moment !== undefined && (moment.virtual <= tag || moment.atMs < nowMs)) low = middle + 1;
     else high = middle;
   }
-  return moments[low]?.atMs ?? 0;
+  return moments[low]?.atMs ?? nowMs;
 }

@@ -9,6 +9,8 @@ import { remainingChargeMs } from "./event.ts";
 import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
 import { dryRun } from "./dry-run.ts";
 import { StartTimes } from "./eta.ts";
+import { WaitQuantile } from "./quantile.ts";
+import { QuoteMemory } from "./quote-memory.ts";
 import { explain } from "./explain.ts";
 import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -79,6 +81,7 @@ export class Scheduler implements Policy {
         return this.#queue.add(event.job, nowMs);
       case "committed":
         this.#pending.delete(event.job);
+        this.#memory.started(event.job, nowMs);
         return;
       case "refused":
         return this.#undo(event.job);
@@ -121,14 +124,19 @@ export class Scheduler implements Policy {
         running: this.#running.values(),
         slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
       };
-      this.#starts = new StartTimes(dryRun(world, nowMs, 2000), world);
+      const run = dryRun(world, nowMs, 2000);
+      this.#starts = new StartTimes(run, world);
+      for (const [id, start] of run.starts) this.#memory.told(id, start.startMs - nowMs, nowMs);
       this.#dryAtMs = nowMs;
     }
     const waiting = this.#queue.view.waiting.get(job);
     if (waiting === undefined || this.#starts === null) return null;
-    const p50Ms = Math.max(0, this.#starts.startMs(waiting) - nowMs);
-    return { p50Ms, p90Ms: p50Ms };
+    const p50Ms = Math.max(0, this.#starts.startMs(waiting, nowMs) - nowMs);
+    if (this.#dryAtMs!==nowMs) this.#memory.told(job, p50Ms, nowMs);
+    return { p50Ms, p90Ms: this.#quantile.boundMs(p50Ms) };
   }
+  #quantile = new WaitQuantile(0.9);
+  #memory = new QuoteMemory(this.#quantile);
   #dryAtMs = -Infinity;
   #starts: StartTimes | null = null;
 
