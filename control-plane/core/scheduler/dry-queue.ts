@@ -4,6 +4,7 @@
  * Only accounts that the dry run touches are copied. The rest is read from the live heaps in order and no further than
  * needed, so a dry run costs by its dispatches and not by how many wait.
  */
+import { invariant } from "#protocol/invariant.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob, TierTerms } from "./event.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
@@ -15,6 +16,7 @@ import type { JobLine } from "./job-line.ts";
 
 /** Jobs of one account and class: those of the live line from `from` on, and those that woke up since. */
 interface DryLine {
+  readonly class: string;
   readonly line: JobLine | null;
   from: number;
   readonly woken: QueuedJob[];
@@ -28,7 +30,7 @@ export interface DryAccount {
   /** Backoff included. */
   waiting: number;
   eligible: boolean;
-  readonly lines: Map<string, DryLine>;
+  readonly lines: DryLine[];
 }
 
 export interface DryTier {
@@ -137,7 +139,7 @@ export class DryQueue {
     }
     for (const [jobClass, heap] of tier.touched) {
       const root = blocked.has(jobClass) ? null : heap.peek();
-      const line = root === null ? undefined : this.#accounts.get(root.id)?.lines.get(jobClass);
+      const line = root === null ? undefined : this.#accounts.get(root.id)?.lines.find((one) => one.class === jobClass);
       if (root !== null && line !== undefined && mayBeat(root, best)) best = better(best, root, headOf(line));
     }
     return best?.job ?? null;
@@ -148,7 +150,7 @@ export class DryQueue {
     if (known !== undefined) return known;
     const live = this.#view.accounts.get(id);
     const tier = live === undefined ? undefined : this.tiers.get(live.tier.terms.tier);
-    if (live === undefined || tier === undefined) throw new Error(`account ${id} is not known to the fair order`);
+    invariant(live !== undefined && tier !== undefined, "a dry run meets only accounts of the fair order");
     const account = copyOf(live, tier);
     this.#accounts.set(id, account);
     // It left the untouched by being touched.
@@ -160,12 +162,12 @@ export class DryQueue {
     const { tier } = account;
     const runnable =
       account.running < tier.terms.accountRunningMax &&
-      [...account.lines.values()].some((line) => headOf(line) !== null);
+      account.lines.some((line) => headOf(line) !== null);
     if (!runnable) {
       if (!account.eligible) return;
       account.eligible = false;
       tier.eligible--;
-      for (const jobClass of account.lines.keys()) tier.touched.get(jobClass)?.remove(account.id);
+      for (const line of account.lines) tier.touched.get(line.class)?.remove(account.id);
       return;
     }
     if (!account.eligible) {
@@ -177,15 +179,19 @@ export class DryQueue {
   }
 
   #enterHeaps(account: DryAccount): void {
-    for (const [jobClass, line] of account.lines) {
-      const heap = account.tier.touched.getOrInsertComputed(jobClass, () => new IndexedHeap());
+    for (const line of account.lines) {
+      const heap = account.tier.touched.getOrInsertComputed(line.class, () => new IndexedHeap());
       if (headOf(line) === null) heap.remove(account.id);
       else heap.set(account.id, account.tag);
     }
   }
 
   #lineOf(account: DryAccount, jobClass: string): DryLine {
-    return account.lines.getOrInsertComputed(jobClass, () => ({ line: null, from: 0, woken: [] }));
+    const known = account.lines.find((line) => line.class === jobClass);
+    if (known !== undefined) return known;
+    const line = { class: jobClass, line: null, from: 0, woken: [] };
+    account.lines.push(line);
+    return line;
   }
 }
 
@@ -201,7 +207,8 @@ function dryTier({ terms, tag, virtual, running, activeWeight, eligible, heaps }
 
 function copyOf(live: Readonly<Account>, tier: DryTier): DryAccount {
   const { id, tag, running, waiting, eligible } = live;
-  const lines = new Map([...live.lines].map(([jobClass, line]) => [jobClass, { line, from: 0, woken: [] }]));
+  const lines: DryLine[] = [];
+  for (const [jobClass, line] of live.lines) if (line.size > 0) lines.push({ class: jobClass, line, from: 0, woken: [] });
   return { id, tier, tag, running, waiting: waiting.size, eligible, lines };
 }
 

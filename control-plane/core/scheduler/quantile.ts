@@ -22,8 +22,9 @@ export function horizonOf(predictedMs: number): number {
 }
 
 interface Bucket {
+  /** As they came; once the window is full, the oldest is at `next`. */
   readonly ratios: number[];
-  /** Where the next ratio goes once the window is full. */
+  readonly sorted: number[];
   next: number;
 }
 
@@ -34,7 +35,7 @@ interface Point {
 
 export class WaitQuantile {
   readonly #share: number;
-  readonly #buckets: readonly Bucket[] = Array.from({ length: BUCKETS }, () => ({ ratios: [], next: 0 }));
+  readonly #buckets: readonly Bucket[] = Array.from({ length: BUCKETS }, () => ({ ratios: [], sorted: [], next: 0 }));
   #points: readonly Point[] | null = null;
 
   /** `share` of the starts are to come within the bound. */
@@ -45,10 +46,13 @@ export class WaitQuantile {
   observe(predictedMs: number, actualMs: number): void {
     const bucket = this.#buckets[horizonOf(predictedMs)];
     if (bucket === undefined) return;
+    const { ratios, sorted, next } = bucket;
+    const oldest = ratios[next];
+    if (oldest !== undefined) sorted.splice(placeOf(sorted, oldest), 1);
     const ratio = actualMs / Math.max(HORIZON_MIN_MS, predictedMs);
-    if (bucket.ratios.length < WINDOW) bucket.ratios.push(ratio);
-    else bucket.ratios[bucket.next] = ratio;
-    bucket.next = (bucket.next + 1) % WINDOW;
+    ratios[next] = ratio;
+    sorted.splice(placeOf(sorted, ratio), 0, ratio);
+    bucket.next = (next + 1) % WINDOW;
     this.#points = null;
   }
 
@@ -67,7 +71,7 @@ export class WaitQuantile {
   }
 
   #curve(): readonly Point[] {
-    const known = this.#buckets.map((bucket) => quantile(bucket.ratios, this.#share));
+    const known = this.#buckets.map((bucket) => quantile(bucket.sorted, this.#share));
     let boundMs = 0;
     return this.#buckets.map((_, horizon) => {
       const predictedMs = horizon === 0 ? HORIZON_MIN_MS / 2 : HORIZON_MIN_MS * 2 ** (horizon - 1) * Math.SQRT2;
@@ -79,10 +83,21 @@ export class WaitQuantile {
 }
 
 /** The least ratio that covers the share also of one more start; null while too few are known. */
-function quantile(ratios: readonly number[], share: number): number | null {
-  if (ratios.length < BELIEVED_MIN) return null;
-  const sorted = ratios.toSorted((a, b) => a - b);
+function quantile(sorted: readonly number[], share: number): number | null {
+  if (sorted.length < BELIEVED_MIN) return null;
   return sorted[Math.min(sorted.length, Math.ceil((sorted.length + 1) * share)) - 1] ?? null;
+}
+
+/** The first index whose value is not less. */
+function placeOf(sorted: readonly number[], value: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? Infinity) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** What the nearest horizon knows, the shorter one of two. */
