@@ -10,7 +10,7 @@ import { UNEXPLAINED } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import { ClassCosts } from "#control-plane/core/scheduler/class-costs.ts";
 import type { Place, RunnerTerms } from "#control-plane/core/scheduler/event.ts";
-import type { Explained } from "#control-plane/core/scheduler/explain.ts";
+import type { Explained } from "#control-plane/core/scheduler/quotes.ts";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
@@ -40,8 +40,6 @@ const POLL_MS = 100;
 const SWEEP_MS = 500;
 const TERMS_REFRESH_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
-/** Explanations are computed at most this often, however many ask. */
-const EXPLAIN_MS = 250;
 
 export interface SchedulerHost {
   readonly limits: SchedulerLimits;
@@ -71,8 +69,6 @@ export class SchedulerLoop implements Service {
   readonly #running = new Map<VideoId, Running>();
   readonly #tickers: readonly Ticker[];
   readonly #turns: Ticker;
-  #explained: ReadonlyMap<string, Explained> = new Map();
-  #explainedAtMs = 0;
 
   constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
     this.#scheduler = new Scheduler(this.#costs, host.limits);
@@ -134,13 +130,8 @@ export class SchedulerLoop implements Service {
   }
 
   explain(job: VideoId): Explanation {
-    const nowMs = this.#host.now();
-    if (nowMs - this.#explainedAtMs >= EXPLAIN_MS) {
-      this.#explained = this.#scheduler.explain(nowMs);
-      this.#explainedAtMs = nowMs;
-    }
-    const found = this.#explained.get(job);
-    return found === undefined ? UNEXPLAINED : explanationOf(found);
+    const found = this.#scheduler.explain(job, this.#host.now());
+    return found === null ? UNEXPLAINED : explanationOf(found);
   }
 
   /** Waiting jobs of one account, for position frames. */

@@ -90,10 +90,10 @@ test("the reason of a wait is the one that holds it, and its ETA follows from th
   scheduler.apply({ t: "queued", job: aQueuedJob(1, "a") }, 0);
   placed(scheduler);
   scheduler.apply({ t: "queued", job: aQueuedJob(2, "a") }, 0);
-  const reasonOf = (seq: number) => scheduler.explain(0).get(aQueuedJob(seq, "").id)?.blockedBy;
+  const reasonOf = (seq: number) => scheduler.explain(aQueuedJob(seq, "").id, 0)?.blockedBy;
   expect(reasonOf(2)).toBe("account_concurrency");
   scheduler.apply({ t: "queued", job: aQueuedJob(3, "b") }, 0);
-  expect(scheduler.explain(0).get(aQueuedJob(3, "").id)).toMatchObject({
+  expect(scheduler.explain(aQueuedJob(3, "").id, 0)).toMatchObject({
     blockedBy: "fair_share",
     position: 0,
     eta: { startP50Ms: 10_000, finishP50Ms: 20_000 },
@@ -105,7 +105,7 @@ test("the reason of a wait is the one that holds it, and its ETA follows from th
   scheduler.apply({ t: "queued", job: aQueuedJob(5, "b", { class: "gang" }) }, 0);
   expect(reasonOf(5)).toBe("no_runner");
   scheduler.apply({ t: "runner_down", runner: "runner-0" }, 0);
-  expect(scheduler.explain(0).get(aQueuedJob(3, "").id)).toMatchObject({ blockedBy: "no_runner", eta: null });
+  expect(scheduler.explain(aQueuedJob(3, "").id, 0)).toMatchObject({ blockedBy: "no_runner", eta: null });
 });
 
 test("a job in backoff is placed when its time has come, and the scheduler names that time", () => {

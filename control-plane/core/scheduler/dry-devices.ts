@@ -39,8 +39,8 @@ export class DryDevices {
   readonly #classes: ReadonlyMap<string, JobClass>;
   readonly #kinds: readonly Kind[];
   readonly #byId = new Map<string, DryRunner>();
-  /** Every way to run so many steps of a class. */
-  readonly #ways = new Map<string, readonly Way[]>();
+  /** Per class, every way to run so many steps. */
+  readonly #ways = new Map<string, Map<number, readonly Way[]>>();
   readonly #slack: number;
   #free = 0;
 
@@ -62,11 +62,15 @@ export class DryDevices {
 
   /** Where the job would run now; null if it fits nowhere. */
   spotFor(job: QueuedJob): DrySpot | null {
-    const spots = this.#waysOf(job).flatMap(({ kind, k, runMs, loadMs }) => {
+    const spots: DrySpot[] = [];
+    let cheapestMs = Infinity;
+    for (const { kind, k, runMs, loadMs } of this.#waysOf(job)) {
       const found = tightest(kind.runners, k, job.weights);
-      return found === null ? [] : [{ runner: found.runner, k, wallMs: runMs + (found.warm ? 0 : loadMs) }];
-    });
-    const cheapestMs = Math.min(...spots.map((spot) => spot.wallMs * spot.k));
+      if (found === null) continue;
+      const wallMs = runMs + (found.warm ? 0 : loadMs);
+      cheapestMs = Math.min(cheapestMs, wallMs * k);
+      spots.push({ runner: found.runner, k, wallMs });
+    }
     let best: DrySpot | null = null;
     for (const spot of spots) {
       if (spot.wallMs * spot.k > cheapestMs * (1 + this.#slack)) continue;
@@ -92,7 +96,8 @@ export class DryDevices {
 
   #waysOf(job: QueuedJob): readonly Way[] {
     const steps = Math.max(1, job.steps - job.stepsDone);
-    return this.#ways.getOrInsertComputed(`${job.class} ${steps}`, () => this.#weigh(job.class, steps));
+    const bySteps = this.#ways.getOrInsertComputed(job.class, () => new Map());
+    return bySteps.getOrInsertComputed(steps, () => this.#weigh(job.class, steps));
   }
 
   #weigh(classId: string, steps: number): readonly Way[] {
@@ -122,14 +127,16 @@ export class DryDevices {
 
 /** A runner with enough free devices: a warm one if there is one, then the tightest fit, then the first. */
 function tightest(runners: readonly DryRunner[], k: number, weights: string) {
-  let best: { readonly runner: DryRunner; readonly warm: boolean } | null = null;
+  let best: DryRunner | null = null;
+  let bestWarm = false;
   for (const runner of runners) {
     if (runner.free.length < k) continue;
     const warm = isWarm(runner, k, weights);
-    if (best !== null && (best.warm !== warm ? best.warm : best.runner.free.length <= runner.free.length)) continue;
-    best = { runner, warm };
+    if (best !== null && (bestWarm !== warm ? bestWarm : best.free.length <= runner.free.length)) continue;
+    best = runner;
+    bestWarm = warm;
   }
-  return best;
+  return best === null ? null : { runner: best, warm: bestWarm };
 }
 
 function isWarm({ free }: DryRunner, k: number, weights: string): boolean {

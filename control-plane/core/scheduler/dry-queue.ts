@@ -87,7 +87,8 @@ export class DryQueue {
     return null;
   }
 
-  take(job: QueuedJob): void {
+  /** Dispatches; answers the tier, and where its virtual time stands then. */
+  take(job: QueuedJob): { readonly tier: string; readonly virtual: number } {
     const account = this.#touch(job.account);
     const { tier } = account;
     const units = remainingChargeMs(this.#cost, job) * TAG_UNITS;
@@ -102,6 +103,7 @@ export class DryQueue {
     if (line.woken[0]?.id === job.id) line.woken.shift();
     else line.from++;
     this.#refresh(account);
+    return { tier: tier.terms.tier, virtual: tier.virtual };
   }
 
   /** A job of the account ended. */
@@ -145,6 +147,7 @@ export class DryQueue {
     return best?.job ?? null;
   }
 
+  /** From here on it is no longer found among the untouched; whoever touches it refreshes it. */
   #touch(id: string): DryAccount {
     const known = this.#accounts.get(id);
     if (known !== undefined) return known;
@@ -153,8 +156,6 @@ export class DryQueue {
     invariant(live !== undefined && tier !== undefined, "a dry run meets only accounts of the fair order");
     const account = copyOf(live, tier);
     this.#accounts.set(id, account);
-    // It left the untouched by being touched.
-    if (account.eligible) this.#enterHeaps(account);
     return account;
   }
 

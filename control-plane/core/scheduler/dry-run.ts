@@ -2,10 +2,12 @@
  * Plays the schedule forward without changing it: devices become free when their jobs are expected to end, accounts come
  * back from their caps, jobs from their backoff, and in fair order whatever fits starts.
  *
- * It ends after `limit` dispatches, or when nobody waits, or when nothing more can start. Nobody new arrives in it.
+ * It ends after `limit` dispatches, when nobody waits, or when nothing more can start. Nobody new arrives in it, nobody
+ * is pushed aside and nothing is reserved: what that costs is learned (`quantile.ts`).
  */
 import type { Cluster } from "./cluster.ts";
 import { DryDevices } from "./dry-devices.ts";
+import type { DrySpot } from "./dry-devices.ts";
 import { DryQueue } from "./dry-queue.ts";
 import type { QueuedJob } from "./event.ts";
 import type { FairView } from "./fair-state.ts";
@@ -21,18 +23,17 @@ export interface DryWorld {
   readonly cost: CostModel;
   readonly classes: ReadonlyMap<string, JobClass>;
   readonly running: Iterable<{ readonly job: QueuedJob; readonly runner: string; readonly k: number }>;
+  /** Share of GPU time that gangs may waste to be fast. */
   readonly slack: number;
 }
 
 export interface DryStart {
+  readonly job: QueuedJob;
+  /** Starts before it. */
   readonly position: number;
   readonly startMs: number;
   readonly finishMs: number;
-}
-
-/** Where a tier's virtual time stood at a moment of the dry run. */
-export interface VirtualMoment {
-  readonly atMs: number;
+  /** Where its tier's virtual time stood then. */
   readonly virtual: number;
 }
 
@@ -40,12 +41,12 @@ export interface DryRun {
   readonly atMs: number;
   /** Until when it played. */
   readonly untilMs: number;
+  /** In the order of their starts. */
   readonly starts: ReadonlyMap<string, DryStart>;
-  readonly queue: DryQueue;
-  /** Per tier, one entry a dispatch. */
-  readonly virtualOf: ReadonlyMap<string, readonly VirtualMoment[]>;
+  readonly startsOfTier: ReadonlyMap<string, readonly DryStart[]>;
   /** Per account that runs something now or in the dry run, when each of that ends. */
   readonly endsOf: ReadonlyMap<string, readonly number[]>;
+  readonly queue: DryQueue;
 }
 
 interface End {
@@ -54,77 +55,111 @@ interface End {
   readonly runner: string;
   readonly k: number;
 }
+
 type Moment = End | { readonly t: "woke"; readonly job: QueuedJob };
 
 export function dryRun(world: DryWorld, nowMs: number, limit: number): DryRun {
-  const queue = new DryQueue(world.view, world.cost);
-  const devices = new DryDevices(world.cluster, world.cost, world.classes, world.slack);
-  const moments = new TimeHeap<Moment>();
-  const starts = new Map<string, DryStart>();
-  const endsOf = new Map<string, number[]>();
-  const virtualOf = new Map([...queue.tiers].map(([name, { virtual }]) => [name, [{ atMs: nowMs, virtual }]]));
-  let atMs = nowMs;
-  for (const [endMs, moment] of endsAhead(world, nowMs)) willEnd(endMs, moment);
-  for (const [wakeMs, job] of wakesAhead(world)) moments.push(wakeMs, { t: "woke", job });
-  for (;;) {
-    startAll();
-    const next = starts.size < limit ? moments.peekMs() : null;
-    if (next === null) break;
-    atMs = Math.max(atMs, next);
-    for (let due = moments.peekMs(); due !== null && due <= atMs; due = moments.peekMs()) {
-      const moment = moments.pop();
-      if (moment !== null) happen(moment);
-    }
-  }
-  return { atMs: nowMs, untilMs: atMs, starts, queue, virtualOf, endsOf };
+  return new Player(world, nowMs, limit).play();
+}
 
-  function startAll(): void {
+class Player {
+  readonly #world: DryWorld;
+  readonly #queue: DryQueue;
+  readonly #devices: DryDevices;
+  readonly #limit: number;
+  readonly #startedAtMs: number;
+  readonly #moments = new TimeHeap<Moment>();
+  readonly #starts = new Map<string, DryStart>();
+  readonly #startsOfTier = new Map<string, DryStart[]>();
+  readonly #endsOf = new Map<string, number[]>();
+  #nowMs: number;
+
+  constructor(world: DryWorld, nowMs: number, limit: number) {
+    this.#world = world;
+    this.#queue = new DryQueue(world.view, world.cost);
+    this.#devices = new DryDevices(world.cluster, world.cost, world.classes, world.slack);
+    this.#limit = limit;
+    this.#startedAtMs = nowMs;
+    this.#nowMs = nowMs;
+  }
+
+  play(): DryRun {
+    this.#expectEnds();
+    this.#expectWakes();
+    for (;;) {
+      this.#startAll();
+      const nextMs = this.#starts.size < this.#limit ? this.#moments.peekMs() : null;
+      if (nextMs === null) break;
+      this.#nowMs = Math.max(this.#nowMs, nextMs);
+      this.#passMoments();
+    }
+    return {
+      atMs: this.#startedAtMs,
+      untilMs: this.#nowMs,
+      starts: this.#starts,
+      startsOfTier: this.#startsOfTier,
+      endsOf: this.#endsOf,
+      queue: this.#queue,
+    };
+  }
+
+  /** Whatever fits now. */
+  #startAll(): void {
     const blocked = new Set<string>();
-    while (starts.size < limit && devices.free > 0) {
-      let spot: ReturnType<DryDevices["spotFor"]> = null;
-      const job = queue.next(blocked, (candidate) => {
-        spot = devices.spotFor(candidate);
+    while (this.#starts.size < this.#limit && this.#devices.free > 0) {
+      const spots: DrySpot[] = [];
+      const job = this.#queue.next(blocked, (candidate) => {
+        const spot = this.#devices.spotFor(candidate);
+        if (spot !== null) spots.push(spot);
         return spot !== null;
       });
-      // Assigned in the callback, which the compiler does not follow.
-      const found = spot as ReturnType<DryDevices["spotFor"]>;
-      if (job === null || found === null) return;
-      queue.take(job);
-      devices.occupy(found, job.weights);
-      const finishMs = atMs + found.wallMs;
-      starts.set(job.id, { position: starts.size, startMs: atMs, finishMs });
-      willEnd(finishMs, { t: "end", job, runner: found.runner.id, k: found.k });
-      const tier = world.view.accounts.get(job.account)?.tier.terms.tier ?? "";
-      virtualOf.get(tier)?.push({ atMs, virtual: queue.tiers.get(tier)?.virtual ?? 0 });
+      const [spot] = spots;
+      if (job === null || spot === undefined) return;
+      this.#start(job, spot);
     }
   }
 
-  function willEnd(endMs: number, end: End): void {
-    moments.push(endMs, end);
-    endsOf.getOrInsertComputed(end.job.account, () => []).push(endMs);
+  #start(job: QueuedJob, spot: DrySpot): void {
+    const { tier, virtual } = this.#queue.take(job);
+    this.#devices.occupy(spot, job.weights);
+    const startMs = this.#nowMs;
+    const start = { job, position: this.#starts.size, startMs, finishMs: startMs + spot.wallMs, virtual };
+    this.#starts.set(job.id, start);
+    this.#startsOfTier.getOrInsertComputed(tier, () => []).push(start);
+    this.#willEnd(start.finishMs, { t: "end", job, runner: spot.runner.id, k: spot.k });
   }
 
-  function happen(moment: Moment): void {
-    if (moment.t === "woke") return queue.woke(moment.job);
-    queue.ended(moment.job.account);
-    devices.vacate(moment.runner, moment.k, moment.job.weights);
+  #passMoments(): void {
+    for (let dueMs = this.#moments.peekMs(); dueMs !== null && dueMs <= this.#nowMs; dueMs = this.#moments.peekMs()) {
+      const moment = this.#moments.pop();
+      if (moment?.t === "woke") this.#queue.woke(moment.job);
+      if (moment?.t !== "end") continue;
+      this.#queue.ended(moment.job.account);
+      this.#devices.vacate(moment.runner, moment.k, moment.job.weights);
+    }
   }
-}
 
-function* endsAhead({ cluster, running }: DryWorld, nowMs: number): Generator<[number, End]> {
-  const freeAtMs = new Map<string, number>();
-  for (const { devices } of cluster.runners) {
-    for (const device of devices) if (device.job !== null) freeAtMs.set(device.job, device.freeAtMs);
+  #expectEnds(): void {
+    const freeAtMs = new Map<string, number>();
+    for (const { devices } of this.#world.cluster.runners) {
+      for (const device of devices) if (device.job !== null) freeAtMs.set(device.job, device.freeAtMs);
+    }
+    for (const { job, runner, k } of this.#world.running) {
+      const endMs = Math.max(freeAtMs.get(job.id) ?? this.#nowMs, this.#nowMs + OVERRUN_MS);
+      this.#willEnd(endMs, { t: "end", job, runner, k });
+    }
   }
-  for (const { job, runner, k } of running) {
-    const endMs = Math.max(freeAtMs.get(job.id) ?? nowMs, nowMs + OVERRUN_MS);
-    yield [endMs, { t: "end", job, runner, k }];
-  }
-}
 
-function* wakesAhead({ view }: DryWorld): Generator<[number, QueuedJob]> {
-  for (const { id, key } of view.asleep) {
-    const job = view.waiting.get(id);
-    if (job !== undefined) yield [key, job];
+  #expectWakes(): void {
+    const { asleep, waiting } = this.#world.view;
+    for (const { id, key } of asleep) {
+      const job = waiting.get(id);
+      if (job !== undefined) this.#moments.push(key, { t: "woke", job });
+    }
+  }
+
+  #willEnd(endMs: number, end: End): void {
+    this.#moments.push(endMs, end);
+    this.#endsOf.getOrInsertComputed(end.job.account, () => []).push(endMs);
   }
 }

@@ -1,89 +1,143 @@
 /**
- * When will a waiting job start? The dry run says it for those it reaches; for the others, and for those who came since,
- * the tier's virtual time is followed until it reaches the job's start tag.
+ * When a waiting job starts. The dry run says it for the jobs that it started. For the others, and for those that came
+ * since, the tier's virtual time is followed until it reaches the job's start tag: past the end of the dry run at the pace
+ * that it had there.
  */
-import type { DryRun, DryWorld, VirtualMoment } from "./dry-run.ts";
+import type { DryRun, DryStart, DryWorld } from "./dry-run.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { QueuedJob } from "./event.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
-import type { Account } from "./fair-state.ts";
+import type { Account, Tier } from "./fair-state.ts";
 import { before } from "./job-line.ts";
 
-/** When the job is expected to start, on the clock of `now`. */
-export class StartTimes {
+/** Dispatches of a tier from which its pace can be read. */
+const PACE_STARTS_MIN = 20;
+
+export interface Forecast {
+  readonly startMs: number;
+  readonly finishMs: number;
+  /** Waiting jobs that start before it. */
+  readonly position: number;
+}
+
+export class Forecasts {
   readonly #run: DryRun;
   readonly #world: DryWorld;
-  /** Per account, its jobs beyond the dry run. */
-  readonly #tails = new Map<string, ReadonlyMap<string, number>>();
+  readonly #starts: readonly DryStart[];
+  /** Per account, when the last of its jobs starts that the dry run started. */
+  readonly #lastStartMs = new Map<string, number>();
+  /** Per account, its jobs that the dry run did not start. */
+  readonly #tails = new Map<string, ReadonlyMap<string, Forecast>>();
 
   constructor(run: DryRun, world: DryWorld) {
     this.#run = run;
     this.#world = world;
+    this.#starts = [...run.starts.values()];
+    for (const { job, startMs } of this.#starts) this.#lastStartMs.set(job.account, startMs);
   }
 
-  startMs(job: QueuedJob, nowMs: number): number {
-    const known = this.#run.starts.get(job.id);
-    if (known !== undefined) return known.startMs;
-    const tail = this.#tails.get(job.account)?.get(job.id);
-    if (tail !== undefined) return tail;
-    const tails = this.#tailsOf(job.account, nowMs);
-    this.#tails.set(job.account, tails);
-    return tails.get(job.id) ?? this.#run.untilMs;
+  of(job: QueuedJob, nowMs: number): Forecast {
+    const start = this.#run.starts.get(job.id);
+    if (start !== undefined) return { ...start, position: this.#position(start.startMs, start.position, nowMs) };
+    const known = this.#tails.get(job.account)?.get(job.id);
+    if (known !== undefined) return known;
+    const tail = this.#tailOf(job.account, nowMs);
+    this.#tails.set(job.account, tail);
+    return tail.get(job.id) ?? { startMs: nowMs, finishMs: nowMs, position: 0 };
   }
 
-  /** Starts of the jobs that the dry run did not start: not before their tag's turn, nor before their cap allows. */
-  #tailsOf(id: string, nowMs: number): ReadonlyMap<string, number> {
+  /** Whether somebody else's job starts before it. */
+  hasOthersAhead(account: string, position: number): boolean {
+    for (let at = 0; at < Math.min(position, this.#starts.length); at++) {
+      if (this.#starts[at]?.job.account !== account) return true;
+    }
+    return position > this.#starts.length;
+  }
+
+  /** When a job would start that an account with nothing else submits to the tier now. */
+  newcomerMs(tier: Readonly<Tier>, nowMs: number): number {
+    return Math.max(nowMs, this.#turnMs(tier, tier.virtual, nowMs));
+  }
+
+  /** Not before their tag's turn, nor before their cap allows. */
+  #tailOf(id: string, nowMs: number): ReadonlyMap<string, Forecast> {
     const live = this.#world.view.accounts.get(id);
-    const starts = new Map<string, number>();
-    if (live === undefined) return starts;
+    const tail = new Map<string, Forecast>();
+    if (live === undefined) return tail;
+    const { terms } = live.tier;
     const left = [...live.waiting.values()]
       .filter((job) => !this.#run.starts.has(job.id))
       .sort((a, b) => (before(a, b) ? -1 : 1));
     const ends = [...(this.#run.endsOf.get(id) ?? [])].sort((a, b) => a - b);
-    let tag = this.#run.queue.touched(id)?.tag ?? Math.max(live.tag, live.tier.virtual);
+    let tag = this.#firstTagOf(live);
+    let earliestMs = this.#lastStartMs.get(id) ?? nowMs;
     for (const job of left) {
-      const capMs = ends[ends.length - live.tier.terms.accountRunningMax] ?? nowMs;
-      const startMs = Math.max(nowMs, this.#turnMs(live, tag, nowMs), capMs);
-      starts.set(job.id, startMs);
+      const capMs = ends[ends.length - terms.accountRunningMax] ?? nowMs;
+      const startMs = Math.max(nowMs, earliestMs, job.notBeforeMs, this.#turnMs(live.tier, tag, nowMs), capMs);
       const chargeMs = remainingChargeMs(this.#world.cost, job);
-      ends.push(startMs + chargeMs);
-      ends.sort((a, b) => a - b);
-      tag += (chargeMs * TAG_UNITS) / live.tier.terms.weight;
+      const finishMs = startMs + chargeMs;
+      tail.set(job.id, { startMs, finishMs, position: this.#position(startMs, this.#rank(startMs), nowMs) });
+      ends.push(finishMs);
+      // An account's jobs start in their order, whatever the estimates are.
+      earliestMs = startMs;
+      tag += (chargeMs * TAG_UNITS) / terms.weight;
     }
-    return starts;
+    return tail;
   }
 
-  /** When fairness comes to this tag. */
-  #turnMs(live: Readonly<Account>, tag: number, nowMs: number): number {
-    const moments = this.#run.virtualOf.get(live.tier.terms.tier) ?? [];
-    const last = moments.at(-1);
+  #firstTagOf({ id, tag, tier }: Readonly<Account>): number {
+    return this.#run.queue.touched(id)?.tag ?? Math.max(tag, tier.virtual);
+  }
+
+  /** When fairness comes to a tag of the tier. */
+  #turnMs(tier: Readonly<Tier>, tag: number, nowMs: number): number {
+    const starts = this.#run.startsOfTier.get(tier.terms.tier) ?? [];
+    const last = starts.at(-1);
     if (last === undefined) return nowMs;
-    if (tag < last.virtual) return firstAt(moments, tag, nowMs);
-    return last.atMs + (tag - last.virtual) / this.#rate(live, moments);
+    if (tag < last.virtual) {
+      const turn = firstOf(starts, (start) => start.virtual > tag && start.startMs >= nowMs);
+      return starts[turn]?.startMs ?? nowMs;
+    }
+    return last.startMs + (tag - last.virtual) / this.#pace(tier, starts);
   }
 
-  /** Tag units of virtual time a millisecond. */
-  #rate(live: Readonly<Account>, moments: readonly VirtualMoment[]): number {
-    const [first, last] = [moments[0], moments.at(-1)];
-    if (first !== undefined && last !== undefined && moments.length > 20 && last.virtual > first.virtual)
-      return (last.virtual - first.virtual) / Math.max(1, last.atMs - first.atMs);
+  /** Tag units of virtual time a millisecond: as the dry run had it, else as the shares say. */
+  #pace(tier: Readonly<Tier>, starts: readonly DryStart[]): number {
+    const [first, last] = [starts[0], starts.at(-1)];
+    const seen =
+      first === undefined || last === undefined || starts.length < PACE_STARTS_MIN ? 0 : last.virtual - first.virtual;
+    if (seen > 0) return seen / Math.max(1, (last?.startMs ?? 0) - (first?.startMs ?? 0));
     let shares = 0;
-    for (const tier of this.#world.view.tiers.values()) if (tier.activeWeight > 0) shares += shareOf(tier);
-    const { tier } = live;
+    for (const other of this.#world.view.tiers.values()) if (other.activeWeight > 0) shares += shareOf(other);
     const devices = Math.max(1, this.#world.cluster.deviceCount);
     return (devices * TAG_UNITS * shareOf(tier)) / Math.max(1, shares * tier.activeWeight);
   }
+
+  /** Jobs that start before that time: counted within the dry run, at its pace beyond it. */
+  #rank(startMs: number): number {
+    const last = this.#starts.at(-1);
+    if (last === undefined || startMs <= last.startMs) return firstOf(this.#starts, (start) => start.startMs > startMs);
+    const perMs = this.#starts.length / Math.max(1, this.#run.untilMs - this.#run.atMs);
+    return this.#starts.length + Math.floor((startMs - last.startMs) * perMs);
+  }
+
+  /** Without those that have started since the dry run. */
+  #position(startMs: number, rank: number, nowMs: number): number {
+    if (startMs < nowMs) return 0;
+    const gone = firstOf(this.#starts, (start) => start.startMs >= nowMs);
+    return Math.max(0, Math.min(rank - gone, this.#world.view.waiting.size - 1));
+  }
 }
 
-/** The first dispatch from `nowMs` on whose tag is beyond this one. */
-function firstAt(moments: readonly VirtualMoment[], tag: number, nowMs: number): number {
+/** The first index that holds, of a list in which those that do not come first. */
+function firstOf<Item>(items: readonly Item[], holds: (item: Item) => boolean): number {
   let low = 0;
-  let high = moments.length - 1;
+  let high = items.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    const moment = moments[middle];
-    if (moment !== undefined && (moment.virtual <= tag || moment.atMs < nowMs)) low = middle + 1;
+    const item = items[middle];
+    if (item !== undefined && !holds(item)) low = middle + 1;
     else high = middle;
   }
-  return moments[low]?.atMs ?? nowMs;
+  return low;
 }

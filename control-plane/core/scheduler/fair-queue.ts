@@ -11,7 +11,6 @@ import { remainingChargeMs } from "./event.ts";
 import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
-import { fairOrder } from "./fair-order.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
 import type { Account, FairView, Tier } from "./fair-state.ts";
 import { before, JobLine } from "./job-line.ts";
@@ -76,6 +75,7 @@ export class FairQueue {
         activeWeight: 0,
         heaps: new Map(),
         eligible: 0,
+        backlogMs: new Map(),
       };
       this.#tiers.set(terms.tier, tier);
       return;
@@ -126,6 +126,10 @@ export class FairQueue {
     const active = known.waiting.size + known.running > 0;
     if (active) known.tier.activeWeight -= known.tier.terms.weight;
     known.tier.running -= known.running;
+    for (const job of known.waiting.values()) {
+      this.#weigh(known.tier, job, -1);
+      this.#weigh(tier, job, 1);
+    }
     known.tier = tier;
     known.tag = tier.virtual;
     if (active) tier.activeWeight += tier.terms.weight;
@@ -138,6 +142,7 @@ export class FairQueue {
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
     account.backlogMs += remainingChargeMs(this.#cost, job);
+    this.#weigh(account.tier, job, 1);
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
@@ -255,6 +260,11 @@ export class FairQueue {
     };
   }
 
+  /** The job, if it waits. */
+  waitingJob(id: string): QueuedJob | null {
+    return this.#waiting.get(id) ?? null;
+  }
+
   /** True while the account of a waiting job runs as many as it may. */
   atCap(job: QueuedJob): boolean {
     const { tier, running } = this.#account(job.account);
@@ -264,11 +274,6 @@ export class FairQueue {
   /** Ids of an account's waiting jobs. */
   waitingOf(account: string): readonly string[] {
     return [...(this.#accounts.get(account)?.waiting.keys() ?? [])];
-  }
-
-  /** The first `limit` waiting jobs in the order in which fairness would serve them, caps and backoff aside. */
-  order(limit: number): readonly QueuedJob[] {
-    return fairOrder(this.#accounts.values(), this.#cost, limit);
   }
 
   #giveBack(charge: Charge, share: number): void {
@@ -288,9 +293,14 @@ export class FairQueue {
     const account = this.#account(job.account);
     this.#waiting.delete(job.id);
     account.backlogMs -= remainingChargeMs(this.#cost, job);
+    this.#weigh(account.tier, job, -1);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
     else this.#line(account, job.class).remove(job);
+  }
+
+  #weigh({ backlogMs }: Tier, job: QueuedJob, sign: 1 | -1): void {
+    backlogMs.set(job.class, (backlogMs.get(job.class) ?? 0) + sign * remainingChargeMs(this.#cost, job));
   }
 
   #deactivateIfIdle(account: Account): void {

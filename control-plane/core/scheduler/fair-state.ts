@@ -17,6 +17,8 @@ export interface Tier {
   readonly heaps: Map<string, IndexedHeap>;
   /** Accounts that are in some heap. */
   eligible: number;
+  /** Fair charge of its waiting jobs, per class. */
+  readonly backlogMs: Map<string, number>;
 }
 
 export interface Account {

@@ -1,8 +1,8 @@
 /**
  * What waiting jobs were told, to learn from their starts how good it was.
  *
- * A job counts once per horizon, with one of the quotes it had there, each as likely as the others: a job that is stuck
- * for long would otherwise outweigh all others, and the first or the last quote of a horizon is not like the rest.
+ * A job counts once per horizon, because one that is stuck for long would otherwise outweigh all others. Of the quotes that
+ * it had there, each is as likely to count as the others: the last one of a horizon is better than the rest.
  */
 import { horizonOf } from "./quantile.ts";
 import type { WaitQuantile } from "./quantile.ts";
@@ -10,7 +10,8 @@ import type { WaitQuantile } from "./quantile.ts";
 /** Jobs followed at once; others teach nothing. */
 const FOLLOWED_MAX = 8_192;
 
-const LAST_HORIZON = 3;
+/** Up to this horizon (two minutes) the last quote counts: it is the one that somebody waits by. */
+const LAST_COUNTS = horizonOf(119_999);
 
 interface Told {
   readonly horizon: number;
@@ -40,7 +41,7 @@ export class QuoteMemory {
       return;
     }
     told.times++;
-    if (horizon > LAST_HORIZON && draw(job, told.times) * told.times >= 1) return;
+    if (horizon > LAST_COUNTS && draw(job, told.times) * told.times >= 1) return;
     told.atMs = nowMs;
     told.waitMs = waitMs;
   }

@@ -5,14 +5,9 @@
  * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
  */
 import { Cluster } from "./cluster.ts";
+import type { DryWorld } from "./dry-run.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
-import { dryRun } from "./dry-run.ts";
-import { StartTimes } from "./eta.ts";
-import { WaitQuantile } from "./quantile.ts";
-import { QuoteMemory } from "./quote-memory.ts";
-import { explain } from "./explain.ts";
-import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
 import { gangSlack, PRODUCTION_LIMITS } from "./limits.ts";
@@ -20,6 +15,8 @@ import type { SchedulerLimits } from "./limits.ts";
 import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
 import type { RunningJob } from "./preemption.ts";
+import { Quotes } from "./quotes.ts";
+import type { Explained, Outlook, Quote } from "./quotes.ts";
 import { Reservations } from "./reservation.ts";
 
 const WASTE_BUCKET_MS = 3_600_000;
@@ -41,11 +38,13 @@ export class Scheduler implements Policy {
   /** When a job was first the head that nothing fitted. */
   readonly #blockedSinceMs = new Map<string, number>();
   #headDueMs: number | null = null;
+  readonly #quotes: Quotes;
 
   constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
     this.#limits = limits;
     this.#queue = new FairQueue(cost);
+    this.#quotes = new Quotes(() => this.#world(), limits.dryRunEveryMs);
   }
 
   apply(event: SchedulerEvent, nowMs: number): void {
@@ -73,6 +72,7 @@ export class Scheduler implements Policy {
       case "withdrawn":
         this.#queue.withdraw(event.job);
         this.#blockedSinceMs.delete(event.job);
+        this.#quotes.withdrawn(event.job);
         return this.#reservations.drop(event.job);
       case "ended":
         return this.#release(event.job, event.stepsRun);
@@ -81,8 +81,7 @@ export class Scheduler implements Policy {
         return this.#queue.add(event.job, nowMs);
       case "committed":
         this.#pending.delete(event.job);
-        this.#memory.started(event.job, nowMs);
-        return;
+        return this.#quotes.started(event.job, nowMs);
       case "refused":
         return this.#undo(event.job);
       default:
@@ -114,43 +113,39 @@ export class Scheduler implements Policy {
     return wakes.length === 0 ? null : Math.min(...wakes);
   }
 
-  quote(job: string, nowMs: number): { readonly p50Ms: number; readonly p90Ms: number } | null {
-    if (nowMs - this.#dryAtMs >= 60_000) {
-      const world = {
-        view: this.#queue.view,
-        cluster: this.#cluster,
-        cost: this.#cost,
-        classes: this.#classes,
-        running: this.#running.values(),
-        slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
-      };
-      const run = dryRun(world, nowMs, 2000);
-      this.#starts = new StartTimes(run, world);
-      for (const [id, start] of run.starts) this.#memory.told(id, start.startMs - nowMs, nowMs);
-      this.#dryAtMs = nowMs;
-    }
-    const waiting = this.#queue.view.waiting.get(job);
-    if (waiting === undefined || this.#starts === null) return null;
-    const p50Ms = Math.max(0, this.#starts.startMs(waiting, nowMs) - nowMs);
-    if (this.#dryAtMs!==nowMs) this.#memory.told(job, p50Ms, nowMs);
-    return { p50Ms, p90Ms: this.#quantile.boundMs(p50Ms) };
+  quote(job: string, nowMs: number): Quote | null {
+    const waiting = this.#queue.waitingJob(job);
+    return waiting === null ? null : this.#quotes.quote(waiting, nowMs);
   }
-  #quantile = new WaitQuantile(0.9);
-  #memory = new QuoteMemory(this.#quantile);
-  #dryAtMs = -Infinity;
-  #starts: StartTimes | null = null;
 
   clock(accounts: readonly string[]): FairClock {
     return this.#queue.clock(accounts);
   }
 
-  /** Position, ETA and reason of every waiting job, as far as the dry run goes. */
-  explain(nowMs: number): ReadonlyMap<string, Explained> {
-    return explain({ queue: this.#queue, cluster: this.#cluster, cost: this.#cost, classes: this.#classes }, nowMs);
+  /** Position, ETA and reason of a waiting job. */
+  explain(job: string, nowMs: number): Explained | null {
+    const waiting = this.#queue.waitingJob(job);
+    return waiting === null ? null : this.#quotes.explain(waiting, this.#queue.atCap(waiting), nowMs);
+  }
+
+  /** What a job that comes now would meet, per tier and class. */
+  outlooks(nowMs: number): readonly Outlook[] {
+    return this.#quotes.outlooks(nowMs);
   }
 
   waitingOf(account: string): readonly string[] {
     return this.#queue.waitingOf(account);
+  }
+
+  #world(): DryWorld {
+    return {
+      view: this.#queue.view,
+      cluster: this.#cluster,
+      cost: this.#cost,
+      classes: this.#classes,
+      running: this.#running.values(),
+      slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
+    };
   }
 
   #fit(job: QueuedJob, nowMs: number): Place | null {
