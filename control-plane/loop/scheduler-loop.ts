@@ -16,6 +16,7 @@ import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import { publishOutlooks } from "#control-plane/usecase/admission-outlook.ts";
 import { dispatch, DISPATCH_BATCH_MAX } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import {
@@ -40,6 +41,8 @@ const POLL_MS = 100;
 const SWEEP_MS = 500;
 const TERMS_REFRESH_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
+/** How often replicas are told what jobs that come now would meet. */
+const PUBLISH_MS = 1_000;
 
 export interface SchedulerHost {
   readonly limits: SchedulerLimits;
@@ -81,6 +84,7 @@ export class SchedulerLoop implements Service {
       new Ticker("sweep", SWEEP_MS, log, async () => {
         if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
       }),
+      new Ticker("admission", PUBLISH_MS, log, () => publishOutlooks(sql, epoch, this.#scheduler.outlooks(host.now()))),
       new Ticker("terms", TERMS_REFRESH_MS, log, () => this.#refreshTerms()),
       new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
     ];

@@ -28,8 +28,7 @@ export const POLICY_NAMES: readonly string[] = Object.keys(POLICIES);
 
 export function policyOf(name: string, cost: CostModel): Policy {
   const [base = "", ...changes] = name.split("+");
-  if (base === "callsheet" && changes.length > 0)
-    return new Scheduler(cost, changedLimits(changes));
+  if (base === "callsheet" && changes.length > 0) return new Scheduler(cost, changedLimits(changes));
   const make = POLICIES[name];
   if (make === undefined) throw new Error(`Unknown policy '${name}'. Known: ${POLICY_NAMES.join(", ")}.`);
   return make(cost);

@@ -162,8 +162,7 @@ export class DryQueue {
   #refresh(account: DryAccount): void {
     const { tier } = account;
     const runnable =
-      account.running < tier.terms.accountRunningMax &&
-      account.lines.some((line) => headOf(line) !== null);
+      account.running < tier.terms.accountRunningMax && account.lines.some((line) => headOf(line) !== null);
     if (!runnable) {
       if (!account.eligible) return;
       account.eligible = false;
@@ -209,7 +208,8 @@ function dryTier({ terms, tag, virtual, running, activeWeight, eligible, heaps }
 function copyOf(live: Readonly<Account>, tier: DryTier): DryAccount {
   const { id, tag, running, waiting, eligible } = live;
   const lines: DryLine[] = [];
-  for (const [jobClass, line] of live.lines) if (line.size > 0) lines.push({ class: jobClass, line, from: 0, woken: [] });
+  for (const [jobClass, line] of live.lines)
+    if (line.size > 0) lines.push({ class: jobClass, line, from: 0, woken: [] });
   return { id, tier, tag, running, waiting: waiting.size, eligible, lines };
 }
 

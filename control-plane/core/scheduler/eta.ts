@@ -24,6 +24,7 @@ export class Forecasts {
   readonly #run: DryRun;
   readonly #world: DryWorld;
   readonly #starts: readonly DryStart[];
+  readonly #startsOfClass: ReadonlyMap<string, readonly DryStart[]>;
   /** Per account, when the last of its jobs starts that the dry run started. */
   readonly #lastStartMs = new Map<string, number>();
   /** Per account, its jobs that the dry run did not start. */
@@ -34,6 +35,7 @@ export class Forecasts {
     this.#world = world;
     this.#starts = [...run.starts.values()];
     for (const { job, startMs } of this.#starts) this.#lastStartMs.set(job.account, startMs);
+    this.#startsOfClass = Map.groupBy(this.#starts, ({ job }) => job.class);
   }
 
   of(job: QueuedJob, nowMs: number): Forecast {
@@ -54,9 +56,14 @@ export class Forecasts {
     return position > this.#starts.length;
   }
 
-  /** When a job would start that an account with nothing else submits to the tier now. */
-  newcomerMs(tier: Readonly<Tier>, nowMs: number): number {
-    return Math.max(nowMs, this.#turnMs(tier, tier.virtual, nowMs));
+  /**
+   * When a job of the class would start that an account with nothing else submits to the tier now: once fairness comes to
+   * it, and then with the next start of its class, because what fits for others need not fit for it.
+   */
+  newcomerMs(tier: Readonly<Tier>, classId: string, nowMs: number): number {
+    const turnMs = Math.max(nowMs, this.#turnMs(tier, tier.virtual, nowMs));
+    const starts = this.#startsOfClass.get(classId) ?? [];
+    return starts[firstOf(starts, ({ startMs }) => startMs >= turnMs)]?.startMs ?? turnMs;
   }
 
   /** Not before their tag's turn, nor before their cap allows. */

@@ -75,7 +75,7 @@ export class FairQueue {
         activeWeight: 0,
         heaps: new Map(),
         eligible: 0,
-        backlogMs: new Map(),
+        backlog: new Map(),
       };
       this.#tiers.set(terms.tier, tier);
       return;
@@ -299,8 +299,10 @@ export class FairQueue {
     else this.#line(account, job.class).remove(job);
   }
 
-  #weigh({ backlogMs }: Tier, job: QueuedJob, sign: 1 | -1): void {
-    backlogMs.set(job.class, (backlogMs.get(job.class) ?? 0) + sign * remainingChargeMs(this.#cost, job));
+  #weigh(tier: Tier, job: QueuedJob, sign: 1 | -1): void {
+    const backlog = tier.backlog.getOrInsertComputed(job.class, () => ({ jobs: 0, chargeMs: 0 }));
+    backlog.jobs += sign;
+    backlog.chargeMs += sign * remainingChargeMs(this.#cost, job);
   }
 
   #deactivateIfIdle(account: Account): void {

@@ -17,8 +17,13 @@ export interface Tier {
   readonly heaps: Map<string, IndexedHeap>;
   /** Accounts that are in some heap. */
   eligible: number;
-  /** Fair charge of its waiting jobs, per class. */
-  readonly backlogMs: Map<string, number>;
+  /** Per class, how many jobs wait and their fair charge. */
+  readonly backlog: Map<string, Backlog>;
+}
+
+export interface Backlog {
+  jobs: number;
+  chargeMs: number;
 }
 
 export interface Account {

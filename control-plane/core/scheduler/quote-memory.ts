@@ -19,6 +19,7 @@ interface Told {
   waitMs: number;
   /** Quotes so far in this horizon. */
   times: number;
+  toldAtMs: number;
 }
 
 export class QuoteMemory {
@@ -37,9 +38,11 @@ export class QuoteMemory {
     const horizon = horizonOf(waitMs);
     const told = quotes.find((one) => one.horizon === horizon);
     if (told === undefined) {
-      quotes.push({ horizon, atMs: nowMs, waitMs, times: 1 });
+      quotes.push({ horizon, atMs: nowMs, waitMs, times: 1, toldAtMs: nowMs });
       return;
     }
+    if (told.toldAtMs === nowMs) return;
+    told.toldAtMs = nowMs;
     told.times++;
     if (horizon > LAST_COUNTS && draw(job, told.times) * told.times >= 1) return;
     told.atMs = nowMs;

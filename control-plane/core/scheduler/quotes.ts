@@ -42,7 +42,8 @@ export interface Explained {
 export interface Outlook {
   readonly tier: string;
   readonly class: string;
-  /** Fair charge of what waits there. */
+  /** What waits there: jobs, and their fair charge. */
+  readonly queued: number;
   readonly backlogMs: number;
   /** Null if no runner that is up could ever run it. */
   readonly start: Quote | null;
@@ -101,16 +102,18 @@ export class Quotes {
   /** Per tier and class, in their order: what a job of an account that has nothing else would meet. */
   outlooks(nowMs: number): readonly Outlook[] {
     const look = this.#lookAt(nowMs);
-    return [...look.world.view.tiers.values()].flatMap((tier) => {
-      const p50Ms = look.forecasts.newcomerMs(tier, nowMs) - nowMs;
-      const start = { p50Ms, p90Ms: this.#quantile.boundMs(p50Ms) };
-      return [...look.world.classes.keys()].map((classId) => ({
-        tier: tier.terms.tier,
-        class: classId,
-        backlogMs: tier.backlogMs.get(classId) ?? 0,
-        start: isRunnable(look, classId) ? start : null,
-      }));
-    });
+    return [...look.world.view.tiers.values()].flatMap((tier) =>
+      [...look.world.classes.keys()].map((classId) => {
+        const p50Ms = look.forecasts.newcomerMs(tier, classId, nowMs) - nowMs;
+        return {
+          tier: tier.terms.tier,
+          class: classId,
+          queued: tier.backlog.get(classId)?.jobs ?? 0,
+          backlogMs: Math.max(0, tier.backlog.get(classId)?.chargeMs ?? 0),
+          start: isRunnable(look, classId) ? { p50Ms, p90Ms: this.#quantile.boundMs(p50Ms) } : null,
+        };
+      }),
+    );
   }
 
   started(job: string, nowMs: number): void {
@@ -119,6 +122,11 @@ export class Quotes {
 
   withdrawn(job: string): void {
     this.#memory.forget(job);
+  }
+
+  /** What was known of runners is wrong. */
+  clusterChanged(): void {
+    this.#look = null;
   }
 
   #lookAt(nowMs: number): Look {

@@ -59,9 +59,11 @@ export class Scheduler implements Policy {
       case "tier_clock":
         return this.#queue.setClock(event.clock);
       case "runner_up":
+        this.#quotes.clusterChanged();
         return this.#cluster.up(event.runner);
       case "runner_down":
         this.#reservations.dropRunner(event.runner);
+        this.#quotes.clusterChanged();
         return this.#cluster.down(event.runner);
       case "queued":
         return this.#queue.add(event.job, nowMs);
@@ -83,6 +85,7 @@ export class Scheduler implements Policy {
         this.#pending.delete(event.job);
         return this.#quotes.started(event.job, nowMs);
       case "refused":
+        this.#quotes.withdrawn(event.job);
         return this.#undo(event.job);
       default:
         return event satisfies never;
