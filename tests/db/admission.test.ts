@@ -59,7 +59,7 @@ test("a video that would start in time is admitted, and so is one of another tie
 test("the account's own queue is looked at before its start, and its credits before both", async () => {
   const [rich, poor] = [
     await studio.account("free", { amount: "1000" }),
-    await studio.account("free", { amount: "0" }),
+    await studio.account("free", { amount: "0.001" }),
   ];
   for (let n = 0; n < 20; n++) await studio.submitted(rich);
   await publish(FREE_BOUND_S + 1);
