@@ -10,14 +10,18 @@ import type { CostModel, JobClass } from "./job-class.ts";
 
 export interface DryRunner {
   readonly id: string;
-  readonly size: number;
+  /** Of its kind, those with a free device. */
+  readonly open: Set<DryRunner>;
   /** What is resident on each free device, the one unused for longest first. */
   readonly free: (string | null)[];
 }
 
 interface Kind {
   readonly sample: RunnerState;
-  readonly runners: readonly DryRunner[];
+  /** Devices of its largest runner. */
+  readonly size: number;
+  /** Runners with a free device: few, where there is something to wait for. */
+  readonly open: ReadonlySet<DryRunner>;
 }
 
 interface Way {
@@ -52,7 +56,10 @@ export class DryDevices {
     const groups = Map.groupBy(up, ({ terms }) => `${terms.gpu} ${terms.vramBytes} ${terms.models?.join() ?? "*"}`);
     this.#kinds = [...groups.values()].flatMap((members) => {
       const [sample] = members;
-      return sample === undefined ? [] : [{ sample, runners: members.map((member) => this.#adopt(member)) }];
+      if (sample === undefined) return [];
+      const open = new Set<DryRunner>();
+      for (const member of members) this.#adopt(member, open);
+      return [{ sample, open, size: Math.max(...members.map(({ devices }) => devices.length)) }];
     });
   }
 
@@ -65,7 +72,7 @@ export class DryDevices {
     const spots: DrySpot[] = [];
     let cheapestMs = Infinity;
     for (const { kind, k, runMs, loadMs } of this.#waysOf(job)) {
-      const found = tightest(kind.runners, k, job.weights);
+      const found = tightest(kind.open, k, loadMs === 0 ? null : job.weights);
       if (found === null) continue;
       const wallMs = runMs + (found.warm ? 0 : loadMs);
       cheapestMs = Math.min(cheapestMs, wallMs * k);
@@ -84,6 +91,7 @@ export class DryDevices {
       const warm = runner.free.indexOf(weights);
       runner.free.splice(Math.max(0, warm), 1);
     }
+    if (runner.free.length === 0) runner.open.delete(runner);
     this.#free -= k;
   }
 
@@ -91,6 +99,7 @@ export class DryDevices {
     const runner = this.#byId.get(id);
     if (runner === undefined) return;
     for (let left = k; left > 0; left--) runner.free.push(weights);
+    runner.open.add(runner);
     this.#free += k;
   }
 
@@ -106,35 +115,36 @@ export class DryDevices {
       (jobClass?.shapes ?? []).flatMap(({ k, vramBytes }) => {
         const { gpu } = kind.sample.terms;
         if (jobClass === undefined || !serves(kind.sample, jobClass.model, vramBytes)) return [];
-        if (!kind.runners.some(({ size }) => size >= k)) return [];
+        if (kind.size < k) return [];
         const runMs = this.#cost.runMs(classId, gpu, k, steps);
         return runMs === null ? [] : [{ kind, k, runMs, loadMs: this.#cost.loadMs(classId, gpu) }];
       }),
     );
   }
 
-  #adopt({ terms, devices }: RunnerState): DryRunner {
+  #adopt({ terms, devices }: RunnerState, open: Set<DryRunner>): void {
     const free = devices
       .filter((device) => device.job === null)
       .toSorted((a, b) => Number(a.weights !== null) - Number(b.weights !== null) || a.usedAtMs - b.usedAtMs)
       .map((device) => device.weights);
-    const runner = { id: terms.id, size: devices.length, free };
+    const runner = { id: terms.id, open, free };
     this.#byId.set(runner.id, runner);
+    if (free.length > 0) open.add(runner);
     this.#free += free.length;
-    return runner;
   }
 }
 
-/** A runner with enough free devices: a warm one if there is one, then the tightest fit, then the first. */
-function tightest(runners: readonly DryRunner[], k: number, weights: string) {
+/** A runner with enough free devices: a warm one if there is one, then the tightest fit. Weights null: nothing is loaded. */
+function tightest(open: ReadonlySet<DryRunner>, k: number, weights: string | null) {
   let best: DryRunner | null = null;
   let bestWarm = false;
-  for (const runner of runners) {
+  for (const runner of open) {
     if (runner.free.length < k) continue;
-    const warm = isWarm(runner, k, weights);
-    if (best !== null && (bestWarm !== warm ? bestWarm : best.free.length <= runner.free.length)) continue;
+    const warm = weights === null || isWarm(runner, k, weights);
+    if (best !== null && (bestWarm !== warm ? bestWarm : runner.free.length >= best.free.length)) continue;
     best = runner;
     bestWarm = warm;
+    if (warm && runner.free.length === k) break;
   }
   return best === null ? null : { runner: best, warm: bestWarm };
 }
