@@ -9,6 +9,7 @@ import { aQueuedJob, aRunner, CLASSES, TIERS, TOY_COST } from "#tests/support/to
 const RUNNERS = 256;
 const DEVICES_PER_RUNNER = 8;
 const TURNS = 20_000;
+const EXPLAINED = 31;
 const SIZES = [
   { accounts: 1_000, queued: 10_000 },
   { accounts: 10_000, queued: 100_000 },
@@ -38,6 +39,7 @@ for (const { accounts, queued } of SIZES) {
   micros.sort((a, b) => a - b);
   const at = (share: number) => (micros[Math.floor(micros.length * share)] ?? 0).toFixed(1);
   const total = micros.reduce((sum, value) => sum + value, 0);
+  const [dryRunMs, quoteMs] = explaining(scheduler, accounts);
   console.log(
     JSON.stringify({
       accounts,
@@ -47,8 +49,33 @@ for (const { accounts, queued } of SIZES) {
       p99_us: Number(at(0.99)),
       decisions_per_s: Math.round((TURNS * 1e6) / total),
       bytes_per_job: Math.round(bytesPerJob),
+      dry_run_ms: dryRunMs,
+      quote_ms: quoteMs,
     }),
   );
+}
+
+/** Milliseconds of a dry run, and of one more quote for an account that it does not reach: medians. */
+function explaining(scheduler: Scheduler, accounts: number): readonly [number, number] {
+  const [dryRuns, quotes]: [number[], number[]] = [[], []];
+  let account = 0;
+  const somebodyWaiting = () => {
+    for (; ; account = (account + 31) % accounts) {
+      const job = scheduler.waitingOf(`a${account}`).at(-1);
+      if (job !== undefined) return job;
+    }
+  };
+  for (let turn = 0; turn < EXPLAINED; turn++) {
+    for (const times of [dryRuns, quotes]) {
+      account++;
+      const job = somebodyWaiting();
+      const startMs = performance.now();
+      scheduler.explain(job, TURNS + turn * 1_000);
+      times.push(performance.now() - startMs);
+    }
+  }
+  const median = (times: number[]) => Number((times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0).toFixed(3));
+  return [median(dryRuns), median(quotes)];
 }
 
 function filled(accounts: number, queued: number): { readonly scheduler: Scheduler; readonly running: string[] } {

@@ -14,6 +14,7 @@ import { connect } from "./db/connect.ts";
 import type { Database } from "./db/connect.ts";
 import { migrate } from "./db/migrate.ts";
 import { EdgePusher } from "./egress/edge-push.ts";
+import { LeaderCall } from "./egress/leader-call.ts";
 import { postWebhook } from "./egress/webhook-post.ts";
 import type { WebhookMessage } from "./egress/webhook-post.ts";
 import { adminApp } from "./http/admin.ts";
@@ -29,6 +30,7 @@ import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
 import { DiskStore } from "./store/disk-store.ts";
 import { StoreUrls } from "./store/store-url.ts";
+import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { deliverDue, DELIVERIES_AT_ONCE_MAX } from "./usecase/deliver-webhooks.ts";
 import { leadOf } from "./usecase/lead.ts";
 
@@ -70,6 +72,7 @@ interface Parts {
   readonly urls: StoreUrls;
   readonly pusher: EdgePusher;
   readonly reign: LeaderReign;
+  readonly leadership: Leadership;
   readonly sender: EdgeSender;
   readonly recorder: ProgressRecorder;
   readonly hub: RunnerHub;
@@ -78,9 +81,8 @@ interface Parts {
 async function start(settings: Config, logger: Logger): Promise<() => Promise<void>> {
   await migrate(settings.CALLSHEET_DATABASE_URL);
   const parts = wire(settings, logger);
-  const { database, hub, recorder } = parts;
+  const { database, hub, recorder, leadership } = parts;
   const webhooks = webhookLoop(settings, logger, database);
-  const leadership = new Leadership(leadOf(database.sql), randomUUID(), parts.reign, logger);
   const servers = [
     await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
@@ -139,10 +141,18 @@ function wire(settings: Config, logger: Logger): Parts {
     down: (runner) => reign.runnerDown(runner),
   });
   const hub = new RunnerHub(desk, logger);
-  return { database, store, urls, pusher, reign, sender, recorder, hub };
+  const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
+  const leadership = new Leadership(leadOf(sql), self, reign, logger);
+  return { database, store, urls, pusher, reign, leadership, sender, recorder, hub };
 }
 
-function mainApp(settings: Config, logger: Logger, { database, store, urls, reign, sender }: Parts) {
+function mainApp(settings: Config, logger: Logger, { database, store, urls, reign, leadership, sender }: Parts) {
+  const leader = new LeaderCall({
+    secret: settings.CALLSHEET_EDGE_SECRET,
+    now,
+    mintRequestId,
+    leaderUrl: () => leadership.leaderUrl,
+  });
   return app({
     sql: database.sql,
     database,
@@ -153,7 +163,10 @@ function mainApp(settings: Config, logger: Logger, { database, store, urls, reig
     edgeSecret: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
-    explain: (id) => reign.explain(id),
+    outlook: new AdmissionOutlook(database.sql, now),
+    explain: async (account, ids) =>
+      reign.leads ? reign.explainOwn(account, ids) : await leader.explain(account, ids),
+    explainOwn: (account, ids) => reign.explainOwn(account, ids),
     wake: () => reign.wake(),
     wakeSender: () => sender.wake(),
   });

@@ -10,6 +10,8 @@ const WEIGHT_MAX = 10_000;
 /** As good as no bound. */
 const UNBOUNDED = 1_000_000;
 const DAY_S = 86_400;
+const HOUR_MS = 3_600_000;
+const HOUR_MS = 3_600_000;
 const DAY_MS = DAY_S * 1_000;
 const GANG_MAX = 64;
 const SHAPES_MAX = 16;
@@ -128,6 +130,7 @@ const limits = {
   victim_left_min_share: z.number().min(0).max(1),
   preemptions_max: z.int().min(0).max(100),
   waste_share: z.number().min(0).max(1),
+  dry_run_every_ms: z.int().min(100).max(HOUR_MS),
 } as const;
 export type LimitName = keyof typeof limits;
 

@@ -10,6 +10,10 @@ import type { MilliCredits } from "#protocol/unit.ts";
 import { classOf } from "./model.ts";
 import type { Model } from "./model.ts";
 
+/** Jobs that may wait in all, over all accounts: what a leader holds in memory and a new one loads within its lease. */
+export const QUEUED_JOBS_MAX = 1_000_000;
+const RETRY_AFTER_S = 60;
+
 /** A job may live this long in all, queueing and retries included. */
 export const JOB_DEADLINE_MS = 24 * 3_600_000;
 
@@ -29,6 +33,47 @@ export interface Terms {
 export type Admission =
   | { readonly ok: true; readonly terms: Terms }
   | { readonly ok: false; readonly refusal: Refusal };
+
+/** What is known of the queue; null where nobody knows. */
+export interface Load {
+  readonly queued: number;
+  /** When a job of the same tier and class would start that came now. */
+  readonly predictedStartS: number | null;
+}
+
+/** What the account already has, and the bounds of its tier. */
+export interface Quota {
+  readonly tier: string;
+  readonly queued: number;
+  readonly queuedMax: number;
+  readonly startBoundS: number;
+}
+
+/** The first bound that another job would break: the account's own queue, its tier's start, the whole queue. */
+export function overload(quota: Quota, load: Load): Refusal | null {
+  const refusal = { code: "queue_full", retryAfterSeconds: RETRY_AFTER_S } as const;
+  if (quota.queued >= quota.queuedMax) {
+    return {
+      ...refusal,
+      message: `Tier '${quota.tier}' queues at most ${quota.queuedMax} videos; ${quota.queued} are waiting.`,
+      numbers: { queued: quota.queued, limit: quota.queuedMax },
+    };
+  }
+  const startS = load.predictedStartS;
+  if (startS !== null && startS > quota.startBoundS) {
+    return {
+      ...refusal,
+      message: `This video would start in about ${startS} s; tier '${quota.tier}' queues no video that starts later than ${quota.startBoundS} s from now.`,
+      numbers: { predicted_start_seconds: startS, start_bound_seconds: quota.startBoundS },
+    };
+  }
+  if (load.queued < QUEUED_JOBS_MAX) return null;
+  return {
+    ...refusal,
+    message: `${load.queued} videos are waiting in all; at most ${QUEUED_JOBS_MAX} may.`,
+    numbers: { queued: load.queued, limit: QUEUED_JOBS_MAX },
+  };
+}
 
 /** `seed` is used if the request names none, so that every retry renders the same video. */
 export function admit(request: CreateVideo, model: Model | null, seed: number): Admission {

@@ -10,15 +10,26 @@ export class NotLeaderError extends Error {
 }
 
 /** Becomes leader if nobody is, or the lease ran out; null otherwise. */
-export async function takeLeadership(sql: Sql, holder: string, leaseMs: number): Promise<number | null> {
+export async function takeLeadership(
+  sql: Sql,
+  holder: string,
+  url: string | null,
+  leaseMs: number,
+): Promise<number | null> {
   const [row] = await sql<{ epoch: number }[]>`
-    insert into leader (singleton, epoch, holder, expires_at)
-    values (true, 1, ${holder}, clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}))
+    insert into leader (singleton, epoch, holder, url, expires_at)
+    values (true, 1, ${holder}, ${url}, clock_timestamp() + make_interval(secs => ${leaseMs / 1_000}))
     on conflict (singleton) do update set
-      epoch = leader.epoch + 1, holder = excluded.holder, expires_at = excluded.expires_at
+      epoch = leader.epoch + 1, holder = excluded.holder, url = excluded.url, expires_at = excluded.expires_at
       where leader.expires_at < clock_timestamp()
     returning epoch`;
   return row?.epoch ?? null;
+}
+
+/** Where the present leader is reached; null if nobody leads. */
+export async function leaderUrl(sql: Sql): Promise<string | null> {
+  const [row] = await sql<{ url: string | null }[]>`select url from leader where expires_at > clock_timestamp()`;
+  return row?.url ?? null;
 }
 
 export async function renewLeadership(sql: Sql, epoch: number, leaseMs: number): Promise<boolean> {

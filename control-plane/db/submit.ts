@@ -22,6 +22,14 @@ export async function countWaiting(tx: Transaction, account: AccountId): Promise
   return row?.count ?? 0;
 }
 
+/** What the account could hold now. */
+export async function spendable(tx: Transaction, account: AccountId): Promise<bigint> {
+  const [row] = await tx<{ available: bigint }[]>`
+    select coalesce(sum(amount - held - consumed), 0)::bigint as available from credit_grant
+    where account_id = ${account} and effective_at <= now() and (expires_at is null or expires_at > now())`;
+  return row?.available ?? 0n;
+}
+
 export interface NewJob {
   readonly account: AccountId;
   readonly createKey: CreateKey;

@@ -1,4 +1,4 @@
-/** The main listener: signed calls of the edge, the store's lease-bound URLs, health. Runner sockets upgrade beside it. */
+/** The main listener: signed calls of the edge and of other replicas, the store's lease-bound URLs, health. Runner sockets upgrade beside it. */
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Logger } from "pino";
@@ -9,12 +9,16 @@ import type { AccountHost } from "./account.ts";
 import { mintRequestId } from "./request-id.ts";
 import { EDGE_BODY_BYTES_MAX, signed } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
+import { peerRoutes } from "./peer.ts";
+import type { PeerHost } from "./peer.ts";
 import { storeRoutes } from "./store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { videoRoutes } from "./videos.ts";
 import type { VideosHost } from "./videos.ts";
 
-export interface AppHost extends VideosHost, AccountHost {
+const PEER_BODY_BYTES_MAX = 64 * 1024;
+
+export interface AppHost extends VideosHost, AccountHost, PeerHost {
   readonly edgeSecret: string;
   readonly storeUrls: StoreUrls;
   readonly log: Logger;
@@ -32,6 +36,11 @@ export function app(host: AppHost) {
     .route("/videos", videoRoutes(host))
     .route("/", accountRoutes(host));
 
+  const peer = new Hono<{ Variables: SignedVariables }>()
+    .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX }))
+    .use(signed(host.edgeSecret, host.now))
+    .route("/", peerRoutes(host));
+
   return new Hono()
     .get("/livez", (c) => c.json({ status: "ok" }))
     .get("/readyz", async (c) => {
@@ -39,6 +48,7 @@ export function app(host: AppHost) {
       return c.json({ status: "ok" });
     })
     .route("/edge/v1", edge)
+    .route("/peer/v1", peer)
     .route("/store/v1", storeRoutes(host.store, host.storeUrls, host.now))
     .notFound((c) =>
       renderRefusal({ code: "not_found", message: "No such route." }, c.req.header("x-request-id") ?? mintRequestId()),

@@ -2,11 +2,13 @@
 import { Readable } from "node:stream";
 import { Hono } from "hono";
 import type { Context } from "hono";
-import { videoOf } from "#control-plane/core/job-view.ts";
+import { PHASE_OF } from "#control-plane/core/job.ts";
+import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithCharge } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import type { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
 import { readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
@@ -15,6 +17,7 @@ import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { InputReference } from "#protocol/create-video.ts";
 import { VideoId } from "#protocol/id.ts";
+import type { AccountId } from "#protocol/id.ts";
 import { ListQuery, STATUS_OF } from "#protocol/video.ts";
 import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
 import { byteRange } from "./byte-range.ts";
@@ -27,7 +30,9 @@ export interface VideosHost {
   readonly store: ArtifactStore;
   readonly now: () => number;
   readonly randomSeed: () => number;
-  readonly explain: (id: VideoId) => Explanation;
+  /** Why these jobs of the account wait, as far as the leader says so in time. */
+  readonly explain: (account: AccountId, ids: readonly VideoId[]) => Promise<ReadonlyMap<VideoId, Explanation>>;
+  readonly outlook: AdmissionOutlook;
   /** Work was added or withdrawn: the scheduler looks at its mail at once. */
   readonly wake: () => void;
 }
@@ -37,7 +42,10 @@ type SignedContext = Context<{ Variables: SignedVariables }>;
 const NOT_FOUND: Refusal = { code: "video_not_found", message: "No such video." };
 
 export function videoRoutes(host: VideosHost) {
-  const show = (video: JobWithCharge) => showVideo(host, video);
+  const show = async (c: SignedContext, video: JobWithCharge) => {
+    const [shown] = await showVideos(host, c.var.account, [video]);
+    return c.json(shown);
+  };
 
   return new Hono<{ Variables: SignedVariables }>()
     .post("/", (c) => submit(c, host))
@@ -46,7 +54,7 @@ export function videoRoutes(host: VideosHost) {
       withVideo(
         c,
         (id) => readVideo(host.sql, c.var.account, id),
-        (video) => c.json(show(video)),
+        (video) => show(c, video),
       ),
     )
     .delete("/:id", (c) =>
@@ -67,7 +75,7 @@ export function videoRoutes(host: VideosHost) {
         (id) => cancelVideo(host.sql, c.var.account, id, host.now()),
         (video) => {
           host.wake();
-          return c.json(show(video));
+          return show(c, video);
         },
       ),
     )
@@ -89,22 +97,25 @@ async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
     submit: wanted.data,
     reference: await keepReference(host, wanted.data.video.input_reference),
     seed: host.randomSeed(),
+    loadOf: await host.outlook.read(),
   });
   if (!submitted.ok) return refuse(c, submitted.refusal);
   host.wake();
-  // A repeated create answers with the job as it is now, its settled charge included.
-  const video = submitted.repeated ? await readVideo(host.sql, c.var.account, submitted.job.id) : null;
-  return c.json(showVideo(host, video ?? { job: submitted.job, charged: null }));
+  // Nobody has looked at a new job yet. A repeated create answers with the job as it is now, its settled charge included.
+  if (!submitted.repeated) return c.json(videoOf(submitted.job, null, UNEXPLAINED));
+  const repeated = await readVideo(host.sql, c.var.account, submitted.job.id);
+  const [shown] = await showVideos(host, c.var.account, [repeated ?? { job: submitted.job, charged: null }]);
+  return c.json(shown);
 }
 
 async function list(c: SignedContext, host: VideosHost): Promise<Response> {
   const query = ListQuery.safeParse(c.req.query());
   if (!query.success) return refuse(c, refusalOf(query.error));
   const { page, hasMore } = await readVideos(host.sql, c.var.account, query.data);
-  const data = page.map((video) => showVideo(host, video));
+  const data = await showVideos(host, c.var.account, page);
   const answer: VideoList = {
     object: "list",
-    data,
+    data: [...data],
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
     has_more: hasMore,
@@ -112,8 +123,17 @@ async function list(c: SignedContext, host: VideosHost): Promise<Response> {
   return c.json(answer);
 }
 
-function showVideo(host: VideosHost, { job, charged }: JobWithCharge): Video {
-  return videoOf(job, charged, host.explain(job.id));
+async function showVideos(
+  host: VideosHost,
+  account: AccountId,
+  videos: readonly JobWithCharge[],
+): Promise<readonly Video[]> {
+  const waiting = videos.filter(({ job }) => PHASE_OF[job.state] === "waiting");
+  const explained = await host.explain(
+    account,
+    waiting.map(({ job }) => job.id),
+  );
+  return videos.map(({ job, charged }) => videoOf(job, charged, explained.get(job.id) ?? UNEXPLAINED));
 }
 
 function keepReference(host: VideosHost, reference: InputReference | undefined) {

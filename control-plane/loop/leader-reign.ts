@@ -107,8 +107,19 @@ export class LeaderReign implements Reign {
     return this.#loop?.stageTimes(lease, how) ?? [];
   }
 
+  /** False while it loads the world, too. */
+  get leads(): boolean {
+    return this.#loop !== null;
+  }
+
   explain(id: VideoId): Explanation {
     return this.#loop?.explain(id) ?? UNEXPLAINED;
+  }
+
+  /** Those of the jobs that wait and are the account's. */
+  explainOwn(account: AccountId, ids: readonly VideoId[]): ReadonlyMap<VideoId, Explanation> {
+    const waiting = new Set(this.waitingOf(account));
+    return new Map(ids.flatMap((id) => (waiting.has(id) ? [[id, this.explain(id)]] : [])));
   }
 
   waitingOf(account: AccountId): readonly VideoId[] {

@@ -22,20 +22,28 @@ export interface Reign {
 export class Leadership implements Service {
   readonly #lead: Lead;
   readonly #holder: string;
+  readonly #url: string;
   readonly #reign: Reign;
   readonly #log: Logger;
   readonly #ticker: Ticker;
   #epoch: number | null = null;
   #trustedUntilMs = 0;
+  #leaderUrl: string | null = null;
 
-  constructor(lead: Lead, holder: string, reign: Reign, log: Logger) {
+  constructor(lead: Lead, self: { readonly holder: string; readonly url: string }, reign: Reign, log: Logger) {
     this.#lead = lead;
-    this.#holder = holder;
+    this.#holder = self.holder;
+    this.#url = self.url;
     this.#reign = reign;
     this.#log = log;
     this.#ticker = new Ticker("leadership", RENEW_MS, log, () =>
       this.#epoch === null ? this.#apply() : this.#renew(this.#epoch),
     );
+  }
+
+  /** Where another replica leads; null if this one does, or nobody. At most one renewal old. */
+  get leaderUrl(): string | null {
+    return this.#leaderUrl;
   }
 
   start(): void {
@@ -52,8 +60,12 @@ export class Leadership implements Service {
 
   async #apply(): Promise<void> {
     const askedAtMs = performance.now();
-    const epoch = await this.#lead.take(this.#holder);
-    if (epoch === null) return;
+    const epoch = await this.#lead.take(this.#holder, this.#url);
+    if (epoch === null) {
+      this.#leaderUrl = await this.#lead.url();
+      return;
+    }
+    this.#leaderUrl = null;
     this.#trustedUntilMs = askedAtMs + LEADER_LEASE_MS - STOP_BEFORE_END_MS;
     await this.#reign.begin(epoch);
     this.#epoch = epoch;

@@ -10,7 +10,7 @@ import { UNEXPLAINED } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import { SeededCostModel } from "#control-plane/core/scheduler/cost-model.ts";
 import type { Place, QueuedJob, RunnerTerms, SchedulerEvent } from "#control-plane/core/scheduler/event.ts";
-import type { Explained } from "#control-plane/core/scheduler/explain.ts";
+import type { Explained } from "#control-plane/core/scheduler/quotes.ts";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
@@ -18,6 +18,7 @@ import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { Dispatch } from "#control-plane/db/leases.ts";
+import { publishOutlooks } from "#control-plane/usecase/admission-outlook.ts";
 import { dispatch, DISPATCH_BATCH_MAX } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import {
@@ -46,8 +47,8 @@ const SWEEP_MS = 500;
 const STORE_SWEEP_MS = 2_000;
 /** A job whose devices are still held is placed anew after this long; the lease that holds them ends by itself. */
 const HELD_RETRY_MS = 1_000;
-/** Explanations are computed at most this often, however many ask. */
-const EXPLAIN_MS = 250;
+/** How often replicas are told what jobs that come now would meet. */
+const PUBLISH_MS = 1_000;
 
 export interface SchedulerHost {
   readonly limits: SchedulerLimits;
@@ -70,8 +71,6 @@ export class SchedulerLoop implements Service {
   readonly #unread = new Set<VideoId>();
   readonly #tickers: readonly Ticker[];
   readonly #turns: Ticker;
-  #explained: ReadonlyMap<string, Explained> = new Map();
-  #explainedAtMs = 0;
 
   constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
     const tell = (event: SchedulerEvent) => this.#scheduler.apply(event, host.now());
@@ -95,6 +94,7 @@ export class SchedulerLoop implements Service {
       new Ticker("sweep", SWEEP_MS, log, async () => {
         if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
       }),
+      new Ticker("admission", PUBLISH_MS, log, () => publishOutlooks(sql, epoch, this.#scheduler.outlooks(host.now()))),
       new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
     ];
   }
@@ -147,13 +147,8 @@ export class SchedulerLoop implements Service {
   }
 
   explain(job: VideoId): Explanation {
-    const nowMs = this.#host.now();
-    if (nowMs - this.#explainedAtMs >= EXPLAIN_MS) {
-      this.#explained = this.#scheduler.explain(nowMs);
-      this.#explainedAtMs = nowMs;
-    }
-    const found = this.#explained.get(job);
-    return found === undefined ? UNEXPLAINED : explanationOf(found);
+    const found = this.#scheduler.explain(job, this.#host.now());
+    return found === null ? UNEXPLAINED : explanationOf(found);
   }
 
   /** Waiting jobs of one account, for position frames. */

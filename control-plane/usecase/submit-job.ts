@@ -3,14 +3,15 @@
  *
  * The same `create_key` always answers with the same job, so a lost reply never makes a second one.
  */
-import { admit, JOB_DEADLINE_MS } from "#control-plane/core/admission.ts";
+import { admit, JOB_DEADLINE_MS, overload } from "#control-plane/core/admission.ts";
+import type { Load } from "#control-plane/core/admission.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
 import { lockAccount } from "#control-plane/db/accounts.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { DEFAULT_MODEL, findModel } from "#control-plane/db/models.ts";
-import { claimNonce, countWaiting, insertJob, jobOfCreateKey } from "#control-plane/db/submit.ts";
+import { claimNonce, countWaiting, insertJob, jobOfCreateKey, spendable } from "#control-plane/db/submit.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { SubmitVideo } from "#protocol/edge-call.ts";
 import type { Refusal } from "#protocol/error.ts";
@@ -24,6 +25,8 @@ export interface SubmitRequest {
   /** Already in the store; content-addressed, so an orphan of a refused submit is harmless. */
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
   readonly seed: number;
+  /** What is known of the queue for a tier, a model and its class. */
+  readonly loadOf: (tier: string, model: string, className: string) => Load;
 }
 
 export type Submitted =
@@ -49,13 +52,14 @@ async function submitIn(tx: Transaction, request: SubmitRequest): Promise<Submit
 
   const admission = admit(video, model, request.seed);
   if (!admission.ok) return admission;
-  if (waiting >= account.maxQueued) {
-    return refuse({
-      code: "queue_full",
-      message: `Tier '${account.tier}' queues at most ${account.maxQueued} videos; ${waiting} are waiting.`,
-      numbers: { queued: waiting, limit: account.maxQueued },
-      retryAfterSeconds: 60,
-    });
+  const { terms } = admission;
+  const { tier, maxQueued, startBoundS } = account;
+  const quota = { tier, queued: waiting, queuedMax: maxQueued, startBoundS };
+  const overloaded = overload(quota, request.loadOf(tier, terms.model, terms.class));
+  if (overloaded !== null) {
+    // Who cannot pay is told that first: waiting would not help.
+    const available = await spendable(tx, account.id);
+    return refuse(available < terms.price ? poor(terms.price, available) : overloaded);
   }
 
   const inserted = await insertJob(tx, {
@@ -67,19 +71,20 @@ async function submitIn(tx: Transaction, request: SubmitRequest): Promise<Submit
     metadata: video.metadata ?? {},
     reference: request.reference,
     deadlineMs: JOB_DEADLINE_MS,
-    terms: admission.terms,
+    terms,
   });
-  if (!inserted.ok) {
-    const required = creditsText(admission.terms.price);
-    const available = creditsText(inserted.available);
-    return refuse({
-      code: "insufficient_credits",
-      message: `This video costs ${required} credits; ${available} are available.`,
-      numbers: { required, available },
-    });
-  }
+  if (!inserted.ok) return refuse(poor(terms.price, inserted.available));
   await appendEvent(tx, { account: account.id, type: "video.queued", data: eventDataOf(inserted.job, null) });
   return { ok: true, job: inserted.job, repeated: false };
+}
+
+function poor(price: bigint, spendableNow: bigint): Refusal {
+  const [required, available] = [creditsText(price), creditsText(spendableNow)];
+  return {
+    code: "insufficient_credits",
+    message: `This video costs ${required} credits; ${available} are available.`,
+    numbers: { required, available },
+  };
 }
 
 function refuse(refusal: Refusal): Submitted {

@@ -86,26 +86,30 @@ test("a job that needs a whole runner is not starved by small ones once it has w
 });
 
 test("the reason of a wait is the one that holds it, and its ETA follows from the work ahead", () => {
-  const scheduler = aScheduler([1], { a: "free", b: "free" });
+  const scheduler = aScheduler([1], { a: "free", b: "free", c: "free" }, { dryRunEveryMs: 0 });
   scheduler.apply({ t: "queued", job: aQueuedJob(1, "a") }, 0);
   placed(scheduler);
   scheduler.apply({ t: "queued", job: aQueuedJob(2, "a") }, 0);
-  const reasonOf = (seq: number) => scheduler.explain(0).get(aQueuedJob(seq, "").id)?.blockedBy;
+  const reasonOf = (seq: number) => scheduler.explain(aQueuedJob(seq, "").id, 0)?.blockedBy;
   expect(reasonOf(2)).toBe("account_concurrency");
   scheduler.apply({ t: "queued", job: aQueuedJob(3, "b") }, 0);
-  expect(scheduler.explain(0).get(aQueuedJob(3, "").id)).toMatchObject({
-    blockedBy: "fair_share",
+  expect(scheduler.explain(aQueuedJob(3, "").id, 0)).toMatchObject({
+    blockedBy: "capacity",
     position: 0,
     eta: { startP50Ms: 10_000, finishP50Ms: 20_000 },
   });
-  scheduler.apply({ t: "withdrawn", job: aQueuedJob(2, "").id }, 0);
-  expect(reasonOf(3)).toBe("capacity");
+  scheduler.apply({ t: "queued", job: aQueuedJob(9, "c") }, 0);
+  expect(scheduler.explain(aQueuedJob(9, "").id, 0)).toMatchObject({
+    blockedBy: "fair_share",
+    position: 1,
+    eta: { startP50Ms: 20_000 },
+  });
   scheduler.apply({ t: "queued", job: aQueuedJob(4, "b", { notBeforeMs: 5_000 }) }, 0);
   expect(reasonOf(4)).toBe("backoff");
   scheduler.apply({ t: "queued", job: aQueuedJob(5, "b", { class: "gang" }) }, 0);
   expect(reasonOf(5)).toBe("no_runner");
   scheduler.apply({ t: "runner_down", runner: "runner-0" }, 0);
-  expect(scheduler.explain(0).get(aQueuedJob(3, "").id)).toMatchObject({ blockedBy: "no_runner", eta: null });
+  expect(scheduler.explain(aQueuedJob(3, "").id, 0)).toMatchObject({ blockedBy: "no_runner", eta: null });
 });
 
 test("a job in backoff is placed when its time has come, and the scheduler names that time", () => {

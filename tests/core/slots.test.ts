@@ -95,7 +95,7 @@ describe("slots", () => {
     scheduler.apply({ t: "class", class: aClass("trio", 3, 10) }, 0);
     const reasons = ["huge", "trio"].map((jobClass, n) => {
       const id = queue(scheduler, 6 + n, jobClass);
-      return scheduler.explain(0).get(id)?.blockedBy;
+      return scheduler.explain(id, 0)?.blockedBy;
     });
     expect(reasons).toEqual(["no_runner", "no_runner"]);
   });

@@ -28,6 +28,7 @@ const LIMITS = {
   victim_left_min_share: 0.2,
   preemptions_max: 2,
   waste_share: 0.03,
+  dry_run_every_ms: 1_000,
 } as const;
 
 const call = (method: string, path: string, body?: unknown) => callAdmin(studio, method, path, body);

@@ -18,7 +18,7 @@ let epoch: number;
 beforeEach(async () => {
   studio = await Studio.open();
   account = await studio.account("pro", { amount: "1000" });
-  epoch = (await takeLeadership(studio.sql, "test", 60_000)) ?? 0;
+  epoch = (await takeLeadership(studio.sql, "test", null, 60_000)) ?? 0;
 });
 afterEach(() => studio.close());
 

@@ -31,7 +31,7 @@ export class Leader {
   /** Takes over whoever led before. */
   static async begin(studio: Studio): Promise<Leader> {
     await studio.sql`update leader set expires_at = clock_timestamp() - interval '1 second'`;
-    const epoch = await takeLeadership(studio.sql, "leader", 600_000);
+    const epoch = await takeLeadership(studio.sql, "leader", null, 600_000);
     if (epoch === null) throw new Error("the lease could not be taken");
     const leader = new Leader(studio, epoch);
     await leader.#loop.load();

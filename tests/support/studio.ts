@@ -6,6 +6,7 @@ import type { JobRow } from "#control-plane/db/jobs.ts";
 import { lockJob } from "#control-plane/db/jobs.ts";
 import { takeLeadership } from "#control-plane/db/leader.ts";
 import { createAccount, createGrant } from "#control-plane/usecase/administer.ts";
+import { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
@@ -72,13 +73,15 @@ export class Studio {
     return created.value.id;
   }
 
-  submit(account: AccountId, request: object = TINY, createKey: CreateKey = aCreateKey()): Promise<Submitted> {
+  async submit(account: AccountId, request: object = TINY, createKey: CreateKey = aCreateKey()): Promise<Submitted> {
     return submitJob(this.sql, {
       account,
       requestId: RequestId.parse(`req_${randomBytes(16).toString("hex")}`),
       submit: { create_key: createKey, video: CreateVideo.parse(request) },
       reference: null,
       seed: 7,
+      // Read anew for every submit: tests write what the leader would.
+      loadOf: await new AdmissionOutlook(this.sql, Date.now).read(),
     });
   }
 
@@ -94,7 +97,7 @@ export class Studio {
     runner: RunnerId = RUNNER,
     device: DeviceId = DeviceId.parse(`cpu-${this.#devices++}`),
   ): Promise<Dispatched> {
-    this.#epoch ??= await takeLeadership(this.sql, "test", 60_000);
+    this.#epoch ??= await takeLeadership(this.sql, "test", null, 60_000);
     if (this.#epoch === null) throw new Error("somebody else leads this test's database");
     const outcome = await dispatch(
       this.sql,

@@ -29,7 +29,7 @@ export function batchMates(
     if (heap === undefined) continue;
     const order = new IndexedHeap();
     const candidates = new Map<string, Candidate>();
-    for (const { id, key } of heap.least(LOOKS_MAX)) {
+    for (const { id, key } of heap.ascending().take(LOOKS_MAX)) {
       const account = accountOf(id);
       const isOwner = id === first.account;
       const jobs = alike(account, first, limit, tier.terms.accountRunningMax - account.running - Number(isOwner));

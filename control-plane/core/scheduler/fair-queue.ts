@@ -12,9 +12,8 @@ import { remainingChargeMs } from "./event.ts";
 import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
-import { fairOrder } from "./fair-order.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
-import type { Account, Tier } from "./fair-state.ts";
+import type { Account, FairView, Tier } from "./fair-state.ts";
 import { before, JobLine } from "./job-line.ts";
 
 /** Where a job's account and tier stand, to compare two jobs. */
@@ -55,6 +54,17 @@ export class FairQueue {
     return this.#runnableMs;
   }
 
+  /** As it stands; read before anything changes. */
+  get view(): FairView {
+    return {
+      tiers: this.#tiers,
+      accounts: this.#accounts,
+      waiting: this.#waiting,
+      asleep: this.#asleep,
+      virtual: this.#virtual,
+    };
+  }
+
   setTier(terms: TierTerms): void {
     const known = this.#tiers.get(terms.tier);
     if (known === undefined) {
@@ -66,6 +76,7 @@ export class FairQueue {
         activeWeight: 0,
         heaps: new Map(),
         eligible: 0,
+        backlog: new Map(),
       };
       this.#tiers.set(terms.tier, tier);
       return;
@@ -116,6 +127,10 @@ export class FairQueue {
     const active = known.waiting.size + known.running > 0;
     if (active) known.tier.activeWeight -= known.tier.terms.weight;
     known.tier.running -= known.running;
+    for (const job of known.waiting.values()) {
+      this.#weigh(known.tier, job, -1);
+      this.#weigh(tier, job, 1);
+    }
     known.tier = tier;
     known.tag = tier.virtual;
     if (active) tier.activeWeight += tier.terms.weight;
@@ -128,6 +143,7 @@ export class FairQueue {
     const account = this.#account(job.account);
     this.#waiting.set(job.id, job);
     account.backlogMs += remainingChargeMs(this.#cost, job);
+    this.#weigh(account.tier, job, 1);
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
@@ -252,6 +268,11 @@ export class FairQueue {
     };
   }
 
+  /** The job, if it waits. */
+  waitingJob(id: string): QueuedJob | null {
+    return this.#waiting.get(id) ?? null;
+  }
+
   /** True while the account of a waiting job runs as many as it may. */
   atCap(job: QueuedJob): boolean {
     const { tier, running } = this.#account(job.account);
@@ -261,11 +282,6 @@ export class FairQueue {
   /** Ids of an account's waiting jobs. */
   waitingOf(account: string): readonly string[] {
     return [...(this.#accounts.get(account)?.waiting.keys() ?? [])];
-  }
-
-  /** The first `limit` waiting jobs in the order in which fairness would serve them, caps and backoff aside. */
-  order(limit: number): readonly QueuedJob[] {
-    return fairOrder(this.#accounts.values(), this.#cost, limit);
   }
 
   #giveBack(charge: Charge, share: number): void {
@@ -285,9 +301,16 @@ export class FairQueue {
     const account = this.#account(job.account);
     this.#waiting.delete(job.id);
     account.backlogMs -= remainingChargeMs(this.#cost, job);
+    this.#weigh(account.tier, job, -1);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
     else this.#line(account, job.class).remove(job);
+  }
+
+  #weigh(tier: Tier, job: QueuedJob, sign: 1 | -1): void {
+    const backlog = tier.backlog.getOrInsertComputed(job.class, () => ({ jobs: 0, chargeMs: 0 }));
+    backlog.jobs += sign;
+    backlog.chargeMs += sign * remainingChargeMs(this.#cost, job);
   }
 
   #deactivateIfIdle(account: Account): void {

@@ -17,6 +17,13 @@ export interface Tier {
   readonly heaps: Map<string, IndexedHeap>;
   /** Accounts that are in some heap. */
   eligible: number;
+  /** Per class, how many jobs wait and their fair charge. */
+  readonly backlog: Map<string, Backlog>;
+}
+
+export interface Backlog {
+  jobs: number;
+  chargeMs: number;
 }
 
 export interface Account {
@@ -32,7 +39,17 @@ export interface Account {
   readonly lines: Map<string, JobLine>;
 }
 
+/** The whole fair order, for whoever only looks at it. */
+export interface FairView {
+  readonly tiers: ReadonlyMap<string, Readonly<Tier>>;
+  readonly accounts: ReadonlyMap<string, Readonly<Account>>;
+  readonly waiting: ReadonlyMap<string, QueuedJob>;
+  /** Jobs in backoff, by the end of it. */
+  readonly asleep: IndexedHeap;
+  readonly virtual: number;
+}
+
 /** What the tier gets of the whole: the sum of its active accounts' weights, within its bounds. */
-export function shareOf({ terms, activeWeight }: Tier): number {
+export function shareOf({ terms, activeWeight }: Pick<Tier, "terms" | "activeWeight">): number {
   return Math.min(terms.shareMax, Math.max(terms.shareMin, activeWeight));
 }

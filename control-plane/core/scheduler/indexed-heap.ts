@@ -58,17 +58,21 @@ export class IndexedHeap {
     yield* this.#entries;
   }
 
-  /** The first `limit` members in order; for limits of tens. */
-  least(limit: number): readonly { readonly id: string; readonly key: number }[] {
-    const found: Entry[] = [];
-    const front = this.#entries.length === 0 ? [] : [0];
-    while (found.length < limit && front.length > 0) {
-      const at = front.reduce((best, other) => (this.#before(other, best) ? other : best));
-      front.splice(front.indexOf(at), 1);
-      found.push(this.#entry(at));
-      for (const child of [2 * at + 1, 2 * at + 2]) if (child < this.#entries.length) front.push(child);
+  /** Members in order, lazily: the first m cost O(m log m), however many there are. Nothing may change meanwhile. */
+  *ascending(): Generator<{ readonly id: string; readonly key: number }, void> {
+    const frontier = new IndexedHeap();
+    const reach = (at: number) => {
+      const entry = this.#entries[at];
+      if (entry !== undefined) frontier.set(entry.id, entry.key);
+    };
+    reach(0);
+    for (let first = frontier.peek(); first !== null; first = frontier.peek()) {
+      frontier.remove(first.id);
+      yield first;
+      const at = this.#at.get(first.id) ?? 0;
+      reach(2 * at + 1);
+      reach(2 * at + 2);
     }
-    return found;
   }
 
   #up(start: number): number {

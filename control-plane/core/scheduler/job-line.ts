@@ -14,6 +14,11 @@ export class JobLine {
     return this.#jobs[this.#from] ?? null;
   }
 
+  /** The n-th of those that are left. */
+  at(n: number): QueuedJob | null {
+    return this.#jobs[this.#from + n] ?? null;
+  }
+
   add(job: QueuedJob): void {
     const last = this.#jobs.at(-1);
     if (last === undefined || this.size === 0 || before(last, job)) {

@@ -12,6 +12,7 @@ const NAME_OF = {
   victimLeftMinShare: "victim_left_min_share",
   preemptionsMax: "preemptions_max",
   wasteShare: "waste_share",
+  dryRunEveryMs: "dry_run_every_ms",
 } as const satisfies Record<keyof SchedulerLimits, LimitName>;
 
 const FIELDS = Object.keys(NAME_OF) as readonly (keyof SchedulerLimits)[];

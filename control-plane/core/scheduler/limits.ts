@@ -15,6 +15,8 @@ export interface SchedulerLimits {
   readonly preemptionsMax: number;
   /** GPU time that preemption may waste, as a share of all GPU time: a bucket of one hour's worth that starts full. */
   readonly wasteShare: number;
+  /** Quotes come from a dry run that is at most this old. */
+  readonly dryRunEveryMs: number;
 }
 
 export const PRODUCTION_LIMITS: SchedulerLimits = {
@@ -27,6 +29,7 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
   victimLeftMinShare: 0.2,
   preemptionsMax: 2,
   wasteShare: 0.03,
+  dryRunEveryMs: 1_000,
 };
 
 /** Share of GPU time that a gang may waste for speed: less and less as the work that could run now piles up. */
@@ -42,4 +45,5 @@ export const DEVELOPMENT_LIMITS: SchedulerLimits = {
   preemptAfterMs: 1_000,
   victimRanMinMs: 1_000,
   victimLeftMinMs: 1_000,
+  dryRunEveryMs: 250,
 };

@@ -6,10 +6,9 @@
  */
 import { batchOf } from "./batching.ts";
 import { Cluster } from "./cluster.ts";
+import type { DryWorld } from "./dry-run.ts";
 import { remainingChargeMs } from "./event.ts";
 import type { Decision, FairClock, Place, Policy, QueuedJob, SchedulerEvent } from "./event.ts";
-import { explain } from "./explain.ts";
-import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { Fragmentation } from "./fragmentation.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
@@ -18,6 +17,8 @@ import type { SchedulerLimits } from "./limits.ts";
 import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
 import type { RunningJob } from "./preemption.ts";
+import { Quotes } from "./quotes.ts";
+import type { Explained, Outlook, Quote } from "./quotes.ts";
 import { Reservations } from "./reservation.ts";
 import type { Use } from "./reservation.ts";
 
@@ -41,11 +42,16 @@ export class Scheduler implements Policy {
   /** When a job was first the head that nothing fitted. */
   readonly #blockedSinceMs = new Map<string, number>();
   #headDueMs: number | null = null;
+  readonly #quotes: Quotes;
 
   constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
     this.#limits = limits;
     this.#queue = new FairQueue(cost);
+    this.#quotes = new Quotes(
+      () => this.#world(),
+      () => this.#limits.dryRunEveryMs,
+    );
   }
 
   apply(event: SchedulerEvent, nowMs: number): void {
@@ -63,9 +69,11 @@ export class Scheduler implements Policy {
       case "tier_clock":
         return this.#queue.setClock(event.clock);
       case "runner_up":
+        this.#quotes.clusterChanged();
         return this.#cluster.up(event.runner);
       case "runner_down":
         this.#reservations.dropRunner(event.runner);
+        this.#quotes.clusterChanged();
         return this.#cluster.down(event.runner);
       case "queued":
         this.#fragmentation.see(event.job.class);
@@ -77,6 +85,7 @@ export class Scheduler implements Policy {
       case "withdrawn":
         this.#queue.withdraw(event.job);
         this.#blockedSinceMs.delete(event.job);
+        this.#quotes.withdrawn(event.job);
         return this.#reservations.drop(event.job);
       case "ended":
         return this.#release(event.job, event.stepsRun);
@@ -85,8 +94,9 @@ export class Scheduler implements Policy {
         return this.#queue.add(event.job, nowMs);
       case "committed":
         this.#pending.delete(event.job);
-        return;
+        return this.#quotes.started(event.job, nowMs);
       case "refused":
+        this.#quotes.withdrawn(event.job);
         return this.#undo(event.job);
       default:
         return event satisfies never;
@@ -118,21 +128,39 @@ export class Scheduler implements Policy {
     return wakes.length === 0 ? null : Math.min(...wakes);
   }
 
-  quote(): null {
-    return null;
+  quote(job: string, nowMs: number): Quote | null {
+    const waiting = this.#queue.waitingJob(job);
+    return waiting === null ? null : this.#quotes.quote(waiting, nowMs);
   }
 
   clock(accounts: readonly string[]): FairClock {
     return this.#queue.clock(accounts);
   }
 
-  /** Position, ETA and reason of every waiting job, as far as the dry run goes. */
-  explain(nowMs: number): ReadonlyMap<string, Explained> {
-    return explain({ queue: this.#queue, cluster: this.#cluster, cost: this.#cost, classes: this.#classes }, nowMs);
+  /** Position, ETA and reason of a waiting job. */
+  explain(job: string, nowMs: number): Explained | null {
+    const waiting = this.#queue.waitingJob(job);
+    return waiting === null ? null : this.#quotes.explain(waiting, this.#queue.atCap(waiting), nowMs);
+  }
+
+  /** What a job that comes now would meet, per tier and class. */
+  outlooks(nowMs: number): readonly Outlook[] {
+    return this.#quotes.outlooks(nowMs);
   }
 
   waitingOf(account: string): readonly string[] {
     return this.#queue.waitingOf(account);
+  }
+
+  #world(): DryWorld {
+    return {
+      view: this.#queue.view,
+      cluster: this.#cluster,
+      cost: this.#cost,
+      classes: this.#classes,
+      running: this.#running.values(),
+      slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
+    };
   }
 
   #fit(job: QueuedJob, nowMs: number): Place | null {

@@ -1,6 +1,17 @@
 /** What replicas share to work together: the leader's lease, its mail, seen calls, known runners. */
 import { sql } from "drizzle-orm";
-import { bigint, bigserial, boolean, check, doublePrecision, integer, jsonb, pgTable, text } from "drizzle-orm/pg-core";
+import {
+  bigint,
+  bigserial,
+  boolean,
+  check,
+  doublePrecision,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+} from "drizzle-orm/pg-core";
 import type { AccountId } from "#protocol/id.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
 import { moment } from "./column.ts";
@@ -46,9 +57,37 @@ export const leader = pgTable(
     singleton: boolean().primaryKey().default(true),
     epoch: integer().notNull(),
     holder: text().notNull(),
+    /** Where other replicas reach it; null if it was never said. */
+    url: text(),
     expiresAt: moment("expires_at").notNull(),
   },
   (table) => [check("leader_single_row", sql`${table.singleton}`)],
+);
+
+/**
+ * What a job that comes now would meet, per tier and class (`model|class`), written by the leader about every second. Any
+ * replica admits by it while it is fresh.
+ */
+export const admissionSummary = pgTable(
+  "admission_summary",
+  {
+    tier: text().notNull(),
+    class: text().notNull(),
+    queued: integer().notNull(),
+    backlogMs: bigint("backlog_ms", { mode: "bigint" }).notNull(),
+    /** Null if no runner could ever run the class. */
+    startP50Ms: bigint("start_p50_ms", { mode: "bigint" }),
+    startP90Ms: bigint("start_p90_ms", { mode: "bigint" }),
+    epoch: integer().notNull(),
+    at: moment("at").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tier, table.class] }),
+    check(
+      "admission_summary_start_whole",
+      sql`(${table.startP50Ms} is null) = (${table.startP90Ms} is null) and ${table.startP50Ms} <= ${table.startP90Ms}`,
+    ),
+  ],
 );
 
 /** Runners that ever connected, as they last described themselves. */
