@@ -26,9 +26,8 @@ export interface RunnerState {
 
 type Occupation = Pick<Place, "job" | "runner" | "devices" | "slot" | "batch" | "vramBytes" | "estimateMs">;
 
-interface Held {
+interface Held extends Tenancy {
   readonly runner: RunnerState;
-  readonly tenancy: Tenancy;
 }
 
 export class Cluster {
@@ -36,13 +35,15 @@ export class Cluster {
   #runners: RunnerState[] = [];
   readonly #byId = new Map<string, RunnerState>();
   readonly #heldBy = new Map<string, Held>();
+  #deviceCount = 0;
 
   get runners(): readonly RunnerState[] {
     return this.#runners;
   }
 
+  /** Of the runners that are up. Asked for at every placement, so it is kept. */
   get deviceCount(): number {
-    return this.#runners.reduce((sum, runner) => sum + (runner.up ? runner.devices.length : 0), 0);
+    return this.#deviceCount;
   }
 
   /** Devices that could take a job. */
@@ -60,13 +61,14 @@ export class Cluster {
     if (known !== undefined && (known.free < known.devices.length || sameDevices(known.terms, terms))) {
       known.up = true;
       known.terms = { ...terms, devices: known.terms.devices };
-      return;
+      return this.#countDevices();
     }
     const devices = terms.devices.map((device) => newDevice(device));
     const vramBytes = Math.max(...devices.map((device) => device.vramBytes));
     const plain = devices.every((device) => device.slots === 1 && device.vramBytes === vramBytes);
     this.#byId.set(terms.id, { terms, devices, free: devices.length, open: 0, plain, vramBytes, up: true });
     this.#runners = [...this.#byId.values()].toSorted((a, b) => (a.terms.id < b.terms.id ? -1 : 1));
+    this.#countDevices();
   }
 
   down(id: string): void {
@@ -75,6 +77,11 @@ export class Cluster {
     runner.up = false;
     // What was resident may be gone when it comes back.
     for (const device of runner.devices) device.weights = null;
+    this.#countDevices();
+  }
+
+  #countDevices(): void {
+    this.#deviceCount = this.#runners.reduce((sum, runner) => sum + (runner.up ? runner.devices.length : 0), 0);
   }
 
   /** A placement of ours: its devices are known and have room; a later job of a batch joins the first. */
@@ -102,8 +109,9 @@ export class Cluster {
   }
 
   #hold(place: Occupation, runner: RunnerState, devices: readonly DeviceState[], nowMs: number): void {
-    const tenancy: Tenancy = {
-      jobs: new Set([place.job.id]),
+    const held: Held = {
+      runner,
+      jobs: [place.job.id],
       devices,
       slot: place.slot,
       weights: place.job.weights,
@@ -112,26 +120,26 @@ export class Cluster {
     };
     for (const device of devices) {
       count(runner, device, -1);
-      device.tenancies.push(tenancy);
+      device.tenancies.push(held);
       count(runner, device, 1);
       device.weights = place.job.weights;
       device.usedAtMs = nowMs;
     }
-    this.#heldBy.set(place.job.id, { runner, tenancy });
+    this.#heldBy.set(place.job.id, held);
   }
 
   #join(place: Occupation, first: string): void {
     const held = this.#heldBy.get(first);
     invariant(held !== undefined, "a batch is joined while its first job holds it");
-    held.tenancy.jobs.add(place.job.id);
-    held.tenancy.vramBytes += place.vramBytes;
+    held.jobs.push(place.job.id);
+    held.vramBytes += place.vramBytes;
     this.#heldBy.set(place.job.id, held);
   }
 
   /** A better estimate of when the job's devices will be free. */
   expect(job: string, freeAtMs: number): void {
     const held = this.#heldBy.get(job);
-    if (held !== undefined) held.tenancy.freeAtMs = freeAtMs;
+    if (held !== undefined) held.freeAtMs = freeAtMs;
   }
 
   /** What the job held, now free; a batch holds on until its last job leaves. */
@@ -139,13 +147,12 @@ export class Cluster {
     const held = this.#heldBy.get(job);
     if (held === undefined) return;
     this.#heldBy.delete(job);
-    const { runner, tenancy } = held;
-    tenancy.jobs.delete(job);
-    if (tenancy.jobs.size > 0) return;
-    for (const device of tenancy.devices) {
-      count(runner, device, -1);
-      device.tenancies.splice(device.tenancies.indexOf(tenancy), 1);
-      count(runner, device, 1);
+    held.jobs.splice(held.jobs.indexOf(job), 1);
+    if (held.jobs.length > 0) return;
+    for (const device of held.devices) {
+      count(held.runner, device, -1);
+      device.tenancies.splice(device.tenancies.indexOf(held), 1);
+      count(held.runner, device, 1);
     }
   }
 }

@@ -10,7 +10,7 @@ import type { Shape } from "./job-class.ts";
 
 /** What one job, or a batch of jobs, holds until its last job leaves. */
 export interface Tenancy {
-  readonly jobs: Set<string>;
+  readonly jobs: string[];
   readonly devices: readonly DeviceState[];
   /** Null: the devices are taken whole. */
   readonly slot: number | null;
