@@ -11,7 +11,6 @@ const WEIGHT_MAX = 10_000;
 const UNBOUNDED = 1_000_000;
 const DAY_S = 86_400;
 const HOUR_MS = 3_600_000;
-const HOUR_MS = 3_600_000;
 const DAY_MS = DAY_S * 1_000;
 const GANG_MAX = 64;
 const SHAPES_MAX = 16;
