@@ -65,6 +65,7 @@ export class FairQueue {
         running: 0,
         activeWeight: 0,
         heaps: new Map(),
+        kinds: new Map(),
         eligible: 0,
       };
       this.#tiers.set(terms.tier, tier);
@@ -107,6 +108,7 @@ export class FairQueue {
         backlogMs: 0,
         runnableMs: 0,
         lines: new Map(),
+        kinds: new Map(),
       };
       this.#accounts.set(id, account);
       return;
@@ -131,7 +133,7 @@ export class FairQueue {
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
-    else this.#line(account, job.class).add(job);
+    else this.#join(account, job);
     this.#refresh(account);
   }
 
@@ -151,7 +153,7 @@ export class FairQueue {
       const job = this.#waiting.get(first.id);
       if (job === undefined) continue;
       const account = this.#account(job.account);
-      this.#line(account, job.class).add(job);
+      this.#join(account, job);
       this.#refresh(account);
     }
   }
@@ -177,6 +179,42 @@ export class FairQueue {
       }
     }
     return { taken: null, skipped };
+  }
+
+  /**
+   * Heads that may go before the turn of `first`, which was next in fair order: of every tier, class and kind of weights
+   * the least account, if it is ahead by at most `skipMs` of GPU time at weight 1. `first` itself is among them.
+   */
+  within(first: QueuedJob, skipMs: number, blocked: ReadonlySet<string>, weights: Iterable<string>): QueuedJob[] {
+    const skipUnits = skipMs * TAG_UNITS;
+    const firstTier = this.#account(first.account).tier;
+    const found = new Map<string, QueuedJob>();
+    for (const tier of this.#tiersInOrder()) {
+      const least = tier === firstTier ? first : this.#headOf(tier, blocked);
+      if (least === null) continue;
+      const untilTag = this.#account(least.account).tag + skipUnits;
+      for (const [jobClass, heap] of tier.heaps) {
+        if (blocked.has(jobClass)) continue;
+        this.#offer(heap.peek(), untilTag, (account) => account.lines.get(jobClass), found);
+        for (const resident of weights) {
+          const kind = kindOf(jobClass, resident);
+          const root = tier.kinds.get(kind)?.peek() ?? null;
+          this.#offer(root, untilTag, (account) => account.kinds.get(kind), found);
+        }
+      }
+    }
+    return [...found.values()];
+  }
+
+  #offer(
+    root: { readonly id: string; readonly key: number } | null,
+    untilTag: number,
+    lineOf: (account: Account) => JobLine | undefined,
+    found: Map<string, QueuedJob>,
+  ): void {
+    if (root === null || root.key > untilTag) return;
+    const head = lineOf(this.#account(root.id))?.head() ?? null;
+    if (head !== null) found.set(head.id, head);
   }
 
   /** Waiting jobs that could run together with this one, in fair order. */
@@ -287,7 +325,7 @@ export class FairQueue {
     account.backlogMs -= remainingChargeMs(this.#cost, job);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
-    else this.#line(account, job.class).remove(job);
+    else this.#leave(account, job);
   }
 
   #deactivateIfIdle(account: Account): void {
@@ -309,6 +347,8 @@ export class FairQueue {
       account.tag = Math.max(account.tag, tier.virtual);
       if (tier.eligible++ === 0) tier.tag = Math.max(tier.tag, this.#virtual);
     }
+    for (const kind of account.kinds.keys())
+      tier.kinds.getOrInsertComputed(kind, () => new IndexedHeap()).set(account.id, account.tag);
     for (const [jobClass, line] of account.lines) {
       if (line.size > 0) tier.heaps.getOrInsertComputed(jobClass, () => new IndexedHeap()).set(account.id, account.tag);
       else tier.heaps.get(jobClass)?.remove(account.id);
@@ -320,6 +360,7 @@ export class FairQueue {
     account.eligible = false;
     account.tier.eligible--;
     for (const jobClass of account.lines.keys()) account.tier.heaps.get(jobClass)?.remove(account.id);
+    for (const kind of account.kinds.keys()) this.#leaveKind(account, kind);
   }
 
   #tiersInOrder(): readonly Tier[] {
@@ -343,8 +384,26 @@ export class FairQueue {
     return best?.job ?? null;
   }
 
-  #line(account: Account, jobClass: string): JobLine {
-    return account.lines.getOrInsertComputed(jobClass, () => new JobLine());
+  #join(account: Account, job: QueuedJob): void {
+    account.lines.getOrInsertComputed(job.class, () => new JobLine()).add(job);
+    account.kinds.getOrInsertComputed(kindOf(job.class, job.weights), () => new JobLine()).add(job);
+  }
+
+  #leave(account: Account, job: QueuedJob): void {
+    account.lines.get(job.class)?.remove(job);
+    const kind = kindOf(job.class, job.weights);
+    const line = account.kinds.get(kind);
+    line?.remove(job);
+    if (line?.size !== 0) return;
+    account.kinds.delete(kind);
+    this.#leaveKind(account, kind);
+  }
+
+  /** There are many kinds and most come and go: an empty heap is not kept. */
+  #leaveKind({ id, tier }: Account, kind: string): void {
+    const heap = tier.kinds.get(kind);
+    heap?.remove(id);
+    if (heap?.size === 0) tier.kinds.delete(kind);
   }
 
   #account(id: string): Account {
@@ -352,4 +411,8 @@ export class FairQueue {
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
+}
+
+function kindOf(jobClass: string, weights: string): string {
+  return `${jobClass} ${weights}`;
 }

@@ -2,10 +2,14 @@
 export interface SchedulerLimits {
   /** A blocked head reserves devices once it has waited this long. */
   readonly reserveAfterMs: number;
-  /** GPU time that an idle cluster may waste to be fast; falls to 0 as the backlog grows. */
-  readonly slackMax: number;
-  /** Backlog per device at which gangs are as narrow as can be. */
-  readonly fullBacklogMs: number;
+  /** Backlog per device from which on no runner makes gangs as wide as this (`gang-width.ts`). */
+  readonly width2BacklogMs: number;
+  readonly width4BacklogMs: number;
+  readonly width8BacklogMs: number;
+  /** GPU time at weight 1 by which a job that ends sooner may go before its turn. */
+  readonly skipMs: number;
+  /** A job whose turn it is lets others go first for at most this long. */
+  readonly passedMaxMs: number;
   /** A blocked head may preempt once it has waited this long. */
   readonly preemptAfterMs: number;
   /** A victim has run at least this long, and has at least this much, and this share of its estimate, before it. */
@@ -19,8 +23,11 @@ export interface SchedulerLimits {
 
 export const PRODUCTION_LIMITS: SchedulerLimits = {
   reserveAfterMs: 600_000,
-  slackMax: 0.5,
-  fullBacklogMs: 300_000,
+  width2BacklogMs: 3_000_000,
+  width4BacklogMs: 1_000_000,
+  width8BacklogMs: 50_000,
+  skipMs: 1_000_000,
+  passedMaxMs: 120_000,
   preemptAfterMs: 60_000,
   victimRanMinMs: 120_000,
   victimLeftMinMs: 60_000,
@@ -29,12 +36,6 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
   wasteShare: 0.03,
 };
 
-/** Share of GPU time that a gang may waste for speed: less and less as the work that could run now piles up. */
-export function gangSlack(limits: SchedulerLimits, runnableMs: number, devices: number): number {
-  if (devices === 0) return 0;
-  return limits.slackMax * Math.max(0, 1 - runnableMs / devices / limits.fullBacklogMs);
-}
-
 /** For one machine and videos of seconds: what takes minutes in production is seen at once. */
 export const DEVELOPMENT_LIMITS: SchedulerLimits = {
   ...PRODUCTION_LIMITS,
@@ -42,4 +43,6 @@ export const DEVELOPMENT_LIMITS: SchedulerLimits = {
   preemptAfterMs: 1_000,
   victimRanMinMs: 1_000,
   victimLeftMinMs: 1_000,
+  skipMs: 2_000,
+  passedMaxMs: 2_000,
 };

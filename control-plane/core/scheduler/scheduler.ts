@@ -13,7 +13,8 @@ import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { Fragmentation } from "./fragmentation.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
-import { gangSlack, PRODUCTION_LIMITS } from "./limits.ts";
+import { GangWidths } from "./gang-width.ts";
+import { PRODUCTION_LIMITS } from "./limits.ts";
 import type { SchedulerLimits } from "./limits.ts";
 import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
@@ -22,6 +23,8 @@ import { Reservations } from "./reservation.ts";
 import type { Use } from "./reservation.ts";
 
 const WASTE_BUCKET_MS = 3_600_000;
+/** Resident weights that are looked at for a job that could go at once. */
+const WARM_KINDS_MAX = 16;
 
 export class Scheduler implements Policy {
   readonly name = "callsheet";
@@ -35,17 +38,20 @@ export class Scheduler implements Policy {
   /** Placed, but not committed yet. */
   readonly #pending = new Set<string>();
   readonly #running = new Map<string, RunningJob>();
+  readonly #widths: GangWidths;
   /** GPU time that preemption may still waste; null until the first look. */
   #wasteLeftMs: number | null = null;
   #wasteAtMs = 0;
   /** When a job was first the head that nothing fitted. */
   readonly #blockedSinceMs = new Map<string, number>();
   #headDueMs: number | null = null;
+  readonly #passedSinceMs = new Map<string, number>();
 
   constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
     this.#limits = limits;
     this.#queue = new FairQueue(cost);
+    this.#widths = new GangWidths(limits);
   }
 
   apply(event: SchedulerEvent, nowMs: number): void {
@@ -74,6 +80,7 @@ export class Scheduler implements Policy {
       case "withdrawn":
         this.#queue.withdraw(event.job);
         this.#blockedSinceMs.delete(event.job);
+        this.#passedSinceMs.delete(event.job);
         return this.#reservations.drop(event.job);
       case "ended":
         return this.#release(event.job, event.stepsRun);
@@ -96,6 +103,7 @@ export class Scheduler implements Policy {
     const blocked = new Set<string>();
     let head: QueuedJob | null = null;
     while (decisions.length < limit) {
+      this.#widths.adapt(this.#cluster, this.#queue.runnableMs);
       let found: Place | null = null;
       const { taken, skipped } = this.#queue.next(blocked, (job) => {
         found = this.#fit(job, nowMs);
@@ -103,6 +111,7 @@ export class Scheduler implements Policy {
       });
       head ??= skipped;
       if (taken === null || found === null) break;
+      found = this.#soonest(found, blocked, nowMs);
       const together = this.#batch(found, limit - decisions.length, nowMs);
       for (const member of together) this.#take(member, together.length, nowMs);
       decisions.push(...together);
@@ -139,10 +148,25 @@ export class Scheduler implements Policy {
       job,
       class: jobClass,
       nowMs,
-      slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
+      widthOf: (runner) => this.#widths.of(runner),
       fragmentation: this.#fragmentation,
       allows: (runner, use) => this.#reservations.allows(runner, job.id, use, nowMs),
     });
+  }
+
+  /** Of those whose turn is near enough, the one that ends first: short, or warm where devices are free. */
+  #soonest(next: Place, blocked: ReadonlySet<string>, nowMs: number): Place {
+    if (this.#limits.skipMs === 0) return next;
+    const passedSinceMs = this.#passedSinceMs.get(next.job.id) ?? nowMs;
+    if (nowMs - passedSinceMs >= this.#limits.passedMaxMs) return next;
+    let best = next;
+    const near = this.#queue.within(next.job, this.#limits.skipMs, blocked, this.#cluster.idleWeights(WARM_KINDS_MAX));
+    for (const job of near) {
+      const found = job.id === next.job.id ? null : this.#fit(job, nowMs);
+      if (found !== null && found.estimateMs < best.estimateMs) best = found;
+    }
+    if (best !== next) this.#passedSinceMs.set(next.job.id, passedSinceMs);
+    return best;
   }
 
   #batch(found: Place, limit: number, nowMs: number): readonly Place[] {
@@ -165,6 +189,7 @@ export class Scheduler implements Policy {
     this.#startedAt(found, nowMs);
     this.#reservations.drop(found.job.id);
     this.#blockedSinceMs.delete(found.job.id);
+    this.#passedSinceMs.delete(found.job.id);
     this.#pending.add(found.job.id);
   }
 
