@@ -14,8 +14,7 @@ import type { CostModel, JobClass } from "#control-plane/core/scheduler/job-clas
 import { JobLine } from "#control-plane/core/scheduler/job-line.ts";
 import { place } from "#control-plane/core/scheduler/placement.ts";
 import { Reservations } from "#control-plane/core/scheduler/reservation.ts";
-import { GangWidths } from "#control-plane/core/scheduler/gang-width.ts";
-import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
+import { gangSlack, PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { invariant } from "#protocol/invariant.ts";
 
 export interface BaselineAccount {
@@ -57,8 +56,6 @@ export class Baseline implements Policy {
   readonly #runningFor = new Map<string, BaselineAccount>();
   /** Per kind of job, the accounts that may run one now. */
   readonly #heaps = new Map<string, IndexedHeap>();
-  /** The scheduler's own rule for the width of gangs, so that no policy is ahead by it. */
-  readonly #widths = new GangWidths(PRODUCTION_LIMITS);
   #runnableMs = 0;
 
   constructor(order: Order, cost: CostModel) {
@@ -108,7 +105,6 @@ export class Baseline implements Policy {
     const blocked = new Set<string>();
     const reservations = new Reservations();
     while (places.length < limit && this.#cluster.freeCount > 0) {
-      this.#widths.adapt(this.#cluster, this.#runnableMs);
       const head = this.#next(blocked);
       if (head === null) break;
       const found = this.#fit(head, reservations, nowMs);
@@ -160,7 +156,8 @@ export class Baseline implements Policy {
       job,
       class: this.#classOf(job),
       nowMs,
-      widthOf: (runner) => this.#widths.of(runner),
+      // The scheduler's own rule for the width of gangs, so that no policy is ahead by it.
+      slack: gangSlack(PRODUCTION_LIMITS, this.#runnableMs, this.#cluster.deviceCount),
       fragmentation: this.#fragmentation,
       allows: (runner, use) => reservations.allows(runner, job.id, use, nowMs),
     });

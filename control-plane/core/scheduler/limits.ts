@@ -2,11 +2,11 @@
 export interface SchedulerLimits {
   /** A blocked head reserves devices once it has waited this long. */
   readonly reserveAfterMs: number;
-  /** Backlog per device from which on no runner makes gangs as wide as this (`gang-width.ts`). */
-  readonly width2BacklogMs: number;
-  readonly width4BacklogMs: number;
-  readonly width8BacklogMs: number;
-  /** GPU time at weight 1 by which a job that ends sooner may go before its turn. */
+  /** GPU time that an idle cluster may waste to be fast; falls to 0 as the backlog grows. */
+  readonly slackMax: number;
+  /** Backlog per device at which gangs are as narrow as can be. */
+  readonly fullBacklogMs: number;
+  /** GPU time at weight 1 by which an account may be ahead of the next in turn and still go first, if its job ends sooner. */
   readonly skipMs: number;
   /** A job whose turn it is lets others go first for at most this long. */
   readonly passedMaxMs: number;
@@ -23,11 +23,10 @@ export interface SchedulerLimits {
 
 export const PRODUCTION_LIMITS: SchedulerLimits = {
   reserveAfterMs: 600_000,
-  width2BacklogMs: 3_000_000,
-  width4BacklogMs: 1_000_000,
-  width8BacklogMs: 50_000,
+  slackMax: 1,
+  fullBacklogMs: 1_000_000,
   skipMs: 1_000_000,
-  passedMaxMs: 120_000,
+  passedMaxMs: 1_200_000,
   preemptAfterMs: 60_000,
   victimRanMinMs: 120_000,
   victimLeftMinMs: 60_000,
@@ -35,6 +34,12 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
   preemptionsMax: 2,
   wasteShare: 0.03,
 };
+
+/** Share of GPU time that a gang may waste for speed: less and less as the work that could run now piles up. */
+export function gangSlack(limits: SchedulerLimits, runnableMs: number, devices: number): number {
+  if (devices === 0) return 0;
+  return limits.slackMax * Math.max(0, 1 - runnableMs / devices / limits.fullBacklogMs);
+}
 
 /** For one machine and videos of seconds: what takes minutes in production is seen at once. */
 export const DEVELOPMENT_LIMITS: SchedulerLimits = {

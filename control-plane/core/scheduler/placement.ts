@@ -1,9 +1,9 @@
 /**
  * Where a job would run now, and with how many devices: the one placement code of the scheduler and of every baseline.
  *
- * Each runner makes gangs of its width (`gang-width.ts`), narrower ones only for jobs that come no wider, and wider ones for
- * jobs that come no narrower. Of what fits the one that ends first wins, cold start included. Ties: the slot that fragments
- * its device least, then the tightest fit, then the runner's id.
+ * Among the gangs and slots that fit, those are allowed whose GPU time (cold start included) is within `slack` of the
+ * cheapest; of these the fastest wins. So gangs are wide when the cluster is idle and narrow when it is loaded. Ties: the
+ * slot that fragments its device least, then the tightest fit, then the runner's id.
  */
 import { freeWhole, serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
@@ -18,7 +18,8 @@ export interface PlacementQuestion {
   readonly job: QueuedJob;
   readonly class: JobClass;
   readonly nowMs: number;
-  readonly widthOf: (runner: RunnerState) => number;
+  /** Share of GPU time that may be wasted for speed; 0 takes the cheapest gang. */
+  readonly slack: number;
   readonly fragmentation: Fragmentation;
   /** Whether devices of this runner may be used so by the job (reservations say no). */
   readonly allows?: (runner: RunnerState, use: Use) => boolean;
@@ -29,6 +30,7 @@ interface Spot {
   readonly shape: Shape;
   readonly coldMs: number;
   readonly wallMs: number;
+  readonly gpuMs: number;
   /** A slot of a shared device; null takes devices whole. */
   readonly seat: { readonly device: DeviceState; readonly slot: number } | null;
   /** Growth of the unusable share. */
@@ -40,7 +42,7 @@ interface Spot {
 export function place(cluster: Cluster, cost: CostModel, question: PlacementQuestion): Place | null {
   const spots = spotsFor(cluster, cost, question);
   const elsewhere = spots.filter((spot) => spot.runner.terms.id !== question.job.avoid);
-  const best = first(elsewhere.length > 0 ? elsewhere : spots);
+  const best = choose(elsewhere.length > 0 ? elsewhere : spots, question.slack);
   if (best === null) return null;
   const { runner, shape, seat } = best;
   const devices = seat === null ? warmFirst(runner, question.job.weights, shape).slice(0, shape.k) : [seat.device];
@@ -93,38 +95,24 @@ function spotsFor(cluster: Cluster, cost: CostModel, question: PlacementQuestion
   const steps = job.steps - job.stepsDone;
   for (const runner of cluster.runners) {
     if (!runner.up || runner.free + runner.open === 0) continue;
-    const shape = shapeOn(runner, cost, question);
-    if (shape === null) continue;
-    const free = freeWhole(runner, shape);
-    const seats = shape.k === 1 && !runner.plain;
-    if (shape.k > free && !seats) continue;
-    const runMs = cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps);
-    if (runMs === null) continue;
-    if (seats) spots.push(...seatsOn(runner, cost, question, shape, runMs));
-    if (shape.k > free) continue;
-    const coldMs =
-      warmCount(runner, job.weights, shape) >= shape.k ? 0 : cost.loadMs(jobClass.id, runner.terms.gpu);
-    const wallMs = runMs + coldMs;
-    if (allows !== undefined && !allows(runner, { k: shape.k, endMs: nowMs + wallMs, seat: null })) continue;
-    spots.push({ runner, shape, coldMs, wallMs, seat: null, growth: 0, left: runner.free - shape.k });
+    let warm = -1;
+    for (const shape of jobClass.shapes) {
+      const free = freeWhole(runner, shape);
+      const seats = shape.k === 1 && !runner.plain;
+      if ((shape.k > free && !seats) || !serves(runner, jobClass.model, shape)) continue;
+      const runMs = cost.runMs(jobClass.id, runner.terms.gpu, shape.k, steps);
+      if (runMs === null) continue;
+      if (seats) spots.push(...seatsOn(runner, cost, question, shape, runMs));
+      if (shape.k > free) continue;
+      if (warm < 0 || !runner.plain) warm = warmCount(runner, job.weights, shape);
+      const coldMs = warm >= shape.k ? 0 : cost.loadMs(jobClass.id, runner.terms.gpu);
+      const wallMs = runMs + coldMs;
+      if (allows !== undefined && !allows(runner, { k: shape.k, endMs: nowMs + wallMs, seat: null })) continue;
+      const left = runner.free - shape.k;
+      spots.push({ runner, shape, coldMs, wallMs, gpuMs: wallMs * shape.k, seat: null, growth: 0, left });
+    }
   }
   return spots;
-}
-
-/** The widest gang of the class within the runner's width; if none is, the narrowest that the runner could ever hold. */
-function shapeOn(
-  runner: RunnerState,
-  cost: CostModel,
-  { job, class: jobClass, widthOf }: PlacementQuestion,
-): Shape | null {
-  const width = widthOf(runner);
-  let chosen: Shape | null = null;
-  for (const shape of jobClass.shapes) {
-    if (chosen !== null && shape.k > width) break;
-    const runs = serves(runner, jobClass.model, shape) && cost.runMs(job.class, runner.terms.gpu, shape.k, 1) !== null;
-    if (runs) chosen = shape;
-  }
-  return chosen;
 }
 
 /** The best slot of the runner where the weights are warm, and the best where they are not. */
@@ -147,16 +135,21 @@ function seatsOn(
     if (allows !== undefined && !allows(runner, use)) continue;
     const growth = fragmentation.growth(device, shape.vramBytes);
     const left = (spare(device).bytes - shape.vramBytes) / device.vramBytes;
-    const spot = { runner, shape, coldMs, wallMs, seat, growth, left };
+    const spot = { runner, shape, coldMs, wallMs, gpuMs: wallMs, seat, growth, left };
     if (warm && (warmest === null || better(spot, warmest))) warmest = spot;
     if (!warm && (coldest === null || better(spot, coldest))) coldest = spot;
   }
   return [warmest, coldest].filter((spot) => spot !== null);
 }
 
-function first(spots: readonly Spot[]): Spot | null {
+function choose(spots: readonly Spot[], slack: number): Spot | null {
+  let cheapest = Infinity;
+  for (const spot of spots) cheapest = Math.min(cheapest, spot.gpuMs);
   let best: Spot | null = null;
-  for (const spot of spots) if (best === null || better(spot, best)) best = spot;
+  for (const spot of spots) {
+    if (spot.gpuMs > cheapest * (1 + slack)) continue;
+    if (best === null || better(spot, best)) best = spot;
+  }
   return best;
 }
 

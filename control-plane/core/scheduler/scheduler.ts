@@ -1,8 +1,9 @@
 /**
  * The scheduler: a synchronous reducer over one private world. Facts go in by `apply`, decisions come out of `decide`.
  *
- * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed; 3. the head that fairness
- * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
+ * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed, and of those that are
+ * nearly next the one that ends first; 3. the head that fairness would have served, if it has waited long, pushes somebody
+ * aside or reserves. The same state and time always give the same decisions.
  */
 import { batchOf } from "./batching.ts";
 import { Cluster } from "./cluster.ts";
@@ -13,8 +14,7 @@ import type { Explained } from "./explain.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { Fragmentation } from "./fragmentation.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
-import { GangWidths } from "./gang-width.ts";
-import { PRODUCTION_LIMITS } from "./limits.ts";
+import { gangSlack, PRODUCTION_LIMITS } from "./limits.ts";
 import type { SchedulerLimits } from "./limits.ts";
 import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
@@ -38,20 +38,19 @@ export class Scheduler implements Policy {
   /** Placed, but not committed yet. */
   readonly #pending = new Set<string>();
   readonly #running = new Map<string, RunningJob>();
-  readonly #widths: GangWidths;
   /** GPU time that preemption may still waste; null until the first look. */
   #wasteLeftMs: number | null = null;
   #wasteAtMs = 0;
   /** When a job was first the head that nothing fitted. */
   readonly #blockedSinceMs = new Map<string, number>();
   #headDueMs: number | null = null;
+  /** When a job whose turn it was first let another go before it. */
   readonly #passedSinceMs = new Map<string, number>();
 
   constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
     this.#limits = limits;
     this.#queue = new FairQueue(cost);
-    this.#widths = new GangWidths(limits);
   }
 
   apply(event: SchedulerEvent, nowMs: number): void {
@@ -103,7 +102,6 @@ export class Scheduler implements Policy {
     const blocked = new Set<string>();
     let head: QueuedJob | null = null;
     while (decisions.length < limit) {
-      this.#widths.adapt(this.#cluster, this.#queue.runnableMs);
       let found: Place | null = null;
       const { taken, skipped } = this.#queue.next(blocked, (job) => {
         found = this.#fit(job, nowMs);
@@ -148,7 +146,7 @@ export class Scheduler implements Policy {
       job,
       class: jobClass,
       nowMs,
-      widthOf: (runner) => this.#widths.of(runner),
+      slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
       fragmentation: this.#fragmentation,
       allows: (runner, use) => this.#reservations.allows(runner, job.id, use, nowMs),
     });
@@ -156,7 +154,6 @@ export class Scheduler implements Policy {
 
   /** Of those whose turn is near enough, the one that ends first: short, or warm where devices are free. */
   #soonest(next: Place, blocked: ReadonlySet<string>, nowMs: number): Place {
-    if (this.#limits.skipMs === 0) return next;
     const passedSinceMs = this.#passedSinceMs.get(next.job.id) ?? nowMs;
     if (nowMs - passedSinceMs >= this.#limits.passedMaxMs) return next;
     let best = next;
