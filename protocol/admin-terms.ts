@@ -129,6 +129,8 @@ const limits = {
   victim_left_min_share: z.number().min(0).max(1),
   preemptions_max: z.int().min(0).max(100),
   waste_share: z.number().min(0).max(1),
+  skip_ms: z.int().min(0).max(DAY_MS),
+  passed_max_ms: z.int().min(0).max(DAY_MS),
   dry_run_every_ms: z.int().min(100).max(HOUR_MS),
 } as const;
 export type LimitName = keyof typeof limits;

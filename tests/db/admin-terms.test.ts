@@ -20,14 +20,16 @@ const SHAPE = { k: 1, vram_bytes: 1_000, wall_ms: 900, encode_ms: 100, decode_ms
 const CLASS = { resolution: "192p", seconds_max: 2, price: "0.5", shapes: [SHAPE] } as const;
 const LIMITS = {
   reserve_after_ms: 600_000,
-  slack_max: 0.5,
-  full_backlog_ms: 300_000,
+  slack_max: 1,
+  full_backlog_ms: 1_000_000,
   preempt_after_ms: 60_000,
   victim_ran_min_ms: 120_000,
   victim_left_min_ms: 60_000,
   victim_left_min_share: 0.2,
   preemptions_max: 2,
   waste_share: 0.03,
+  skip_ms: 1_000_000,
+  passed_max_ms: 1_200_000,
   dry_run_every_ms: 1_000,
 } as const;
 

@@ -51,6 +51,19 @@ export class Cluster {
     return this.#runners.reduce((sum, runner) => sum + (runner.up ? runner.free + runner.open : 0), 0);
   }
 
+  /** Resident on devices that are free, at most `limit` of them. */
+  idleWeights(limit: number): ReadonlySet<string> {
+    const weights = new Set<string>();
+    for (const runner of this.#runners) {
+      if (!runner.up || runner.free + runner.open === 0) continue;
+      for (const device of runner.devices) {
+        if (weights.size >= limit) return weights;
+        if (device.weights !== null && spare(device).slots > 0) weights.add(device.weights);
+      }
+    }
+    return weights;
+  }
+
   runner(id: string): RunnerState | null {
     return this.#byId.get(id) ?? null;
   }

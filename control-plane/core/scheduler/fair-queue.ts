@@ -75,6 +75,7 @@ export class FairQueue {
         running: 0,
         activeWeight: 0,
         heaps: new Map(),
+        kinds: new Map(),
         eligible: 0,
         backlog: new Map(),
       };
@@ -118,6 +119,7 @@ export class FairQueue {
         backlogMs: 0,
         runnableMs: 0,
         lines: new Map(),
+        kinds: new Map(),
       };
       this.#accounts.set(id, account);
       return;
@@ -147,7 +149,7 @@ export class FairQueue {
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
-    else this.#line(account, job.class).add(job);
+    else this.#join(account, job);
     this.#refresh(account);
   }
 
@@ -167,7 +169,7 @@ export class FairQueue {
       const job = this.#waiting.get(first.id);
       if (job === undefined) continue;
       const account = this.#account(job.account);
-      this.#line(account, job.class).add(job);
+      this.#join(account, job);
       this.#refresh(account);
     }
   }
@@ -193,6 +195,42 @@ export class FairQueue {
       }
     }
     return { taken: null, skipped };
+  }
+
+  /**
+   * Heads that may go before the turn of `first`, which was next in fair order: of every tier, class and kind of weights
+   * the least account, if it is ahead by at most `skipMs` of GPU time at weight 1. `first` itself is among them.
+   */
+  within(first: QueuedJob, skipMs: number, blocked: ReadonlySet<string>, weights: Iterable<string>): QueuedJob[] {
+    const skipUnits = skipMs * TAG_UNITS;
+    const firstTier = this.#account(first.account).tier;
+    const found = new Map<string, QueuedJob>();
+    for (const tier of this.#tiersInOrder()) {
+      const least = tier === firstTier ? first : this.#headOf(tier, blocked);
+      if (least === null) continue;
+      const untilTag = this.#account(least.account).tag + skipUnits;
+      for (const [jobClass, heap] of tier.heaps) {
+        if (blocked.has(jobClass)) continue;
+        this.#offer(heap.peek(), untilTag, (account) => account.lines.get(jobClass), found);
+        for (const resident of weights) {
+          const kind = kindOf(jobClass, resident);
+          const root = tier.kinds.get(kind)?.peek() ?? null;
+          this.#offer(root, untilTag, (account) => account.kinds.get(kind), found);
+        }
+      }
+    }
+    return [...found.values()];
+  }
+
+  #offer(
+    root: { readonly id: string; readonly key: number } | null,
+    untilTag: number,
+    lineOf: (account: Account) => JobLine | undefined,
+    found: Map<string, QueuedJob>,
+  ): void {
+    if (root === null || root.key > untilTag) return;
+    const head = lineOf(this.#account(root.id))?.head() ?? null;
+    if (head !== null) found.set(head.id, head);
   }
 
   /** Waiting jobs that could run together with this one, in fair order. */
@@ -304,7 +342,7 @@ export class FairQueue {
     this.#weigh(account.tier, job, -1);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
-    else this.#line(account, job.class).remove(job);
+    else this.#leave(account, job);
   }
 
   #weigh(tier: Tier, job: QueuedJob, sign: 1 | -1): void {
@@ -332,6 +370,8 @@ export class FairQueue {
       account.tag = Math.max(account.tag, tier.virtual);
       if (tier.eligible++ === 0) tier.tag = Math.max(tier.tag, this.#virtual);
     }
+    for (const kind of account.kinds.keys())
+      tier.kinds.getOrInsertComputed(kind, () => new IndexedHeap()).set(account.id, account.tag);
     for (const [jobClass, line] of account.lines) {
       if (line.size > 0) tier.heaps.getOrInsertComputed(jobClass, () => new IndexedHeap()).set(account.id, account.tag);
       else tier.heaps.get(jobClass)?.remove(account.id);
@@ -343,6 +383,7 @@ export class FairQueue {
     account.eligible = false;
     account.tier.eligible--;
     for (const jobClass of account.lines.keys()) account.tier.heaps.get(jobClass)?.remove(account.id);
+    for (const kind of account.kinds.keys()) this.#leaveKind(account, kind);
   }
 
   #tiersInOrder(): readonly Tier[] {
@@ -366,8 +407,26 @@ export class FairQueue {
     return best?.job ?? null;
   }
 
-  #line(account: Account, jobClass: string): JobLine {
-    return account.lines.getOrInsertComputed(jobClass, () => new JobLine());
+  #join(account: Account, job: QueuedJob): void {
+    account.lines.getOrInsertComputed(job.class, () => new JobLine()).add(job);
+    account.kinds.getOrInsertComputed(kindOf(job.class, job.weights), () => new JobLine()).add(job);
+  }
+
+  #leave(account: Account, job: QueuedJob): void {
+    account.lines.get(job.class)?.remove(job);
+    const kind = kindOf(job.class, job.weights);
+    const line = account.kinds.get(kind);
+    line?.remove(job);
+    if (line?.size !== 0) return;
+    account.kinds.delete(kind);
+    this.#leaveKind(account, kind);
+  }
+
+  /** There are many kinds and most come and go: an empty heap is not kept. */
+  #leaveKind({ id, tier }: Account, kind: string): void {
+    const heap = tier.kinds.get(kind);
+    heap?.remove(id);
+    if (heap?.size === 0) tier.kinds.delete(kind);
   }
 
   #account(id: string): Account {
@@ -375,4 +434,8 @@ export class FairQueue {
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
+}
+
+function kindOf(jobClass: string, weights: string): string {
+  return `${jobClass} ${weights}`;
 }

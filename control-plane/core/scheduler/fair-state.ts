@@ -14,7 +14,9 @@ export interface Tier {
   running: number;
   /** Sum of the weights of accounts with jobs, waiting or running. */
   activeWeight: number;
+  /** By class, and by class and weights: the accounts that may run such a job now. */
   readonly heaps: Map<string, IndexedHeap>;
+  readonly kinds: Map<string, IndexedHeap>;
   /** Accounts that are in some heap. */
   eligible: number;
   /** Per class, how many jobs wait and their fair charge. */
@@ -36,7 +38,9 @@ export interface Account {
   /** Fair charge of its waiting jobs, and how much of it its cap would let run now. */
   backlogMs: number;
   runnableMs: number;
+  /** By class, and by class and weights. */
   readonly lines: Map<string, JobLine>;
+  readonly kinds: Map<string, JobLine>;
 }
 
 /** The whole fair order, for whoever only looks at it. */

@@ -12,6 +12,8 @@ const NAME_OF = {
   victimLeftMinShare: "victim_left_min_share",
   preemptionsMax: "preemptions_max",
   wasteShare: "waste_share",
+  skipMs: "skip_ms",
+  passedMaxMs: "passed_max_ms",
   dryRunEveryMs: "dry_run_every_ms",
 } as const satisfies Record<keyof SchedulerLimits, LimitName>;
 

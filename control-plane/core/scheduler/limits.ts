@@ -6,6 +6,10 @@ export interface SchedulerLimits {
   readonly slackMax: number;
   /** Backlog per device at which gangs are as narrow as can be. */
   readonly fullBacklogMs: number;
+  /** GPU time at weight 1 by which an account may be ahead of the next in turn and still go first, if its job ends sooner. */
+  readonly skipMs: number;
+  /** A job whose turn it is lets others go first for at most this long. */
+  readonly passedMaxMs: number;
   /** A blocked head may preempt once it has waited this long. */
   readonly preemptAfterMs: number;
   /** A victim has run at least this long, and has at least this much, and this share of its estimate, before it. */
@@ -21,8 +25,10 @@ export interface SchedulerLimits {
 
 export const PRODUCTION_LIMITS: SchedulerLimits = {
   reserveAfterMs: 600_000,
-  slackMax: 0.5,
-  fullBacklogMs: 300_000,
+  slackMax: 1,
+  fullBacklogMs: 1_000_000,
+  skipMs: 1_000_000,
+  passedMaxMs: 1_200_000,
   preemptAfterMs: 60_000,
   victimRanMinMs: 120_000,
   victimLeftMinMs: 60_000,
@@ -46,4 +52,6 @@ export const DEVELOPMENT_LIMITS: SchedulerLimits = {
   victimRanMinMs: 1_000,
   victimLeftMinMs: 1_000,
   dryRunEveryMs: 250,
+  skipMs: 2_000,
+  passedMaxMs: 2_000,
 };

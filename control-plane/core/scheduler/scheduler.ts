@@ -1,8 +1,9 @@
 /**
  * The scheduler: a synchronous reducer over one private world. Facts go in by `apply`, decisions come out of `decide`.
  *
- * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed; 3. the head that fairness
- * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
+ * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed, and of those that are
+ * nearly next the one that ends first; 3. the head that fairness would have served, if it has waited long, pushes somebody
+ * aside or reserves. The same state and time always give the same decisions.
  */
 import { batchOf } from "./batching.ts";
 import { Cluster } from "./cluster.ts";
@@ -23,6 +24,8 @@ import { Reservations } from "./reservation.ts";
 import type { Use } from "./reservation.ts";
 
 const WASTE_BUCKET_MS = 3_600_000;
+/** Resident weights that are looked at for a job that could go at once. */
+const WARM_KINDS_MAX = 16;
 
 export class Scheduler implements Policy {
   readonly name = "callsheet";
@@ -43,6 +46,8 @@ export class Scheduler implements Policy {
   readonly #blockedSinceMs = new Map<string, number>();
   #headDueMs: number | null = null;
   readonly #quotes: Quotes;
+  /** When a job whose turn it was first let another go before it. */
+  readonly #passedSinceMs = new Map<string, number>();
 
   constructor(cost: CostModel, limits: SchedulerLimits = PRODUCTION_LIMITS) {
     this.#cost = cost;
@@ -86,6 +91,7 @@ export class Scheduler implements Policy {
         this.#queue.withdraw(event.job);
         this.#blockedSinceMs.delete(event.job);
         this.#quotes.withdrawn(event.job);
+        this.#passedSinceMs.delete(event.job);
         return this.#reservations.drop(event.job);
       case "ended":
         return this.#release(event.job, event.stepsRun);
@@ -116,6 +122,7 @@ export class Scheduler implements Policy {
       });
       head ??= skipped;
       if (taken === null || found === null) break;
+      found = this.#soonest(found, blocked, nowMs);
       const together = this.#batch(found, limit - decisions.length, nowMs);
       for (const member of together) this.#take(member, together.length, nowMs);
       decisions.push(...together);
@@ -176,6 +183,20 @@ export class Scheduler implements Policy {
     });
   }
 
+  /** Of those whose turn is near enough, the one that ends first: short, or warm where devices are free. */
+  #soonest(next: Place, blocked: ReadonlySet<string>, nowMs: number): Place {
+    const passedSinceMs = this.#passedSinceMs.get(next.job.id) ?? nowMs;
+    if (nowMs - passedSinceMs >= this.#limits.passedMaxMs) return next;
+    let best = next;
+    const near = this.#queue.within(next.job, this.#limits.skipMs, blocked, this.#cluster.idleWeights(WARM_KINDS_MAX));
+    for (const job of near) {
+      const found = job.id === next.job.id ? null : this.#fit(job, nowMs);
+      if (found !== null && found.estimateMs < best.estimateMs) best = found;
+    }
+    if (best !== next) this.#passedSinceMs.set(next.job.id, passedSinceMs);
+    return best;
+  }
+
   #batch(found: Place, limit: number, nowMs: number): readonly Place[] {
     const { job } = found;
     const jobClass = this.#classes.get(job.class);
@@ -196,6 +217,7 @@ export class Scheduler implements Policy {
     this.#startedAt(found, nowMs);
     this.#reservations.drop(found.job.id);
     this.#blockedSinceMs.delete(found.job.id);
+    this.#passedSinceMs.delete(found.job.id);
     this.#pending.add(found.job.id);
   }
 
