@@ -87,6 +87,30 @@ export class DryQueue {
     return null;
   }
 
+  /** As `FairQueue.within`, but for the kinds of weights: those are seen only where they are at the front of a class. */
+  within(first: QueuedJob, skipMs: number, blocked: ReadonlySet<string>): readonly QueuedJob[] {
+    const firstTier = this.#tierOf(first.account);
+    return this.#tiersInOrder().flatMap((tier) => {
+      const least = tier === firstTier ? first : this.#headOf(tier, blocked);
+      if (least === null) return [];
+      const untilTag = this.#tagOf(least.account) + skipMs * TAG_UNITS;
+      const classes = new Set([...tier.untouched.keys(), ...tier.touched.keys()]);
+      return [...classes].flatMap((jobClass) => {
+        const head = blocked.has(jobClass) ? null : this.#headOfClass(tier, jobClass);
+        return head !== null && head.key <= untilTag ? [head.job] : [];
+      });
+    });
+  }
+
+  #tierOf(account: string): DryTier | undefined {
+    const name = this.#accounts.get(account)?.tier.terms.tier ?? this.#view.accounts.get(account)?.tier.terms.tier;
+    return name === undefined ? undefined : this.tiers.get(name);
+  }
+
+  #tagOf(account: string): number {
+    return (this.#accounts.get(account) ?? this.#view.accounts.get(account))?.tag ?? 0;
+  }
+
   /** Dispatches; answers the tier, and where its virtual time stands then. */
   take(job: QueuedJob): { readonly tier: string; readonly virtual: number } {
     const account = this.#touch(job.account);
@@ -132,19 +156,32 @@ export class DryQueue {
 
   #headOf(tier: DryTier, blocked: ReadonlySet<string>): QueuedJob | null {
     let best: Head | null = null;
-    for (const [jobClass, walk] of tier.untouched) {
-      if (blocked.has(jobClass)) continue;
-      while (walk.first !== null && this.#accounts.has(walk.first.id)) walk.first = walk.members.next().value ?? null;
-      if (walk.first === null || !mayBeat(walk.first, best)) continue;
-      const job = this.#view.accounts.get(walk.first.id)?.lines.get(jobClass)?.head() ?? null;
-      best = better(best, walk.first, job);
+    for (const jobClass of tier.untouched.keys()) {
+      if (!blocked.has(jobClass)) best = this.#untouchedHead(tier, jobClass, best);
     }
-    for (const [jobClass, heap] of tier.touched) {
-      const root = blocked.has(jobClass) ? null : heap.peek();
-      const line = root === null ? undefined : this.#accounts.get(root.id)?.lines.find((one) => one.class === jobClass);
-      if (root !== null && line !== undefined && mayBeat(root, best)) best = better(best, root, headOf(line));
+    for (const jobClass of tier.touched.keys()) {
+      if (!blocked.has(jobClass)) best = this.#touchedHead(tier, jobClass, best);
     }
     return best?.job ?? null;
+  }
+
+  #headOfClass(tier: DryTier, jobClass: string): Head | null {
+    return this.#touchedHead(tier, jobClass, this.#untouchedHead(tier, jobClass, null));
+  }
+
+  #untouchedHead(tier: DryTier, jobClass: string, best: Head | null): Head | null {
+    const walk = tier.untouched.get(jobClass);
+    if (walk === undefined) return best;
+    while (walk.first !== null && this.#accounts.has(walk.first.id)) walk.first = walk.members.next().value ?? null;
+    if (walk.first === null || !mayBeat(walk.first, best)) return best;
+    const job = this.#view.accounts.get(walk.first.id)?.lines.get(jobClass)?.head() ?? null;
+    return better(best, walk.first, job);
+  }
+
+  #touchedHead(tier: DryTier, jobClass: string, best: Head | null): Head | null {
+    const root = tier.touched.get(jobClass)?.peek() ?? null;
+    const line = root === null ? undefined : this.#accounts.get(root.id)?.lines.find((one) => one.class === jobClass);
+    return root !== null && line !== undefined && mayBeat(root, best) ? better(best, root, headOf(line)) : best;
   }
 
   /** From here on it is no longer found among the untouched; whoever touches it refreshes it. */

@@ -12,6 +12,7 @@ import { DryQueue } from "./dry-queue.ts";
 import type { QueuedJob } from "./event.ts";
 import type { FairView } from "./fair-state.ts";
 import type { CostModel, JobClass } from "./job-class.ts";
+import type { SchedulerLimits } from "./limits.ts";
 import { TimeHeap } from "./time-heap.ts";
 
 /** A job that overran its estimate is expected to end this much later, again and again. */
@@ -25,6 +26,9 @@ export interface DryWorld {
   readonly running: Iterable<{ readonly job: QueuedJob; readonly runner: string; readonly k: number }>;
   /** Share of GPU time that gangs may waste to be fast. */
   readonly slack: number;
+  readonly limits: Pick<SchedulerLimits, "skipMs" | "passedMaxMs">;
+  /** When a job whose turn it was first let another go before it. */
+  readonly passedSinceMs: ReadonlyMap<string, number>;
 }
 
 export interface DryStart {
@@ -56,6 +60,11 @@ interface End {
   readonly k: number;
 }
 
+interface Candidate {
+  readonly job: QueuedJob;
+  readonly spot: DrySpot;
+}
+
 type Moment = End | { readonly t: "woke"; readonly job: QueuedJob };
 
 export function dryRun(world: DryWorld, nowMs: number, limit: number): DryRun {
@@ -72,6 +81,7 @@ class Player {
   readonly #starts = new Map<string, DryStart>();
   readonly #startsOfTier = new Map<string, DryStart[]>();
   readonly #endsOf = new Map<string, number[]>();
+  readonly #passedSinceMs = new Map<string, number>();
   #nowMs: number;
 
   constructor(world: DryWorld, nowMs: number, limit: number) {
@@ -115,8 +125,24 @@ class Player {
       });
       const [spot] = spots;
       if (job === null || spot === undefined) return;
-      this.#start(job, spot);
+      const soonest = this.#soonest({ job, spot }, blocked);
+      this.#start(soonest.job, soonest.spot);
     }
+  }
+
+  /** As the scheduler's: of those whose turn is near enough, the one that ends first. */
+  #soonest(next: Candidate, blocked: ReadonlySet<string>): Candidate {
+    const { skipMs, passedMaxMs } = this.#world.limits;
+    const { id } = next.job;
+    const passedSinceMs = this.#passedSinceMs.get(id) ?? this.#world.passedSinceMs.get(id) ?? this.#nowMs;
+    if (this.#nowMs - passedSinceMs >= passedMaxMs) return next;
+    let best = next;
+    for (const job of this.#queue.within(next.job, skipMs, blocked)) {
+      const spot = job.id === id ? null : this.#devices.spotFor(job);
+      if (spot !== null && spot.wallMs < best.spot.wallMs) best = { job, spot };
+    }
+    if (best !== next) this.#passedSinceMs.set(id, passedSinceMs);
+    return best;
   }
 
   #start(job: QueuedJob, spot: DrySpot): void {

@@ -167,6 +167,8 @@ export class Scheduler implements Policy {
       classes: this.#classes,
       running: this.#running.values(),
       slack: gangSlack(this.#limits, this.#queue.runnableMs, this.#cluster.deviceCount),
+      limits: this.#limits,
+      passedSinceMs: this.#passedSinceMs,
     };
   }
 
