@@ -19,8 +19,8 @@ async function declare(gb480: number, gb192: number): Promise<void> {
     where name in ('480p/1s', '192p/1s')`;
 }
 
-async function create(size: string, prompt: string): Promise<string> {
-  const video = { prompt, size, seconds: "1", steps: 8, seed: 3 };
+async function create(size: string, prompt: string, steps = 8): Promise<string> {
+  const video = { prompt, size, seconds: "1", steps, seed: 3 };
   return (await client.videos.create(video as unknown as OpenAI.VideoCreateParams)).id;
 }
 
@@ -79,6 +79,31 @@ test("two videos share a device by its slots, the third takes the other device, 
   const claims = await product.sql`select device, slot, job_id from device_claim order by device, slot`;
   expect(claims).toEqual(leases.map(({ id, devices, slot }) => ({ device: devices[0], slot, job_id: id })));
   await completed(three);
+  expect(await product.sql`select 1 from device_claim`).toEqual([]);
+});
+
+test("a 1080p video takes the gang of two devices that it needs, whole, and waits for it rather than run on the small one", async () => {
+  const gang = { k: 2, vram_bytes: 60 * BYTES_PER_GB, wall_ms: 11_800 };
+  const body = { resolution: "1080p", seconds_max: 1, price: "11.8", shapes: [gang] };
+  await product.admin("PUT", "/models/reference/classes/1080p/1s", body);
+  await declare(30, 1);
+  // One slot of one of the two devices is taken: the gang has to wait, though the small device is free.
+  const small = await create("832x480", "!idle=300 a lake");
+  await running([small]);
+  const wide = await create("1920x1080", "a glacier", 1);
+  await until("it waits for devices", 20_000, async () => (await blockedBy(wide)) === "capacity");
+  const [lease] = await running([wide]);
+  expect(lease).toMatchObject({ runner_id: "runner-1", slot: null });
+  expect(new Set(lease?.devices).size).toBe(2);
+  const claims = await product.sql`select device, slot from device_claim where job_id = ${wide} order by device, slot`;
+  const [one, two] = (lease?.devices ?? []).toSorted();
+  expect(claims).toEqual([
+    { device: one, slot: 0 },
+    { device: one, slot: 1 },
+    { device: two, slot: 0 },
+    { device: two, slot: 1 },
+  ]);
+  await completed([small, wide]);
   expect(await product.sql`select 1 from device_claim`).toEqual([]);
 });
 

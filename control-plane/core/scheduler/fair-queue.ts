@@ -43,6 +43,7 @@ export class FairQueue {
   readonly #asleep = new IndexedHeap();
   readonly #charges = new Map<string, Charge>();
   #virtual = 0;
+  #leastStored = Infinity;
   #runnableMs = 0;
 
   constructor(cost: CostModel) {
@@ -88,19 +89,28 @@ export class FairQueue {
     for (const account of this.#accounts.values()) if (account.tier === known) this.#refresh(account);
   }
 
+  /**
+   * Virtual time over the tiers is not stored: no stored tag lies before it, so the least of them is as good. Were it set
+   * later, it would lift the tiers that were behind and forgive the others.
+   */
   setClock({ tier, tag, virtual }: TierClock): void {
     const known = this.#tiers.get(tier);
     if (known === undefined) return;
     known.tag = tag;
     known.virtual = virtual;
-    this.#virtual = Math.max(this.#virtual, tag);
+    this.#leastStored = Math.min(this.#leastStored, tag);
+    this.#virtual = this.#leastStored;
   }
 
-  /** The clocks of all tiers and the tags of these accounts, as they stand. */
+  /** The clocks of all tiers as they stand, a tier that is away where it would come back, and the tags of these accounts. */
   clock(accounts: readonly string[]): FairClock {
     return {
       accounts: [...new Set(accounts)].map((account) => ({ account, tag: this.#account(account).tag })),
-      tiers: [...this.#tiers.values()].map(({ terms, tag, virtual }) => ({ tier: terms.tier, tag, virtual })),
+      tiers: [...this.#tiers.values()].map(({ terms, tag, virtual, eligible }) => ({
+        tier: terms.tier,
+        tag: eligible === 0 ? Math.max(tag, this.#virtual) : tag,
+        virtual,
+      })),
     };
   }
 
