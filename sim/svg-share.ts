@@ -1,15 +1,18 @@
 /** The accounts that got most: their part of all charged GPU time, and how long their jobs waited. */
 import { isAttemptEnd } from "./log-record.ts";
 import type { RunLog } from "./log-record.ts";
-import { jobLives } from "./metrics/job-lives.ts";
+import type { JobLife } from "./metrics/job-lives.ts";
 import { percentile } from "./metrics/percentile.ts";
-import { duration, HEIGHTS, label, PANEL, TIER_COLOURS } from "./svg-style.ts";
+import { duration, heading, HEIGHTS, INK, label, PANEL, short, tierColour } from "./svg-style.ts";
 
-const ACCOUNTS_SHOWN = 11;
+const ACCOUNTS_SHOWN = 8;
 /** Characters of an account's name; its end says more than its beginning. */
-const NAME_SHOWN = 10;
+const NAME_SHOWN = 12;
+/** Where the columns end, beside the bars. */
+const COLUMNS = { share: PANEL.left + 640, jobs: PANEL.left + 730, wait: PANEL.left + PANEL.plot } as const;
+const BAR_WIDTH = 560;
 
-export function sharePanel({ records }: RunLog): string {
+export function sharePanel({ records }: RunLog, lives: readonly JobLife[]): string {
   const got = new Map<string, { readonly tier: string; gpuS: number }>();
   for (const record of records) {
     if (!isAttemptEnd(record)) continue;
@@ -19,33 +22,34 @@ export function sharePanel({ records }: RunLog): string {
     1,
     [...got.values()].reduce((sum, { gpuS }) => sum + gpuS, 0),
   );
-  const lives = Map.groupBy(jobLives(records), ({ account }) => account);
+  const livesOf = Map.groupBy(lives, ({ account }) => account);
   const ordered = [...got].toSorted(([a, x], [b, y]) => y.gpuS - x.gpuS || (a < b ? -1 : 1));
-  const shown = ordered.slice(0, ACCOUNTS_SHOWN);
-  const rest = ordered.slice(ACCOUNTS_SHOWN);
+  const [shown, rest] = [ordered.slice(0, ACCOUNTS_SHOWN), ordered.slice(ACCOUNTS_SHOWN)];
   const widest = Math.max(...shown.map(([, { gpuS }]) => gpuS), 1);
   const step = HEIGHTS.share / (ACCOUNTS_SHOWN + 1);
-  const bars = shown.map(([account, { tier, gpuS }], index) => {
-    const own = lives.get(account) ?? [];
+  const line = (index: number, name: string, gpuS: number, own: readonly JobLife[]) => {
+    const y = index * step + step * 0.7;
     const waitsS = own.map(({ waitMs }) => waitMs / 1_000);
-    const width = (gpuS / widest) * PANEL.plot * 0.6;
-    const text = `${percent(gpuS / total)} · ${own.length} jobs · p95 wait ${duration(percentile(waitsS, 0.95))}`;
-    const y = index * step;
     return [
-      label(PANEL.left - 8, y + step * 0.7, account.slice(-NAME_SHOWN), "end"),
-      `<rect x="${PANEL.left}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${(step * 0.8).toFixed(1)}" fill="${TIER_COLOURS[tier] ?? "#888888"}"/>`,
-      label(PANEL.left + width + 6, y + step * 0.7, text),
+      label(PANEL.left - 8, y, name, "end"),
+      label(COLUMNS.share, y, `${((gpuS / total) * 100).toFixed(1)} %`, "end"),
+      label(COLUMNS.jobs, y, String(own.length), "end"),
+      label(COLUMNS.wait, y, duration(percentile(waitsS, 0.95)), "end"),
     ].join("");
+  };
+  const bars = shown.map(([account, { tier, gpuS }], index) => {
+    const shape = `x="${PANEL.left}" y="${short(index * step)}" width="${short((gpuS / widest) * BAR_WIDTH)}" height="${short(step * 0.8)}"`;
+    return `<rect ${shape} fill="${tierColour(tier)}"/>${line(index, account.slice(-NAME_SHOWN), gpuS, livesOf.get(account) ?? [])}`;
   });
   const restS = rest.reduce((sum, [, { gpuS }]) => sum + gpuS, 0);
-  const others = `${rest.length} other accounts: ${percent(restS / total)}`;
+  const restLives = rest.flatMap(([account]) => livesOf.get(account) ?? []);
   return [
-    label(PANEL.left, -6, "Share of charged GPU time, largest accounts"),
+    heading("The accounts that used most GPU time"),
+    label(COLUMNS.share, -8, "share", "end"),
+    label(COLUMNS.jobs, -8, "jobs", "end"),
+    label(COLUMNS.wait, -8, "p95 wait", "end"),
+    `<path d="M${PANEL.left} -3h${PANEL.plot}" stroke="${INK.grid}"/>`,
     ...bars,
-    label(PANEL.left, HEIGHTS.share - step * 0.3, others),
+    ...(rest.length === 0 ? [] : [line(shown.length, `${rest.length} others`, restS, restLives)]),
   ].join("\n");
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
 }

@@ -1,82 +1,77 @@
 /**
  * A picture of runs that a person can read: for each policy how long each tier waited over time, what every GPU did, and
- * which accounts got how much.
+ * which accounts got how much. All policies are drawn to one scale.
  */
-import { isAttemptEnd } from "./log-record.ts";
-import type { AttemptEnd, RunLog } from "./log-record.ts";
+import type { RunLog } from "./log-record.ts";
+import { jobLives } from "./metrics/job-lives.ts";
+import type { JobLife } from "./metrics/job-lives.ts";
+import { percentile } from "./metrics/percentile.ts";
+import { HEAVY_JOBS_MIN, LIGHT_JOBS_MAX, waits } from "./metrics/wait.ts";
+import { gpuPanel } from "./svg-gpus.ts";
 import { sharePanel } from "./svg-share.ts";
-import { axisX, HEIGHTS, label, PANEL, TIER_COLOURS } from "./svg-style.ts";
-import { waitPanel } from "./svg-wait.ts";
+import { duration, HEIGHTS, INK, label, PANEL, tierColour } from "./svg-style.ts";
+import type { Scale } from "./svg-style.ts";
+import { binOf, waitPanel } from "./svg-wait.ts";
 
-const HEADER = 50;
-const GAP = 44;
+const HEADER = 78;
+const GAP = 56;
+/** Between two policies. */
+const FOOTER = 24;
+const LEGEND = { right: 980, step: 132 } as const;
 
 export function drawRuns(logs: readonly RunLog[]): string {
-  const block = HEADER + HEIGHTS.wait + HEIGHTS.gpus + HEIGHTS.share + 3 * GAP;
-  const endMs = Math.max(1, ...logs.map(({ records }) => records.at(-1)?.t_ms ?? 0));
-  const height = block * logs.length + 16;
+  const block = HEADER + HEIGHTS.wait + HEIGHTS.gpus + HEIGHTS.share + 2 * GAP + FOOTER;
+  const runs = logs.map((log) => ({ log, lives: jobLives(log.records) }));
+  const scale = scaleOf(
+    logs,
+    runs.map(({ lives }) => lives),
+  );
+  const height = block * logs.length;
+  const names = logs.map(({ config }) => config.policy).join(", ");
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${PANEL.width} ${height}" font-family="sans-serif" font-size="11">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${PANEL.width} ${height}" role="img" font-family="sans-serif" font-size="13" fill="${INK.text}">`,
+    `<title>Waits, GPUs and accounts under ${names.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</title>`,
     `<rect width="${PANEL.width}" height="${height}" fill="#ffffff"/>`,
-    ...logs.map((log, index) => `<g transform="translate(0 ${index * block})">${drawRun(log, endMs)}</g>`),
+    ...runs.map(
+      ({ log, lives }, index) => `<g transform="translate(0 ${index * block})">${drawRun(log, lives, scale)}</g>`,
+    ),
     "</svg>",
     "",
   ].join("\n");
 }
 
-function drawRun(log: RunLog, endMs: number): string {
+function scaleOf(logs: readonly RunLog[], lives: readonly (readonly JobLife[])[]): Scale {
+  const endMs = logs.reduce((latest, { records }) => Math.max(latest, records.at(-1)?.t_ms ?? 0), 1);
+  let [longestWaitS, busiestBin] = [1, 1];
+  for (const run of lives) {
+    for (const { waitMs } of run) longestWaitS = Math.max(longestWaitS, waitMs / 1_000);
+    for (const own of Map.groupBy(run, (life) => binOf(life, endMs)).values())
+      busiestBin = Math.max(busiestBin, own.length);
+  }
+  return { endMs, longestWaitS, busiestBin };
+}
+
+function drawRun(log: RunLog, lives: readonly JobLife[], scale: Scale): string {
   const gpusTop = HEADER + HEIGHTS.wait + GAP;
   const shareTop = gpusTop + HEIGHTS.gpus + GAP;
   const { policy, seed, runners, tiers } = log.config;
   const gpus = runners.reduce((sum, { devices }) => sum + devices.length, 0);
+  const { light, heavy } = waits(lives, log.config);
+  const about = [
+    `${lives.length} jobs on ${gpus} GPUs in ${runners.length} runners, seed ${seed}`,
+    `p95 wait of accounts with up to ${LIGHT_JOBS_MAX} jobs ${duration(light.p95)}, with ${HEAVY_JOBS_MIN} or more ${duration(heavy.p95)}`,
+  ].join(" · ");
   return [
-    label(PANEL.left, 22, `${policy}: ${gpus} GPUs in ${runners.length} runners, seed ${seed}`, "bold"),
+    label(PANEL.left, 24, policy, "bold"),
+    label(PANEL.left, 42, about, "faint"),
     ...tiers.map((tier, index) => {
-      const x = PANEL.width - 220 + index * 70;
-      return `<rect x="${x}" y="13" width="10" height="10" fill="${TIER_COLOURS[tier] ?? "#888888"}"/>${label(x + 14, 22, tier)}`;
+      const x = LEGEND.right - (tiers.length - index) * LEGEND.step;
+      const waitsS = lives.filter((life) => life.tier === tier).map(({ waitMs }) => waitMs / 1_000);
+      const text = waitsS.length === 0 ? tier : `${tier}: p95 ${duration(percentile(waitsS, 0.95))}`;
+      return `<rect x="${x}" y="12" width="12" height="12" fill="${tierColour(tier)}"/>${label(x + 18, 23, text)}`;
     }),
-    `<g transform="translate(0 ${HEADER})">${waitPanel(log, endMs)}</g>`,
-    `<g transform="translate(0 ${gpusTop})">${gpuPanel(log, endMs)}</g>`,
-    `<g transform="translate(0 ${shareTop})">${sharePanel(log)}</g>`,
-  ].join("\n");
-}
-
-/** One line a device, or a slot of it, runner by runner; colour is the tier that holds it, dark grey is loading. */
-function gpuPanel({ config, records }: RunLog, endMs: number): string {
-  const rows = new Map<string, number>();
-  for (const runner of config.runners) for (const device of runner.devices) rows.set(device, rows.size);
-  const rowHeight = HEIGHTS.gpus / Math.max(1, rows.size);
-  const scale = PANEL.plot / endMs;
-  const begun = new Map<string, { readonly atMs: number; readonly coldMs: number }>();
-  const bars = new Map<string, string[]>();
-  const slotsOf = new Map(config.runners.map(({ id, slots = 1 }) => [id, slots]));
-  const draw = (colour: string, device: string, { runner, slot }: AttemptEnd, fromMs: number, toMs: number) => {
-    const slots = slot === undefined ? 1 : (slotsOf.get(runner) ?? 1);
-    const y = ((rows.get(device) ?? 0) + ((slot ?? 0) + 0.5) / slots) * rowHeight;
-    const [x, width] = [PANEL.left + fromMs * scale, Math.max(0.05, (toMs - fromMs) * scale)];
-    const pen = `stroke="${colour}" stroke-width="${((rowHeight * 0.85) / slots).toFixed(2)}"`;
-    bars.getOrInsertComputed(pen, () => []).push(`M${x.toFixed(2)} ${y.toFixed(1)}h${width.toFixed(2)}`);
-  };
-  for (const record of records) {
-    if (record.event === "placed") begun.set(record.job, { atMs: record.t_ms, coldMs: record.cold_s * 1_000 });
-    if (!isAttemptEnd(record)) continue;
-    const start = begun.get(record.job);
-    if (start === undefined) continue;
-    const warmMs = Math.min(record.t_ms, start.atMs + start.coldMs);
-    for (const device of record.devices) {
-      if (start.coldMs > 0) draw("#555555", device, record, start.atMs, warmMs);
-      draw(TIER_COLOURS[record.tier] ?? "#888888", device, record, warmMs, record.t_ms);
-    }
-  }
-  const runnerLabels = config.runners.map(({ id, devices }) => {
-    const y = ((rows.get(devices[0] ?? "") ?? 0) + devices.length / 2) * rowHeight + 4;
-    return config.runners.length > 40 ? "" : label(PANEL.left - 8, y, id, "end");
-  });
-  return [
-    label(PANEL.left, -6, "GPUs over time (grey: loading weights)"),
-    `<rect x="${PANEL.left}" y="0" width="${PANEL.plot}" height="${HEIGHTS.gpus}" fill="#f4f4f2"/>`,
-    ...[...bars].map(([pen, paths]) => `<path d="${paths.join("")}" ${pen} fill="none"/>`),
-    ...runnerLabels,
-    axisX(HEIGHTS.gpus, endMs),
+    `<g transform="translate(0 ${HEADER})">${waitPanel(tiers, lives, scale)}</g>`,
+    `<g transform="translate(0 ${gpusTop})">${gpuPanel(log, scale)}</g>`,
+    `<g transform="translate(0 ${shareTop})">${sharePanel(log, lives)}</g>`,
   ].join("\n");
 }
