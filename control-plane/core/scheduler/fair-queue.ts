@@ -12,7 +12,7 @@ import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
 import { fairOrder } from "./fair-order.ts";
-import { shareOf, TAG_UNITS } from "./fair-state.ts";
+import { charge, comeBack, giveBack, newClaim, shareOf, TAG_UNITS } from "./fair-state.ts";
 import type { Account, Tier } from "./fair-state.ts";
 import { before, JobLine } from "./job-line.ts";
 
@@ -32,6 +32,9 @@ interface Charge {
   readonly job: QueuedJob;
   readonly accountUnits: number;
   readonly tierUnits: number;
+  /** Since which comeback of the account, and of the tier. */
+  readonly accountComebacks: number;
+  readonly tierComebacks: number;
 }
 
 export class FairQueue {
@@ -58,8 +61,8 @@ export class FairQueue {
     const known = this.#tiers.get(terms.tier);
     if (known === undefined) {
       const tier = {
+        ...newClaim(this.#virtual),
         terms,
-        tag: this.#virtual,
         virtual: 0,
         running: 0,
         activeWeight: 0,
@@ -97,9 +100,9 @@ export class FairQueue {
     const known = this.#accounts.get(id);
     if (known === undefined) {
       const account = {
+        ...newClaim(storedTag ?? tier.virtual),
         id,
         tier,
-        tag: storedTag ?? tier.virtual,
         running: 0,
         waiting: new Map(),
         eligible: false,
@@ -117,6 +120,7 @@ export class FairQueue {
     known.tier.running -= known.running;
     known.tier = tier;
     known.tag = tier.virtual;
+    comeBack(known, tier.virtual);
     if (active) tier.activeWeight += tier.terms.weight;
     tier.running += known.running;
     this.#refresh(known);
@@ -178,32 +182,31 @@ export class FairQueue {
     return { taken: null, skipped };
   }
 
+  /** The waiting job, if neither a backoff nor a cap keeps it from running now. */
+  startable(id: string): QueuedJob | null {
+    const job = this.#waiting.get(id);
+    return job === undefined || this.#asleep.has(id) || this.atCap(job) ? null : job;
+  }
+
   /** Dispatches a waiting job: it leaves the queue, and its estimate is charged. */
   take(id: string): void {
     const job = this.#waiting.get(id);
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
-    const remainingMs = remainingChargeMs(this.#cost, job);
-    const charge = {
-      account,
-      tier,
-      job,
-      accountUnits: Math.ceil((remainingMs * TAG_UNITS) / tier.terms.weight),
-      tierUnits: Math.ceil((remainingMs * TAG_UNITS) / shareOf(tier)),
-    };
+    const charged = this.#chargeFor(job);
     this.#virtual = Math.max(this.#virtual, tier.tag);
     tier.virtual = Math.max(tier.virtual, account.tag);
-    tier.tag += charge.tierUnits;
-    account.tag += charge.accountUnits;
+    charge(tier, charged.tierUnits);
+    charge(account, charged.accountUnits);
     account.running++;
     tier.running++;
     this.#remove(job);
-    this.#charges.set(id, charge);
+    this.#charges.set(id, charged);
     this.#refresh(account);
   }
 
-  /** A job that already runs, met at takeover: it counts against the caps, its charge is another leader's. */
+  /** A job that already runs, met at takeover: it counts against the caps. Another leader charged it; what does not run is given back here. */
   adopt(job: QueuedJob): void {
     invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job is adopted once");
     const account = this.#account(job.account);
@@ -211,25 +214,25 @@ export class FairQueue {
     if (account.waiting.size + account.running === 0) tier.activeWeight += tier.terms.weight;
     account.running++;
     tier.running++;
-    this.#charges.set(job.id, { account, tier, job, accountUnits: 0, tierUnits: 0 });
+    this.#charges.set(job.id, this.#chargeFor(job));
     this.#refresh(account);
   }
 
   /** A dispatch that did not happen: as if it had never been tried. */
   untake(id: string): void {
-    const charge = this.#charges.get(id);
-    if (charge === undefined) return;
-    this.#giveBack(charge, 1);
-    this.#stopRunning(charge);
+    const charged = this.#charges.get(id);
+    if (charged === undefined) return;
+    this.#giveBack(charged, 1);
+    this.#stopRunning(charged);
   }
 
   /** The end of an attempt that ran `stepsRun` of what was left; the rest of the charge is given back. */
   settle(id: string, stepsRun: number): void {
-    const charge = this.#charges.get(id);
-    if (charge === undefined) return;
-    const planned = charge.job.steps - charge.job.stepsDone;
-    this.#giveBack(charge, planned <= 0 ? 0 : Math.max(0, 1 - stepsRun / planned));
-    this.#stopRunning(charge);
+    const charged = this.#charges.get(id);
+    if (charged === undefined) return;
+    const planned = charged.job.steps - charged.job.stepsDone;
+    this.#giveBack(charged, planned <= 0 ? 0 : Math.max(0, 1 - stepsRun / planned));
+    this.#stopRunning(charged);
   }
 
   standing(job: QueuedJob): Standing {
@@ -260,15 +263,31 @@ export class FairQueue {
     return fairOrder(this.#accounts.values(), this.#cost, limit);
   }
 
-  #giveBack(charge: Charge, share: number): void {
-    charge.account.tag -= Math.floor(charge.accountUnits * share);
-    charge.tier.tag -= Math.floor(charge.tierUnits * share);
+  #chargeFor(job: QueuedJob): Charge {
+    const account = this.#account(job.account);
+    const { tier } = account;
+    const units = remainingChargeMs(this.#cost, job) * TAG_UNITS;
+    return {
+      account,
+      tier,
+      job,
+      accountUnits: Math.ceil(units / tier.terms.weight),
+      tierUnits: Math.ceil(units / shareOf(tier)),
+      accountComebacks: account.comebacks,
+      tierComebacks: tier.comebacks,
+    };
+  }
+
+  #giveBack({ account, tier, accountUnits, tierUnits, accountComebacks, tierComebacks }: Charge, share: number): void {
+    giveBack(account, Math.floor(accountUnits * share), accountComebacks);
+    giveBack(tier, Math.floor(tierUnits * share), tierComebacks);
   }
 
   #stopRunning(charge: Charge): void {
     this.#charges.delete(charge.job.id);
     charge.account.running--;
-    charge.tier.running--;
+    // Its tier of today: an account that moves takes along what it runs.
+    charge.account.tier.running--;
     this.#deactivateIfIdle(charge.account);
     this.#refresh(charge.account);
   }
@@ -298,8 +317,8 @@ export class FairQueue {
     if (!runnable) return this.#leaveHeaps(account);
     if (!account.eligible) {
       account.eligible = true;
-      account.tag = Math.max(account.tag, tier.virtual);
-      if (tier.eligible++ === 0) tier.tag = Math.max(tier.tag, this.#virtual);
+      comeBack(account, tier.virtual);
+      if (tier.eligible++ === 0) comeBack(tier, this.#virtual);
     }
     for (const [jobClass, line] of account.lines) {
       if (line.size > 0) tier.heaps.getOrInsertComputed(jobClass, () => new IndexedHeap()).set(account.id, account.tag);

@@ -6,9 +6,17 @@ import type { JobLine } from "./job-line.ts";
 /** One GPU-millisecond at weight 1, in tag units. */
 export const TAG_UNITS = 1_000;
 
-export interface Tier {
-  terms: TierTerms;
+/** Where somebody stands in virtual time. */
+export interface Claim {
   tag: number;
+  /** Where it would stand without what was charged before it last came back: as if it had come with nothing running. */
+  floor: number;
+  /** How often it came back. */
+  comebacks: number;
+}
+
+export interface Tier extends Claim {
+  terms: TierTerms;
   /** Start tag of the account dispatched last. */
   virtual: number;
   running: number;
@@ -19,10 +27,9 @@ export interface Tier {
   eligible: number;
 }
 
-export interface Account {
+export interface Account extends Claim {
   readonly id: string;
   tier: Tier;
-  tag: number;
   running: number;
   readonly waiting: Map<string, QueuedJob>;
   eligible: boolean;
@@ -35,4 +42,33 @@ export interface Account {
 /** What the tier gets of the whole: the sum of its active accounts' weights, within its bounds. */
 export function shareOf({ terms, activeWeight }: Tier): number {
   return Math.min(terms.shareMax, Math.max(terms.shareMin, activeWeight));
+}
+
+export function newClaim(tag: number): Claim {
+  return { tag, floor: tag, comebacks: 0 };
+}
+
+/** It comes back at this virtual time: what it did not use until now is gone. */
+export function comeBack(claim: Claim, virtual: number): void {
+  claim.tag = Math.max(claim.tag, virtual);
+  claim.floor = virtual;
+  claim.comebacks++;
+}
+
+export function charge(claim: Claim, units: number): void {
+  claim.tag += units;
+  claim.floor += units;
+}
+
+/**
+ * Gives back what was charged at that comeback. An older charge was forgotten as far as virtual time has passed it: given
+ * back in full, it would be credit for the time away.
+ */
+export function giveBack(claim: Claim, units: number, comebacks: number): void {
+  if (comebacks !== claim.comebacks) {
+    claim.tag = Math.max(claim.floor, claim.tag - units);
+    return;
+  }
+  claim.tag -= units;
+  claim.floor -= units;
 }

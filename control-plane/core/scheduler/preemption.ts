@@ -85,7 +85,7 @@ function isVictim(
     job.preemptions < limits.preemptionsMax &&
     ranMs >= limits.victimRanMinMs &&
     leftMs >= Math.max(limits.victimLeftMinMs, limits.victimLeftMinShare * running.estimateMs) &&
-    standsBehind(cost, question, running, Math.min(1, leftMs / running.estimateMs))
+    standsBehind(cost, question, running, Math.min(1, leftMs / (running.estimateMs - running.coldMs)))
   );
 }
 

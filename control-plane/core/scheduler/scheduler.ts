@@ -1,8 +1,9 @@
 /**
  * The scheduler: a synchronous reducer over one private world. Facts go in by `apply`, decisions come out of `decide`.
  *
- * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed; 3. the head that fairness
- * would have served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
+ * A turn: 1. jobs whose backoff ended join their lines; 2. jobs for which devices were kept take them; 3. in fair order,
+ * whatever fits is placed; 4. the head that fairness would have served, if it has waited long, pushes somebody aside or
+ * reserves. The same state and time always give the same decisions.
  */
 import { Cluster } from "./cluster.ts";
 import { remainingChargeMs } from "./event.ts";
@@ -17,6 +18,7 @@ import { place } from "./placement.ts";
 import { exchangeFor } from "./preemption.ts";
 import type { RunningJob } from "./preemption.ts";
 import { Reservations } from "./reservation.ts";
+import type { Reservation } from "./reservation.ts";
 
 const WASTE_BUCKET_MS = 3_600_000;
 
@@ -87,7 +89,7 @@ export class Scheduler implements Policy {
 
   decide(nowMs: number, limit: number): readonly Decision[] {
     this.#queue.wake(nowMs);
-    const decisions: Decision[] = [];
+    const decisions: Decision[] = this.#claimKept(nowMs);
     const blocked = new Set<string>();
     let head: QueuedJob | null = null;
     while (decisions.length < limit) {
@@ -122,8 +124,32 @@ export class Scheduler implements Policy {
     return explain({ queue: this.#queue, cluster: this.#cluster, cost: this.#cost, classes: this.#classes }, nowMs);
   }
 
+  /** Runners that are kept for a job: reserved, or freed for it. */
+  get reservations(): readonly Reservation[] {
+    return this.#reservations.all;
+  }
+
   waitingOf(account: string): readonly string[] {
     return this.#queue.waitingOf(account);
+  }
+
+  /**
+   * Jobs whose reserved devices are free now: they were the head once, and start before whoever is the head today. Asked
+   * in fair order they might never be: a class is asked for once a turn, and the head of theirs may be another. Nothing is
+   * kept for a job whose account reached its cap with another one.
+   */
+  #claimKept(nowMs: number): Decision[] {
+    const claimed: Decision[] = [];
+    for (const { job: id, runner, k } of this.#reservations.all) {
+      const job = this.#queue.startable(id);
+      if (job === null) this.#reservations.drop(id);
+      if (job === null || (this.#cluster.runner(runner)?.free ?? 0) < k) continue;
+      const found = this.#fit(job, nowMs);
+      if (found === null) continue;
+      this.#take(found, nowMs);
+      claimed.push(found);
+    }
+    return claimed;
   }
 
   #fit(job: QueuedJob, nowMs: number): Place | null {
@@ -168,7 +194,7 @@ export class Scheduler implements Policy {
 
   #pace(id: string, stepsDone: number, nowMs: number): void {
     const running = this.#running.get(id);
-    if (running === undefined) return;
+    if (running === undefined || running.stopping) return;
     const ranSteps = stepsDone - running.job.stepsDone;
     if (ranSteps <= 0) return;
     const ranMs = nowMs - running.startedAtMs;
@@ -229,6 +255,8 @@ export class Scheduler implements Policy {
     this.#reservations.hold(head.id, exchange.runner, exchange.k, exchange.freeAtMs);
     return exchange.victims.map((victim) => {
       this.#running.set(victim.job.id, { ...victim, stopping: true });
+      // Else the first to stop would fit beside those that seem to run on, and take its devices back.
+      this.#cluster.expect(victim.job.id, exchange.freeAtMs);
       return { t: "preempt", job: victim.job.id, for: head.id };
     });
   }
