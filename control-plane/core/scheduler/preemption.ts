@@ -2,7 +2,7 @@
  * Whom a blocked head may push aside, if anybody: at a step boundary, with a checkpoint.
  *
  * The potential rule ends all loops: after the exchange the head's account (with its charge) must still stand before the
- * victim's (with its refund) by the cost of a reload, so the victim can never push the head aside in turn. Within a tier
+ * victims' (with all their refunds) by the cost of a reload, so no victim can push the head aside in turn. Within a tier
  * accounts are compared, across tiers the tiers. A victim has run a while, has a while to go, resumes exactly, and was
  * preempted fewer than `preemptionsMax` times; what it costs must fit into the waste budget.
  */
@@ -54,8 +54,11 @@ export function exchangeFor(
   question: PreemptionQuestion,
 ): Exchange | null {
   const victims = Map.groupBy(
-    [...question.running].filter((running) => isVictim(cost, limits, question, running)),
-    (running) => running.runner,
+    [...question.running]
+      .filter((running) => isVictim(limits, question, running))
+      .map((running) => standingOf(cost, question, running))
+      .filter((victim) => victim.refund <= victim.room),
+    ({ running }) => running.runner,
   );
   let best: Exchange | null = null;
   for (const runner of cluster.runners) {
@@ -70,12 +73,7 @@ export function exchangeFor(
   return best;
 }
 
-function isVictim(
-  cost: CostModel,
-  limits: SchedulerLimits,
-  question: PreemptionQuestion,
-  running: RunningJob,
-): boolean {
+function isVictim(limits: SchedulerLimits, question: PreemptionQuestion, running: RunningJob): boolean {
   const { job } = running;
   const ranMs = question.nowMs - running.startedAtMs;
   const leftMs = running.estimateMs - ranMs;
@@ -84,46 +82,60 @@ function isVictim(
     question.classes.get(job.class)?.resume === "exact" &&
     job.preemptions < limits.preemptionsMax &&
     ranMs >= limits.victimRanMinMs &&
-    leftMs >= Math.max(limits.victimLeftMinMs, limits.victimLeftMinShare * running.estimateMs) &&
-    standsBehind(cost, question, running, Math.min(1, leftMs / (running.estimateMs - running.coldMs)))
+    leftMs >= Math.max(limits.victimLeftMinMs, limits.victimLeftMinShare * running.estimateMs)
   );
 }
 
-/** The potential rule. All in the head's units: tag units of an account of the tier, or of the tiers. */
-function standsBehind(
-  cost: CostModel,
-  question: PreemptionQuestion,
-  { job, k }: RunningJob,
-  leftShare: number,
-): boolean {
+/** A victim under the potential rule, in tag units of an account of its tier, or of its tier. */
+interface Victim {
+  readonly running: RunningJob;
+  /** Whose tag is compared. */
+  readonly claim: string;
+  readonly refund: number;
+  /** How far its claim stands behind the head's, with the head's charge and a reload. */
+  readonly room: number;
+}
+
+function standingOf(cost: CostModel, question: PreemptionQuestion, running: RunningJob): Victim {
+  const { job, k, startedAtMs, estimateMs, coldMs } = running;
   const head = question.standing(question.head);
   const victim = question.standing(job);
-  const headMs = remainingChargeMs(cost, question.head);
-  const refundMs = remainingChargeMs(cost, job) * leftShare;
-  const reloadMs = cost.loadMs(job.class, "H100-80") * k;
+  const leftMs = estimateMs - (question.nowMs - startedAtMs);
+  const refundMs = remainingChargeMs(cost, job) * Math.min(1, leftMs / (estimateMs - coldMs));
+  const chargeMs = remainingChargeMs(cost, question.head) + cost.loadMs(job.class, "H100-80") * k;
   if (head.tier === victim.tier) {
-    return head.tag + head.unitsOf(headMs + reloadMs) <= victim.tag - victim.unitsOf(refundMs);
+    const room = victim.tag - (head.tag + head.unitsOf(chargeMs));
+    return { running, claim: `account ${job.account}`, refund: victim.unitsOf(refundMs), room };
   }
-  return head.tierTag + head.tierUnitsOf(headMs + reloadMs) <= victim.tierTag - victim.tierUnitsOf(refundMs);
+  const room = victim.tierTag - (head.tierTag + head.tierUnitsOf(chargeMs));
+  return { running, claim: `tier ${victim.tier}`, refund: victim.tierUnitsOf(refundMs), room };
 }
 
 /** The victims that free enough of the runner at the least waste; null if all together free too little. */
 function cheapest(
   runner: RunnerState,
   k: number,
-  victims: readonly RunningJob[],
+  victims: readonly Victim[],
   cost: CostModel,
   nowMs: number,
 ): Exchange | null {
   const stepMs = (victim: RunningJob) => victim.estimateMs / Math.max(1, victim.job.steps - victim.job.stepsDone);
   const wasteOf = (victim: RunningJob) => victim.k * (cost.loadMs(victim.job.class, runner.terms.gpu) + stepMs(victim));
-  const order = victims.toSorted((a, b) => wasteOf(a) / a.k - wasteOf(b) / b.k || (a.job.id < b.job.id ? -1 : 1));
+  const order = victims.toSorted(
+    ({ running: a }, { running: b }) => wasteOf(a) / a.k - wasteOf(b) / b.k || (a.job.id < b.job.id ? -1 : 1),
+  );
   const chosen: RunningJob[] = [];
+  // Several victims of one account, or tier, are refunded together.
+  const claims = new Map<string, { readonly refund: number; readonly room: number }>();
   let free = runner.free;
-  for (const victim of order) {
+  for (const { running, claim, refund, room } of order) {
     if (free >= k) break;
-    chosen.push(victim);
-    free += victim.k;
+    const so = claims.get(claim) ?? { refund: 0, room };
+    const together = { refund: so.refund + refund, room: Math.min(so.room, room) };
+    if (together.refund > together.room) continue;
+    claims.set(claim, together);
+    chosen.push(running);
+    free += running.k;
   }
   if (free < k || chosen.length === 0) return null;
   return {
