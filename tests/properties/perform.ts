@@ -41,11 +41,7 @@ export function perform(world: World, command: Command): void {
       world.refuseNext = command.how;
       return;
     case "report":
-      for (const run of world.running.values()) {
-        const stepsDone = run.place.job.stepsDone + world.stepsRunAt(run, world.nowMs);
-        world.tell({ t: "progress", job: run.place.job.id, stepsDone });
-      }
-      return;
+      return world.report();
     case "takeover":
       world.leader = rebuilt(world);
       return world.check();

@@ -15,12 +15,17 @@ export class NoPreemptionCycle implements Laws {
   preemptions = 0;
   /** By the job that was pushed aside: who did it last, and as which event. */
   readonly #pushedBy = new Map<string, { readonly head: string; readonly at: number }>();
-  /** Jobs in the order in which they were placed or lost what they had; a change of terms has no job. */
+  /** Jobs in the order in which they were placed or lost what they had; arrivals and changes of terms have no job. */
   readonly #events: (string | null)[] = [];
   #terms = "";
 
   onPlace(_world: World, { job }: Place): void {
     this.#events.push(job.id);
+  }
+
+  /** A job that arrives may bring its account or tier back, to where virtual time is by now. */
+  onArrival(): void {
+    this.#events.push(null);
   }
 
   /** Whoever loses an attempt is given back its charge. */
@@ -43,7 +48,7 @@ export class NoPreemptionCycle implements Laws {
       const since = this.#events.slice(circle.from);
       demand(
         since.some((event) => event === null || !circle.jobs.includes(event)),
-        `I7: ${head.id} pushes ${job.id} aside, by which it was pushed aside, and nobody else was served since`,
+        `I7: ${head.id} pushes ${job.id} aside, by which it was pushed aside, and nobody else was served since or came`,
       );
     }
     this.#pushedBy.set(job.id, { head: head.id, at: this.#events.length });

@@ -1,11 +1,11 @@
 /** A new leader's scheduler, in the order in which the scheduler loop loads its world: only what outlives the old leader goes in. */
 import type { SchedulerEvent } from "#control-plane/core/scheduler/event.ts";
 import { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
-import { CLASSES, COST } from "./studio.ts";
+import { CLASSES } from "./studio.ts";
 import type { World } from "./world.ts";
 
 export function rebuilt(world: World): Scheduler {
-  const scheduler = new Scheduler(COST, world.limits);
+  const scheduler = new Scheduler(world.cost, world.limits);
   const tell = (event: SchedulerEvent) => scheduler.apply(event, world.nowMs);
   for (const terms of world.tiers.values()) tell({ t: "tier", terms });
   for (const jobClass of CLASSES) tell({ t: "class", class: jobClass });

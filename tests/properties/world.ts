@@ -14,13 +14,14 @@ import type {
   TierClock,
   TierTerms,
 } from "#control-plane/core/scheduler/event.ts";
+import type { CostModel } from "#control-plane/core/scheduler/job-class.ts";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import type { Scheduler } from "#control-plane/core/scheduler/scheduler.ts";
 import type { Command } from "./command.ts";
 import { perform } from "./perform.ts";
 import { rebuilt } from "./rebuilt.ts";
-import { ACCOUNTS, classOf, RUNNERS, TIER_NAMES, variantOf } from "./studio.ts";
+import { ACCOUNTS, classOf, COST, RUNNERS, TIER_NAMES, variantOf } from "./studio.ts";
 
 export interface Run {
   readonly place: Place;
@@ -39,6 +40,7 @@ export interface Laws {
   onState(world: World): void;
   onPlace(world: World, place: Place): void;
   onPreempt(world: World, victim: Run, head: QueuedJob): void;
+  onArrival?(world: World, job: QueuedJob): void;
   /** An attempt ended, with or without its job. */
   onEnded?(world: World, job: QueuedJob, stepsRun: number): void;
   /** The scheduler has nothing more to say at this instant. */
@@ -47,11 +49,14 @@ export interface Laws {
 
 export interface WorldOptions {
   readonly limits?: Partial<SchedulerLimits>;
+  readonly cost?: CostModel;
   readonly runners?: readonly RunnerTerms[];
   readonly tiers?: readonly TierTerms[];
   readonly accounts?: Readonly<Record<string, string>>;
   /** True over estimated duration of a job. */
   readonly luck?: (job: QueuedJob) => number;
+  /** Runners say how far they are whenever they are asked, as engines do that report every step. */
+  readonly reports?: boolean;
   readonly laws?: readonly Laws[];
 }
 
@@ -70,6 +75,7 @@ const ROUNDS_MAX = 1_000;
 
 export class World {
   readonly limits: SchedulerLimits;
+  readonly cost: CostModel;
   readonly runners: readonly RunnerTerms[];
   readonly down = new Set<string>();
   readonly tiers = new Map<string, TierTerms>();
@@ -81,6 +87,7 @@ export class World {
   readonly stored = { tags: new Map<string, number>(), tiers: new Map<string, TierClock>() };
   readonly #luck: (job: QueuedJob) => number;
   readonly #laws: readonly Laws[];
+  readonly #reports: boolean;
   leader: Leader;
   nowMs = 0;
   /** When the scheduler last looked at the clock: jobs whose backoff ended since still sleep. */
@@ -96,9 +103,11 @@ export class World {
   constructor(options: WorldOptions = {}) {
     const { runners = RUNNERS, accounts = ACCOUNTS, luck = () => 1, laws = [] } = options;
     this.limits = { ...LIMITS, ...options.limits };
+    this.cost = options.cost ?? COST;
     this.runners = runners;
     this.#luck = luck;
     this.#laws = laws;
+    this.#reports = options.reports ?? false;
     for (const terms of options.tiers ?? TIER_NAMES.map((name) => variantOf(name, 0)))
       this.tiers.set(terms.tier, terms);
     for (const [account, tier] of Object.entries(accounts)) this.accounts.set(account, tier);
@@ -142,6 +151,7 @@ export class World {
       avoid: null,
     };
     this.waiting.set(queued.id, queued);
+    for (const law of this.#laws) law.onArrival?.(this, queued);
     this.tell({ t: "queued", job: queued });
     return queued;
   }
@@ -166,10 +176,18 @@ export class World {
     return Math.max(0, Math.min(steps - stepsDone, Math.floor((atMs - startedMs - place.coldMs) / stepMs)));
   }
 
+  report(): void {
+    for (const run of this.running.values()) {
+      const stepsDone = run.place.job.stepsDone + this.stepsRunAt(run, this.nowMs);
+      this.leader.apply({ t: "progress", job: run.place.job.id, stepsDone }, this.nowMs);
+    }
+  }
+
   settle(): void {
     this.check();
     for (let round = 0; ; round++) {
       if (round > ROUNDS_MAX) throw new Error("The scheduler decides for ever.");
+      if (this.#reports) this.report();
       this.kept = new Set(this.leader.reservations.map(({ job }) => job));
       const decisions = this.leader.decide(this.nowMs, BATCH_MAX);
       this.decidedMs = this.nowMs;

@@ -26,12 +26,17 @@ export interface Standing {
   tierUnitsOf(gpuMs: number): number;
 }
 
+interface Units {
+  readonly account: number;
+  readonly tier: number;
+}
+
 interface Charge {
   readonly account: Account;
   readonly tier: Tier;
   readonly job: QueuedJob;
-  readonly accountUnits: number;
-  readonly tierUnits: number;
+  /** Null if another leader charged it: reckoned anew when it ends, once all accounts of the tier are known. */
+  readonly units: Units | null;
   /** Since which comeback of the account, and of the tier. */
   readonly accountComebacks: number;
   readonly tierComebacks: number;
@@ -45,7 +50,10 @@ export class FairQueue {
   /** Jobs in backoff, by the end of it; in no line. */
   readonly #asleep = new IndexedHeap();
   readonly #charges = new Map<string, Charge>();
+  /** Accounts whose tag fell since a clock was last stored. */
+  readonly #unstored = new Set<string>();
   #virtual = 0;
+  #leastStored = Infinity;
   #runnableMs = 0;
 
   constructor(cost: CostModel) {
@@ -78,20 +86,40 @@ export class FairQueue {
     for (const account of this.#accounts.values()) if (account.tier === known) this.#refresh(account);
   }
 
+  /**
+   * Virtual time over the tiers is not stored: no stored tag lies before it, so the least of them is as good. Were it set
+   * later, it would lift the tiers that were behind and forgive the others.
+   */
   setClock({ tier, tag, virtual }: TierClock): void {
     const known = this.#tiers.get(tier);
     if (known === undefined) return;
     known.tag = tag;
     known.virtual = virtual;
-    this.#virtual = Math.max(this.#virtual, tag);
+    this.#leastStored = Math.min(this.#leastStored, tag);
+    this.#virtual = this.#leastStored;
   }
 
-  /** The clocks of all tiers and the tags of these accounts, as they stand. */
+  /**
+   * The clocks of all tiers as they stand, a tier that is away where it would come back, and the tags of these accounts and
+   * of those that were given something back since the last ones were stored.
+   */
   clock(accounts: readonly string[]): FairClock {
     return {
-      accounts: [...new Set(accounts)].map((account) => ({ account, tag: this.#account(account).tag })),
-      tiers: [...this.#tiers.values()].map(({ terms, tag, virtual }) => ({ tier: terms.tier, tag, virtual })),
+      accounts: [...this.#unstored.union(new Set(accounts))].map((account) => ({
+        account,
+        tag: this.#account(account).tag,
+      })),
+      tiers: [...this.#tiers.values()].map(({ terms, tag, virtual, eligible }) => ({
+        tier: terms.tier,
+        tag: eligible === 0 ? Math.max(tag, this.#virtual) : tag,
+        virtual,
+      })),
     };
+  }
+
+  /** The latest clock is committed. */
+  clockStored(): void {
+    this.#unstored.clear();
   }
 
   setAccount(id: string, tierName: string, storedTag?: number): void {
@@ -194,15 +222,15 @@ export class FairQueue {
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
-    const charged = this.#chargeFor(job);
+    const units = this.#unitsOf(job);
+    this.#charges.set(id, chargeOf(job, account, units));
     this.#virtual = Math.max(this.#virtual, tier.tag);
     tier.virtual = Math.max(tier.virtual, account.tag);
-    charge(tier, charged.tierUnits);
-    charge(account, charged.accountUnits);
+    charge(tier, units.tier);
+    charge(account, units.account);
     account.running++;
     tier.running++;
     this.#remove(job);
-    this.#charges.set(id, charged);
     this.#refresh(account);
   }
 
@@ -214,7 +242,7 @@ export class FairQueue {
     if (account.waiting.size + account.running === 0) tier.activeWeight += tier.terms.weight;
     account.running++;
     tier.running++;
-    this.#charges.set(job.id, this.#chargeFor(job));
+    this.#charges.set(job.id, chargeOf(job, account, null));
     this.#refresh(account);
   }
 
@@ -263,24 +291,17 @@ export class FairQueue {
     return fairOrder(this.#accounts.values(), this.#cost, limit);
   }
 
-  #chargeFor(job: QueuedJob): Charge {
-    const account = this.#account(job.account);
-    const { tier } = account;
+  #unitsOf(job: QueuedJob): Units {
+    const { tier } = this.#account(job.account);
     const units = remainingChargeMs(this.#cost, job) * TAG_UNITS;
-    return {
-      account,
-      tier,
-      job,
-      accountUnits: Math.ceil(units / tier.terms.weight),
-      tierUnits: Math.ceil(units / shareOf(tier)),
-      accountComebacks: account.comebacks,
-      tierComebacks: tier.comebacks,
-    };
+    return { account: Math.ceil(units / tier.terms.weight), tier: Math.ceil(units / shareOf(tier)) };
   }
 
-  #giveBack({ account, tier, accountUnits, tierUnits, accountComebacks, tierComebacks }: Charge, share: number): void {
-    giveBack(account, Math.floor(accountUnits * share), accountComebacks);
-    giveBack(tier, Math.floor(tierUnits * share), tierComebacks);
+  #giveBack({ account, tier, job, units, accountComebacks, tierComebacks }: Charge, share: number): void {
+    const charged = units ?? this.#unitsOf(job);
+    giveBack(account, Math.floor(charged.account * share), accountComebacks);
+    this.#unstored.add(account.id);
+    giveBack(tier, Math.floor(charged.tier * share), tierComebacks);
   }
 
   #stopRunning(charge: Charge): void {
@@ -363,4 +384,9 @@ export class FairQueue {
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
+}
+
+function chargeOf(job: QueuedJob, account: Account, units: Units | null): Charge {
+  const { tier, comebacks } = account;
+  return { account, tier, job, units, accountComebacks: comebacks, tierComebacks: tier.comebacks };
 }

@@ -79,7 +79,7 @@ export class Scheduler implements Policy {
         return this.#queue.add(event.job, nowMs);
       case "committed":
         this.#pending.delete(event.job);
-        return;
+        return this.#queue.clockStored();
       case "refused":
         return this.#undo(event.job);
       default:
