@@ -12,7 +12,10 @@ import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
 import { fairOrder } from "./fair-order.ts";
-import { charge, comeBack, giveBack, newClaim, shareOf, TAG_UNITS } from "./fair-state.ts";
+import { charge, comeBack, giveBack, newClaim } from "./fair-claim.ts";
+import { chargeOf, unitsOf } from "./fair-charge.ts";
+import type { Charge } from "./fair-charge.ts";
+import { shareOf, TAG_UNITS } from "./fair-state.ts";
 import type { Account, Tier } from "./fair-state.ts";
 import { before, JobLine } from "./job-line.ts";
 
@@ -24,22 +27,6 @@ export interface Standing {
   /** GPU-milliseconds in tag units of this account, and of this tier. */
   unitsOf(gpuMs: number): number;
   tierUnitsOf(gpuMs: number): number;
-}
-
-interface Units {
-  readonly account: number;
-  readonly tier: number;
-}
-
-interface Charge {
-  readonly account: Account;
-  readonly tier: Tier;
-  readonly job: QueuedJob;
-  /** Null if another leader charged it: reckoned anew when it ends, once all accounts of the tier are known. */
-  readonly units: Units | null;
-  /** Since which comeback of the account, and of the tier. */
-  readonly accountComebacks: number;
-  readonly tierComebacks: number;
 }
 
 export class FairQueue {
@@ -222,7 +209,7 @@ export class FairQueue {
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
-    const units = this.#unitsOf(job);
+    const units = unitsOf(this.#cost, job, account);
     this.#charges.set(id, chargeOf(job, account, units));
     this.#virtual = Math.max(this.#virtual, tier.tag);
     tier.virtual = Math.max(tier.virtual, account.tag);
@@ -291,14 +278,8 @@ export class FairQueue {
     return fairOrder(this.#accounts.values(), this.#cost, limit);
   }
 
-  #unitsOf(job: QueuedJob): Units {
-    const { tier } = this.#account(job.account);
-    const units = remainingChargeMs(this.#cost, job) * TAG_UNITS;
-    return { account: Math.ceil(units / tier.terms.weight), tier: Math.ceil(units / shareOf(tier)) };
-  }
-
   #giveBack({ account, tier, job, units, accountComebacks, tierComebacks }: Charge, share: number): void {
-    const charged = units ?? this.#unitsOf(job);
+    const charged = units ?? unitsOf(this.#cost, job, account);
     giveBack(account, Math.floor(charged.account * share), accountComebacks);
     this.#unstored.add(account.id);
     giveBack(tier, Math.floor(charged.tier * share), tierComebacks);
@@ -384,9 +365,4 @@ export class FairQueue {
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
-}
-
-function chargeOf(job: QueuedJob, account: Account, units: Units | null): Charge {
-  const { tier, comebacks } = account;
-  return { account, tier, job, units, accountComebacks: comebacks, tierComebacks: tier.comebacks };
 }

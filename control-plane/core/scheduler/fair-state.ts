@@ -1,19 +1,11 @@
 /** The records of the fair order: tiers and accounts with their tags. Written by `fair-queue.ts` only. */
 import type { QueuedJob, TierTerms } from "./event.ts";
+import type { Claim } from "./fair-claim.ts";
 import type { IndexedHeap } from "./indexed-heap.ts";
 import type { JobLine } from "./job-line.ts";
 
 /** One GPU-millisecond at weight 1, in tag units. */
 export const TAG_UNITS = 1_000;
-
-/** Where somebody stands in virtual time. */
-export interface Claim {
-  tag: number;
-  /** Where it would stand without what was charged before it last came back: as if it had come with nothing running. */
-  floor: number;
-  /** How often it came back. */
-  comebacks: number;
-}
 
 export interface Tier extends Claim {
   terms: TierTerms;
@@ -42,33 +34,4 @@ export interface Account extends Claim {
 /** What the tier gets of the whole: the sum of its active accounts' weights, within its bounds. */
 export function shareOf({ terms, activeWeight }: Tier): number {
   return Math.min(terms.shareMax, Math.max(terms.shareMin, activeWeight));
-}
-
-export function newClaim(tag: number): Claim {
-  return { tag, floor: tag, comebacks: 0 };
-}
-
-/** It comes back at this virtual time: what it did not use until now is gone. */
-export function comeBack(claim: Claim, virtual: number): void {
-  claim.tag = Math.max(claim.tag, virtual);
-  claim.floor = virtual;
-  claim.comebacks++;
-}
-
-export function charge(claim: Claim, units: number): void {
-  claim.tag += units;
-  claim.floor += units;
-}
-
-/**
- * Gives back what was charged at that comeback. An older charge was forgotten as far as virtual time has passed it: given
- * back in full, it would be credit for the time away.
- */
-export function giveBack(claim: Claim, units: number, comebacks: number): void {
-  if (comebacks !== claim.comebacks) {
-    claim.tag = Math.max(claim.floor, claim.tag - units);
-    return;
-  }
-  claim.tag -= units;
-  claim.floor -= units;
 }
