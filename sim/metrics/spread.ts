@@ -23,6 +23,9 @@ export interface Spread {
 
 interface Member {
   virtual: number;
+  /** Where it would stand without what it was charged before it last came back, and when that was. */
+  floor: number;
+  returnedAt: number;
   /** Charges since the account joined its group, newest last, with the order number of each. What is given back is taken off where it was charged. */
   dispatched: { readonly at: number; total: number }[];
   joinedAt: number;
@@ -76,6 +79,7 @@ class SpreadLedger {
     const member = this.#member(account);
     this.#virtualOf.set(tier, Math.max(this.#virtualOf.get(tier) ?? 0, member.virtual));
     member.virtual += charge;
+    member.floor += charge;
     const total = (member.dispatched.at(-1)?.total ?? 0) + charge;
     member.dispatched.push({ at: this.#at, total });
     const group = member.group === null ? undefined : this.#groups.get(member.group);
@@ -100,7 +104,10 @@ class SpreadLedger {
   #giveBack(account: string, chargedAt: number, charge: number): void {
     if (charge <= 0) return;
     const member = this.#member(account);
-    member.virtual -= charge;
+    // What is older than its return was forgotten as far as virtual time has passed it.
+    const isOlder = chargedAt < member.returnedAt;
+    member.virtual = isOlder ? Math.max(member.floor, member.virtual - charge) : member.virtual - charge;
+    if (!isOlder) member.floor -= charge;
     if (chargedAt > member.joinedAt) {
       for (const entry of member.dispatched) if (entry.at >= chargedAt) entry.total -= charge;
     }
@@ -114,7 +121,7 @@ class SpreadLedger {
     if (member.group !== null) this.#groups.get(member.group)?.members.delete(account);
     if (group !== null) {
       // Only a return lifts; waiting for other classes than before is no return.
-      if (member.group === null) member.virtual = Math.max(member.virtual, this.#virtualOf.get(tier) ?? 0);
+      if (member.group === null) this.#lift(member, this.#virtualOf.get(tier) ?? 0);
       const joined = this.#groups.getOrInsertComputed(group, () => ({ members: new Map(), least: new MinHeap() }));
       joined.members.set(account, member);
       joined.least.push(member.virtual, account);
@@ -123,6 +130,12 @@ class SpreadLedger {
       member.dispatched = [];
     }
     member.group = group;
+  }
+
+  #lift(member: Member, virtual: number): void {
+    member.virtual = Math.max(member.virtual, virtual);
+    member.floor = virtual;
+    member.returnedAt = this.#at;
   }
 
   #least(group: Group): number {
@@ -137,6 +150,8 @@ class SpreadLedger {
     return this.#members.getOrInsertComputed(account, () => ({
       virtual: 0,
       dispatched: [],
+      floor: 0,
+      returnedAt: 0,
       joinedAt: 0,
       joinedVirtual: 0,
       group: null,

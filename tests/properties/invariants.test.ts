@@ -8,9 +8,9 @@ import { describe, expect, test } from "vitest";
 import type { QueuedJob } from "#control-plane/core/scheduler/event.ts";
 import { check } from "./check.ts";
 import { FAULT_FREE, history } from "./command.ts";
-import { ALWAYS, KeptReservations, NoBanking } from "./laws.ts";
+import { ALWAYS, KeptReservations, NoBanking, workConserving } from "./laws.ts";
 import { fallingPotential, NoPreemptionCycle } from "./preemption-laws.ts";
-import { classOf, COST, LOAD_MS } from "./studio.ts";
+import { classOf, COST, LOAD_MS, RUNNERS } from "./studio.ts";
 import { World } from "./world.ts";
 
 /** Some jobs take half, some twice as long as estimated. */
@@ -75,6 +75,36 @@ describe("while nothing fails and estimates are true", () => {
       }),
     );
     expect(reservations).toBeGreaterThan(10);
+  });
+
+  test("a reservation for a gang is met behind a stream of small jobs", () => {
+    const runners = RUNNERS.filter(({ id }) => id === "r1" || id === "r2");
+    let reservations = 0;
+    check(
+      300,
+      fc.property(history({ kinds: ["submit", "pass"], classes: ["small", "small", "gang"], stepsMax: 60 }), (all) => {
+        const law = new KeptReservations();
+        const limits = { reserveAfterMs: 5_000, preemptAfterMs: Infinity };
+        new World({ runners, limits, laws: [law, workConserving] }).play(all);
+        reservations += law.seen;
+      }),
+    );
+    expect(reservations).toBeGreaterThan(100);
+  });
+
+  test("what several victims free is kept until the last of them has stopped", () => {
+    const world = new World({ runners: RUNNERS.filter(({ id }) => id === "r1"), laws: [...ALWAYS, fallingPotential] });
+    world.submit({ account: "a0", class: "pair", steps: 400, weights: "w" });
+    world.do({ t: "pass", ms: 100 });
+    world.submit({ account: "a1", class: "pair", steps: 600, weights: "w" });
+    world.do({ t: "pass", ms: 30_050 });
+    const gang = world.submit({ account: "a2", class: "gang", steps: 8, weights: "w" });
+    world.settle();
+    world.do({ t: "pass", ms: 12_000 });
+    // Both stop for the gang, each at its own boundary; neither starts again before it.
+    expect(world.log.filter((line) => line.includes("preempt")).length).toBe(2);
+    const starts = world.log.filter((line) => line.includes("place")).map((line) => line.split(" ")[2]);
+    expect(starts).toEqual(["a0-j001", "a1-j001", gang.id]);
   });
 
   test("every preemption lowers the potential, so nobody can push back", () => {

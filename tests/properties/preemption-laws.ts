@@ -15,9 +15,10 @@ export class NoPreemptionCycle implements Laws {
   preemptions = 0;
   /** By the job that was pushed aside: who did it last, and as which event. */
   readonly #pushedBy = new Map<string, { readonly head: string; readonly at: number }>();
-  /** Jobs in the order in which they were placed or lost what they had; arrivals and changes of terms have no job. */
+  /** Jobs in the order in which they were placed or lost what they had; arrivals, changes of terms and of the leader have no job. */
   readonly #events: (string | null)[] = [];
   #terms = "";
+  #leader: object | null = null;
 
   onPlace(_world: World, { job }: Place): void {
     this.#events.push(job.id);
@@ -41,8 +42,10 @@ export class NoPreemptionCycle implements Laws {
     demand(job.preemptions < world.limits.preemptionsMax, `I7: ${job.id} is preempted a third time`);
     demand(world.nowMs - victim.startedMs >= world.limits.victimRanMinMs, `I7: ${job.id} has hardly begun`);
     const terms = JSON.stringify([[...world.tiers.values()], [...world.accounts]]);
-    if (terms !== this.#terms) this.#events.push(null);
+    // A new leader does not know what an account was owed.
+    if (terms !== this.#terms || world.leader !== this.#leader) this.#events.push(null);
     this.#terms = terms;
+    this.#leader = world.leader;
     const circle = this.#circle(head.id, job.id);
     if (circle !== null) {
       const since = this.#events.slice(circle.from);
