@@ -3,7 +3,8 @@
  * events of an instant are applied before the policy decides, and it decides until it has nothing more to say.
  *
  * The engine knows the truth (durations with their noise, which weights are resident, which runner is dead); the policy
- * learns only what a control plane would be told. Every decision is committed at once, as by a leader without a rival.
+ * learns only what a control plane would be told. Every decision is committed at once, as by a leader without a rival. Each
+ * runner is the session core of the real one, which hears of every placement, stop and end and must do what is due.
  */
 import type { Decision, Place, Policy, Preempt, TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
@@ -18,6 +19,7 @@ import { Machine } from "./machine.ts";
 import { MinHeap } from "./min-heap.ts";
 import { stragglerFactor } from "./noise.ts";
 import type { NoiseOptions } from "./noise.ts";
+import { RunnerCores } from "./runner-cores.ts";
 import { QUOTE_AGE_MS, Scribe } from "./scribe.ts";
 import { asQueued, boundaryMs, finishMs, newRun, nextBoundary, stepsKeptAt } from "./sim-job.ts";
 import type { Run, SimJob } from "./sim-job.ts";
@@ -70,6 +72,7 @@ class Engine {
   readonly #scribe = new Scribe();
   readonly #agenda = new MinHeap<Timed>();
   readonly #failures: Failures;
+  readonly #cores: RunnerCores;
   readonly #byId = new Map<string, SimJob>();
   readonly #waiting = new Map<string, SimJob>();
   readonly #running = new Map<string, SimJob>();
@@ -84,6 +87,8 @@ class Engine {
     this.#policy = input.policy;
     this.#machine = new Machine(input.cluster);
     this.#classes = new Map(input.catalog.classes.map((jobClass) => [jobClass.id, jobClass]));
+    const terms = [...this.#machine.runners.values()].map((runner) => runner.terms);
+    this.#cores = new RunnerCores(terms, this.#nowMs);
     this.#failures = new Failures(this.#machine, input.options, (atMs, wear) => this.#agenda.push(atMs, wear));
   }
 
@@ -126,11 +131,13 @@ class Engine {
       case "minute":
         return this.#minute();
       case "breaks":
+        this.#cores.died(timed.runner);
         return this.#failures.breaks(timed.runner, this.#nowMs);
       case "noticed":
         return this.#loseRunner(timed.runner, timed.brokeAtMs);
       case "repaired":
         this.#machine.restart(timed.runner);
+        this.#cores.started(timed.runner, this.#nowMs);
         this.#failures.repaired(timed.runner, this.#nowMs);
         this.#scribe.runner("runner_back", timed.runner, this.#nowMs);
         return this.#tell({ t: "runner_up", runner: this.#machine.runner(timed.runner).terms });
@@ -201,6 +208,7 @@ class Engine {
     this.#waiting.delete(job.id);
     this.#running.set(job.id, job);
     this.#scribe.placed(job, run);
+    this.#cores.assigned(job, run, this.#nowMs);
     job.interrupted = false;
     // On a dead runner nothing happens until somebody notices.
     if (runner.alive) this.#agenda.push(finishMs(run), { t: "finish", job, epoch: job.epoch });
@@ -210,6 +218,7 @@ class Engine {
   #finish(job: SimJob, epoch: number): void {
     const { run } = job;
     if (run === null || job.epoch !== epoch || !this.#machine.runner(run.runner).alive) return;
+    this.#cores.ended(job, run, this.#nowMs);
     this.#leave(job, run);
     job.stepsDone = job.steps;
     const end = { nowMs: this.#nowMs, stepsRun: run.planned, lostMs: 0 };
@@ -224,6 +233,7 @@ class Engine {
     invariant(job.resumes, `class ${job.class} can be resumed`);
     if (run.stopping || !this.#machine.runner(run.runner).alive) return;
     run.stopping = true;
+    this.#cores.askedToStop(job, run, this.#nowMs);
     const next = nextBoundary(run, this.#nowMs);
     // Behind the last boundary there is nothing left to save: it ends by itself.
     if (next >= run.planned) return;
@@ -234,7 +244,9 @@ class Engine {
     const { run } = job;
     if (run === null || job.epoch !== epoch || !this.#machine.runner(run.runner).alive) return;
     job.preemptions++;
-    this.#interrupt("preempted", job, run, { stepsRun: stepsKeptAt(run, this.#nowMs), lostMs: 0 });
+    const stepsRun = stepsKeptAt(run, this.#nowMs);
+    this.#cores.stopped(job, run, job.stepsDone + stepsRun, this.#nowMs);
+    this.#interrupt("preempted", job, run, { stepsRun, lostMs: 0 });
   }
 
   #interrupt(event: "preempted" | "job_lost", job: SimJob, run: Run, end: { stepsRun: number; lostMs: number }): void {
@@ -269,9 +281,14 @@ class Engine {
   /** Runners report how far they are, and everybody who waits is quoted anew. */
   #minute(): void {
     for (const job of this.#running.values()) {
-      const stepsDone = job.run === null ? 0 : job.stepsDone + stepsKeptAt(job.run, this.#nowMs);
-      if (stepsDone > job.stepsDone) this.#tell({ t: "progress", job: job.id, stepsDone });
+      const { run } = job;
+      if (run === null) continue;
+      const stepsDone = job.stepsDone + stepsKeptAt(run, this.#nowMs);
+      if (stepsDone === job.stepsDone) continue;
+      if (this.#machine.runner(run.runner).alive) this.#cores.stepped(job, run, stepsDone, this.#nowMs);
+      this.#tell({ t: "progress", job: job.id, stepsDone });
     }
+    this.#cores.beat(this.#nowMs);
     for (const job of this.#waiting.values()) this.#quote(job);
     this.#agenda.push(this.#nowMs + QUOTE_AGE_MS, { t: "minute" });
   }

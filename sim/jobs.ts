@@ -1,4 +1,5 @@
 /** The jobs of a workload, as one policy will meet them: fresh state, the same luck for every policy. */
+import { VideoId } from "#protocol/id.ts";
 import type { Catalog } from "./catalog.ts";
 import { workFactor } from "./noise.ts";
 import type { NoiseOptions } from "./noise.ts";
@@ -23,6 +24,7 @@ export function jobsOf({ lines, catalog, timeScale, noise }: JobsInput): readonl
     const classId = catalog.classOf(line) ?? NO_CLASS;
     return {
       id,
+      videoId: VideoId.parse(`video_${seq.toString(16).padStart(32, "0")}`),
       account: line.account,
       tier: line.tier,
       class: classId,

@@ -1,6 +1,7 @@
 /** One simulated job: what was asked, what is done, and the attempt that runs now. */
 import type { CostModel } from "#control-plane/core/scheduler/job-class.ts";
 import type { Place, QueuedJob } from "#control-plane/core/scheduler/event.ts";
+import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
 
 export interface Run {
@@ -35,6 +36,8 @@ export interface Quote {
 
 export interface SimJob {
   readonly id: string;
+  /** The same as the runners' protocol knows it. */
+  readonly videoId: VideoId;
   readonly account: string;
   readonly tier: string;
   readonly class: string;

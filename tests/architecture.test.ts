@@ -44,7 +44,7 @@ const IMPORTS: readonly Row[] = [
   { folder: "gpu-runner/core", may: ["protocol"] },
   { folder: "gpu-runner", may: ["protocol", "ws", "zod", "pino", "@napi-rs/webcodecs", "node:"] },
   { folder: "cli", may: ["protocol", "postgres", "ws", "zod", "node:"] },
-  { folder: "sim", may: ["control-plane/core", "protocol", "zod", "node:"] },
+  { folder: "sim", may: ["control-plane/core", "gpu-runner/core", "protocol", "zod", "node:"] },
 ];
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

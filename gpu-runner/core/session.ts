@@ -240,7 +240,11 @@ function abandon({ lease }: Attempt): Turn {
 type Act = (attempt: Attempt, up: boolean) => Turn;
 
 function onAttempt(session: Session, lease: LeaseRef, act: Act): Step {
-  return turnAttempts(session, act, (attempt) => leaseName(attempt.lease) === leaseName(lease));
+  return turnAttempts(
+    session,
+    act,
+    (attempt) => attempt.lease.job === lease.job && attempt.lease.epoch === lease.epoch,
+  );
 }
 
 function everyAttempt(session: Session, act: Act): Step {
@@ -250,12 +254,13 @@ function everyAttempt(session: Session, act: Act): Step {
 function turnAttempts(session: Session, act: Act, chosen: (attempt: Attempt) => boolean): Step {
   const effects: Effect[] = [];
   const attempts: Attempt[] = [];
-  const spent = [...session.spent];
+  const spent: string[] = [];
   for (const attempt of session.attempts) {
     const turn = chosen(attempt) ? act(attempt, session.link === "up") : { attempt, effects: [] };
     effects.push(...turn.effects);
     if (turn.attempt === null) spent.push(leaseName(attempt.lease));
     else attempts.push(turn.attempt);
   }
-  return { session: { ...session, attempts, spent: spent.slice(-SPENT_LEASES_MAX) }, effects };
+  if (spent.length === 0) return { session: { ...session, attempts }, effects };
+  return { session: { ...session, attempts, spent: [...session.spent, ...spent].slice(-SPENT_LEASES_MAX) }, effects };
 }

@@ -5,8 +5,9 @@
  * `spread` (P1) is the largest lead of the last served over the least served of its equals, in virtual service: what was
  * dispatched, lifted to the tier's virtual time (the start of its latest dispatch) whenever an account becomes eligible
  * again. `joined` (P2) is the largest difference in real service of two equals since both have been eligible without a
- * break. Both are divided by the largest charge of a job: in one tier the weight cancels out. A start-tag scheduler keeps
- * P1 at most 1 and P2 at most 2.
+ * break, less what the better served was owed when the other came: while no gang for its class was free, others were
+ * served past it, and it makes up for that before newcomers. Both are divided by the largest charge of a job: in one tier
+ * the weight cancels out. A start-tag scheduler keeps P1 at most 1 and P2 at most 2.
  */
 import { Eligibility } from "./eligibility.ts";
 import type { Standing } from "./eligibility.ts";
@@ -22,9 +23,14 @@ export interface Spread {
 
 interface Member {
   virtual: number;
-  /** Charges since the account joined its group, newest last, with the order number of each. */
-  dispatched: { readonly at: number; readonly total: number }[];
+  /** Where it would stand without what it was charged before it last came back, and when that was. */
+  floor: number;
+  returnedAt: number;
+  /** Charges since the account joined its group, newest last, with the order number of each. What is given back is taken off where it was charged. */
+  dispatched: { readonly at: number; total: number }[];
   joinedAt: number;
+  /** The tier's virtual time when it joined its group. */
+  joinedVirtual: number;
   group: string | null;
 }
 
@@ -49,7 +55,7 @@ class SpreadLedger {
   readonly #members = new Map<string, Member>();
   readonly #groups = new Map<string, Group>();
   readonly #virtualOf = new Map<string, number>();
-  readonly #chargedFor = new Map<string, number>();
+  readonly #chargedFor = new Map<string, { readonly at: number; readonly charge: number }>();
   #at = 0;
 
   constructor(eligibility: Eligibility) {
@@ -60,9 +66,10 @@ class SpreadLedger {
     this.#at++;
     if (record.event === "placed") {
       this.#dispatch(record.account, record.tier, record.gpu_seconds);
-      this.#chargedFor.set(record.job, record.gpu_seconds);
+      this.#chargedFor.set(record.job, { at: this.#at, charge: record.gpu_seconds });
     } else if (isAttemptEnd(record)) {
-      this.#giveBack(record.account, (this.#chargedFor.get(record.job) ?? 0) - record.gpu_seconds);
+      const charged = this.#chargedFor.get(record.job);
+      if (charged !== undefined) this.#giveBack(record.account, charged.at, charged.charge - record.gpu_seconds);
     }
     const standing = this.#eligibility.apply(record);
     if (standing !== null) this.#move(standing);
@@ -72,6 +79,7 @@ class SpreadLedger {
     const member = this.#member(account);
     this.#virtualOf.set(tier, Math.max(this.#virtualOf.get(tier) ?? 0, member.virtual));
     member.virtual += charge;
+    member.floor += charge;
     const total = (member.dispatched.at(-1)?.total ?? 0) + charge;
     member.dispatched.push({ at: this.#at, total });
     const group = member.group === null ? undefined : this.#groups.get(member.group);
@@ -86,17 +94,23 @@ class SpreadLedger {
   #compare(member: Member, group: Group): void {
     for (const other of group.members.values()) {
       if (other === member) continue;
-      const since = Math.max(member.joinedAt, other.joinedAt);
-      this.joined = Math.max(this.joined, serviceSince(member, since) - serviceSince(other, since));
+      const later = member.joinedAt > other.joinedAt ? member : other;
+      const served = serviceSince(member, later.joinedAt);
+      const owed = Math.max(0, later.joinedVirtual - (member.virtual - served));
+      this.joined = Math.max(this.joined, served - owed - serviceSince(other, later.joinedAt));
     }
   }
 
-  #giveBack(account: string, charge: number): void {
+  #giveBack(account: string, chargedAt: number, charge: number): void {
     if (charge <= 0) return;
     const member = this.#member(account);
-    member.virtual -= charge;
-    const last = member.dispatched.at(-1);
-    if (last !== undefined) member.dispatched.push({ at: this.#at, total: last.total - charge });
+    // What is older than its return was forgotten as far as virtual time has passed it.
+    const isOlder = chargedAt < member.returnedAt;
+    member.virtual = isOlder ? Math.max(member.floor, member.virtual - charge) : member.virtual - charge;
+    if (!isOlder) member.floor -= charge;
+    if (chargedAt > member.joinedAt) {
+      for (const entry of member.dispatched) if (entry.at >= chargedAt) entry.total -= charge;
+    }
     const group = member.group === null ? undefined : this.#groups.get(member.group);
     group?.least.push(member.virtual, account);
   }
@@ -107,14 +121,21 @@ class SpreadLedger {
     if (member.group !== null) this.#groups.get(member.group)?.members.delete(account);
     if (group !== null) {
       // Only a return lifts; waiting for other classes than before is no return.
-      if (member.group === null) member.virtual = Math.max(member.virtual, this.#virtualOf.get(tier) ?? 0);
+      if (member.group === null) this.#lift(member, this.#virtualOf.get(tier) ?? 0);
       const joined = this.#groups.getOrInsertComputed(group, () => ({ members: new Map(), least: new MinHeap() }));
       joined.members.set(account, member);
       joined.least.push(member.virtual, account);
       member.joinedAt = this.#at;
+      member.joinedVirtual = this.#virtualOf.get(tier) ?? 0;
       member.dispatched = [];
     }
     member.group = group;
+  }
+
+  #lift(member: Member, virtual: number): void {
+    member.virtual = Math.max(member.virtual, virtual);
+    member.floor = virtual;
+    member.returnedAt = this.#at;
   }
 
   #least(group: Group): number {
@@ -129,7 +150,10 @@ class SpreadLedger {
     return this.#members.getOrInsertComputed(account, () => ({
       virtual: 0,
       dispatched: [],
+      floor: 0,
+      returnedAt: 0,
       joinedAt: 0,
+      joinedVirtual: 0,
       group: null,
     }));
   }

@@ -231,8 +231,10 @@ describe("pushing aside and reserving", () => {
       scheduler.apply({ t: "queued", job: aQueuedJob(seq, `f${seq}`, { class: "one30", steps: 1_000 }) }, 0);
     }
     expect(seats(placed(scheduler))).toEqual(["0.0/0", "0.0/1", "0.1/0"]);
-    queue(scheduler, 5, "pair", {}, 2_000);
-    const asked = later(scheduler, 4_000);
+    // Of their own tier: across tiers all three are refunded to one tag, which would then stand before the head's.
+    scheduler.apply({ t: "account", account: "f3", tier: "free" }, 0);
+    queue(scheduler, 5, "pair", { account: "f3" }, 200_000);
+    const asked = later(scheduler, 204_000);
     expect(asked.map((decision) => (decision.t === "preempt" ? decision.job : ""))).toHaveLength(3);
 
     const fixed = aSharedScheduler(QUICK);

@@ -1,7 +1,8 @@
 /** Builders for renders by the real reference engine in its real child process. */
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
 import type { EngineEvent, EngineJob, EngineRun } from "#gpu-runner/engine.ts";
 import type { ChildDevice } from "#gpu-runner/engines/reference/child-device.ts";
 import { VideoId } from "#protocol/id.ts";
@@ -25,8 +26,10 @@ export function aSpec(change: Partial<RunSpec> = {}): RunSpec {
   };
 }
 
+/** With a folder that goes with the test. */
 export async function aJob(change: Partial<EngineJob> = {}): Promise<EngineJob> {
   const dir = await mkdtemp(join(tmpdir(), "callsheet-test-"));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
   return { lease: { job: JOB, epoch: 1 }, spec: aSpec(), dir, checkpointPath: null, referencePath: null, ...change };
 }
 

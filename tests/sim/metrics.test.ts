@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { lowerBounds } from "#sim/lower-bounds.ts";
 import { jobsOf } from "#sim/jobs.ts";
 import { etaQuality } from "#sim/metrics/eta.ts";
+import { spreadOf } from "#sim/metrics/spread.ts";
 import { percentiles } from "#sim/metrics/percentile.ts";
 import { DEFAULT_OPTIONS } from "#sim/run.ts";
 import { TIERS } from "#sim/terms.ts";
@@ -73,6 +74,39 @@ describe("fairness", () => {
     expect(unfair.spread_ratio).toBeGreaterThan(10);
     expect(unfair.joined_spread_ratio).toBeGreaterThan(10);
     expect(fair.jain_10min).toBeGreaterThan(unfair.jain_10min);
+  });
+
+  test("what is made up to an account that no gang was free for is no lead over those who came later", () => {
+    const small = [7, 9, 11, 13].flatMap((steps, n) =>
+      Array.from({ length: 20 }, () => ask(0, `small-${n}`, { steps })),
+    );
+    const gangs = [2, 150].flatMap((at_s) => [0, 0, 0, 0].map(() => wide(at_s, at_s === 2 ? "early" : "late")));
+    const { log, summary } = runToy([...small, ...gangs]);
+    const order = log.records.flatMap((record) =>
+      record.event === "placed" && record.class === "wide" ? [record.account] : [],
+    );
+    // Virtual time passed `early` by more than its four gangs while none fitted; it is served first, and all of it is owed.
+    expect(order).toEqual(["early", "early", "early", "early", "late", "late", "late", "late"]);
+    expect(summary.spread_ratio).toBeLessThanOrEqual(1);
+    expect(summary.joined_spread_ratio).toBeLessThanOrEqual(1);
+  });
+
+  test("credit that was banked by idling is a lead", () => {
+    const { config } = runToy([ask(0, "a"), ask(0, "b")]).log;
+    const job = (account: string, n: number) => ({ job: `${account}${n}`, account, tier: "pro", class: "small" });
+    const attempt = { runner: "r0", devices: ["r0.00"], k: 1, epoch: 1, gpu_seconds: 10, lost_gpu_s: 0, cold_s: 0 };
+    const submitted = (account: string, n: number) =>
+      ({ event: "submitted", t_ms: 0, ...job(account, n), weights: "w", gpu_seconds: 10 }) as const;
+    const served = (account: string, n: number) =>
+      ({ event: "placed", t_ms: 0, ...job(account, n), ...attempt }) as const;
+    const nine = Array.from({ length: 9 }, (_, n) => n);
+    const records = [
+      ...nine.map((n) => submitted("b", n)),
+      ...nine.slice(0, 4).map((n) => served("b", n)),
+      ...nine.map((n) => submitted("a", n)),
+      ...nine.slice(0, 4).map((n) => served("a", n)),
+    ];
+    expect(spreadOf({ config, records }).joined).toBe(4);
   });
 });
 

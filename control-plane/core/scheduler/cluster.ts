@@ -64,6 +64,12 @@ export class Cluster {
     return weights;
   }
 
+  /** Whether the runner has a device or a slot that nobody holds. */
+  hasFree(id: string): boolean {
+    const runner = this.#byId.get(id);
+    return runner !== undefined && runner.free + runner.open > 0;
+  }
+
   runner(id: string): RunnerState | null {
     return this.#byId.get(id) ?? null;
   }

@@ -135,7 +135,7 @@ class Player {
     const { skipMs, passedMaxMs } = this.#world.limits;
     const { id } = next.job;
     const passedSinceMs = this.#passedSinceMs.get(id) ?? this.#world.passedSinceMs.get(id) ?? this.#nowMs;
-    if (this.#nowMs - passedSinceMs >= passedMaxMs) return next;
+    if (skipMs === 0 || this.#nowMs - passedSinceMs >= passedMaxMs) return next;
     let best = next;
     for (const job of this.#queue.within(next.job, skipMs, blocked)) {
       const spot = job.id === id ? null : this.#devices.spotFor(job);

@@ -12,9 +12,12 @@ import { remainingChargeMs } from "./event.ts";
 import type { FairClock, QueuedJob, TierClock, TierTerms } from "./event.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { CostModel } from "./job-class.ts";
+import { charge, comeBack, giveBack, newClaim } from "./fair-claim.ts";
+import { chargeOf, unitsOf } from "./fair-charge.ts";
+import type { Charge } from "./fair-charge.ts";
+import { enterHeaps, headOf, headsUntil, joinLines, leaveHeaps, leaveLines } from "./fair-heaps.ts";
 import { shareOf, TAG_UNITS } from "./fair-state.ts";
 import type { Account, FairView, Tier } from "./fair-state.ts";
-import { before, JobLine } from "./job-line.ts";
 
 /** Where a job's account and tier stand, to compare two jobs. */
 export interface Standing {
@@ -26,14 +29,6 @@ export interface Standing {
   tierUnitsOf(gpuMs: number): number;
 }
 
-interface Charge {
-  readonly account: Account;
-  readonly tier: Tier;
-  readonly job: QueuedJob;
-  readonly accountUnits: number;
-  readonly tierUnits: number;
-}
-
 export class FairQueue {
   readonly #cost: CostModel;
   readonly #tiers = new Map<string, Tier>();
@@ -42,6 +37,8 @@ export class FairQueue {
   /** Jobs in backoff, by the end of it; in no line. */
   readonly #asleep = new IndexedHeap();
   readonly #charges = new Map<string, Charge>();
+  /** Accounts whose tag fell since a clock was last stored. */
+  readonly #unstored = new Set<string>();
   #virtual = 0;
   #leastStored = Infinity;
   #runnableMs = 0;
@@ -70,8 +67,8 @@ export class FairQueue {
     const known = this.#tiers.get(terms.tier);
     if (known === undefined) {
       const tier = {
+        ...newClaim(this.#virtual),
         terms,
-        tag: this.#virtual,
         virtual: 0,
         running: 0,
         activeWeight: 0,
@@ -102,10 +99,16 @@ export class FairQueue {
     this.#virtual = this.#leastStored;
   }
 
-  /** The clocks of all tiers as they stand, a tier that is away where it would come back, and the tags of these accounts. */
+  /**
+   * The clocks of all tiers as they stand, a tier that is away where it would come back, and the tags of these accounts and
+   * of those that were given something back since the last ones were stored.
+   */
   clock(accounts: readonly string[]): FairClock {
     return {
-      accounts: [...new Set(accounts)].map((account) => ({ account, tag: this.#account(account).tag })),
+      accounts: [...this.#unstored.union(new Set(accounts))].map((account) => ({
+        account,
+        tag: this.#account(account).tag,
+      })),
       tiers: [...this.#tiers.values()].map(({ terms, tag, virtual, eligible }) => ({
         tier: terms.tier,
         tag: eligible === 0 ? Math.max(tag, this.#virtual) : tag,
@@ -114,15 +117,20 @@ export class FairQueue {
     };
   }
 
+  /** The latest clock is committed. */
+  clockStored(): void {
+    this.#unstored.clear();
+  }
+
   setAccount(id: string, tierName: string, storedTag?: number): void {
     const tier = this.#tiers.get(tierName);
     invariant(tier !== undefined, "an account's tier is known before it");
     const known = this.#accounts.get(id);
     if (known === undefined) {
       const account = {
+        ...newClaim(storedTag ?? tier.virtual),
         id,
         tier,
-        tag: storedTag ?? tier.virtual,
         running: 0,
         waiting: new Map(),
         eligible: false,
@@ -145,6 +153,7 @@ export class FairQueue {
     }
     known.tier = tier;
     known.tag = tier.virtual;
+    comeBack(known, tier.virtual);
     if (active) tier.activeWeight += tier.terms.weight;
     tier.running += known.running;
     this.#refresh(known);
@@ -159,7 +168,7 @@ export class FairQueue {
     if (account.waiting.size + account.running === 0) account.tier.activeWeight += account.tier.terms.weight;
     account.waiting.set(job.id, job);
     if (job.notBeforeMs > nowMs) this.#asleep.set(job.id, job.notBeforeMs);
-    else this.#join(account, job);
+    else joinLines(account, job);
     this.#refresh(account);
   }
 
@@ -179,7 +188,7 @@ export class FairQueue {
       const job = this.#waiting.get(first.id);
       if (job === undefined) continue;
       const account = this.#account(job.account);
-      this.#join(account, job);
+      joinLines(account, job);
       this.#refresh(account);
     }
   }
@@ -198,7 +207,11 @@ export class FairQueue {
   ): { readonly taken: QueuedJob | null; readonly skipped: QueuedJob | null } {
     let skipped: QueuedJob | null = null;
     for (const tier of this.#tiersInOrder()) {
-      for (let head = this.#headOf(tier, blocked); head !== null; head = this.#headOf(tier, blocked)) {
+      for (
+        let head = headOf(tier, this.#accounts, blocked);
+        head !== null;
+        head = headOf(tier, this.#accounts, blocked)
+      ) {
         if (accepts(head)) return { taken: head, skipped };
         skipped ??= head;
         blocked.add(head.class);
@@ -207,47 +220,32 @@ export class FairQueue {
     return { taken: null, skipped };
   }
 
-  /**
-   * Heads that may go before the turn of `first`, which was next in fair order: of every tier, class and kind of weights
-   * the least account, if it is ahead by at most `skipMs` of GPU time at weight 1. `first` itself is among them.
-   */
-  within(first: QueuedJob, skipMs: number, blocked: ReadonlySet<string>, weights: Iterable<string>): QueuedJob[] {
-    const skipUnits = skipMs * TAG_UNITS;
-    const firstTier = this.#account(first.account).tier;
-    const found = new Map<string, QueuedJob>();
-    for (const tier of this.#tiersInOrder()) {
-      const least = tier === firstTier ? first : this.#headOf(tier, blocked);
-      if (least === null) continue;
-      const untilTag = this.#account(least.account).tag + skipUnits;
-      for (const [jobClass, heap] of tier.heaps) {
-        if (blocked.has(jobClass)) continue;
-        this.#offer(heap.peek(), untilTag, (account) => account.lines.get(jobClass), found);
-        for (const resident of weights) {
-          const kind = kindOf(jobClass, resident);
-          const root = tier.kinds.get(kind)?.peek() ?? null;
-          this.#offer(root, untilTag, (account) => account.kinds.get(kind), found);
-        }
-      }
-    }
-    return [...found.values()];
+  /** The waiting job, if neither a backoff nor a cap keeps it from running now. */
+  startable(id: string): QueuedJob | null {
+    const job = this.#waiting.get(id);
+    return job === undefined || this.#asleep.has(id) || this.atCap(job) ? null : job;
   }
 
-  #offer(
-    root: { readonly id: string; readonly key: number } | null,
-    untilTag: number,
-    lineOf: (account: Account) => JobLine | undefined,
-    found: Map<string, QueuedJob>,
-  ): void {
-    if (root === null || root.key > untilTag) return;
-    const head = lineOf(this.#account(root.id))?.head() ?? null;
-    if (head !== null) found.set(head.id, head);
+  /**
+   * Heads that may go before the turn of `first`, which was next in fair order: of every tier, class and kind of weights
+   * the least account, if it is ahead by at most `skipMs` of GPU time at weight 1. `first` itself may be among them.
+   */
+  within(first: QueuedJob, skipMs: number, blocked: ReadonlySet<string>, weights: Iterable<string>): QueuedJob[] {
+    const accounts = this.#accounts;
+    const firstTier = this.#account(first.account).tier;
+    return this.#tiersInOrder().flatMap((tier) => {
+      const least = tier === firstTier ? first : headOf(tier, accounts, blocked);
+      if (least === null) return [];
+      const untilTag = this.#account(least.account).tag + skipMs * TAG_UNITS;
+      return headsUntil(tier, accounts, untilTag, blocked, weights);
+    });
   }
 
   /** Waiting jobs that could run together with this one, in fair order. */
   mates(first: QueuedJob, limit: number): readonly QueuedJob[] {
     const units = remainingChargeMs(this.#cost, first) * TAG_UNITS;
-    const unitsOf = (tier: Tier) => Math.ceil(units / tier.terms.weight);
-    return batchMates(this.#tiersInOrder(), (id) => this.#account(id), unitsOf, first, limit);
+    const unitsIn = (tier: Tier) => Math.ceil(units / tier.terms.weight);
+    return batchMates(this.#tiersInOrder(), (id) => this.#account(id), unitsIn, first, limit);
   }
 
   /** Dispatches a waiting job, alone or as one of `batch`: it leaves the queue, and its estimate is charged. */
@@ -256,26 +254,19 @@ export class FairQueue {
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
-    const remainingMs = remainingChargeMs(this.#cost, job, batch);
-    const charge = {
-      account,
-      tier,
-      job,
-      accountUnits: Math.ceil((remainingMs * TAG_UNITS) / tier.terms.weight),
-      tierUnits: Math.ceil((remainingMs * TAG_UNITS) / shareOf(tier)),
-    };
+    const units = unitsOf(this.#cost, job, account, batch);
+    this.#charges.set(id, chargeOf(job, account, units));
     this.#virtual = Math.max(this.#virtual, tier.tag);
     tier.virtual = Math.max(tier.virtual, account.tag);
-    tier.tag += charge.tierUnits;
-    account.tag += charge.accountUnits;
+    charge(tier, units.tier);
+    charge(account, units.account);
     account.running++;
     tier.running++;
     this.#remove(job);
-    this.#charges.set(id, charge);
     this.#refresh(account);
   }
 
-  /** A job that already runs, met at takeover: it counts against the caps, its charge is another leader's. */
+  /** A job that already runs, met at takeover: it counts against the caps. Another leader charged it; what does not run is given back here. */
   adopt(job: QueuedJob): void {
     invariant(!this.#waiting.has(job.id) && !this.#charges.has(job.id), "a job is adopted once");
     const account = this.#account(job.account);
@@ -283,25 +274,25 @@ export class FairQueue {
     if (account.waiting.size + account.running === 0) tier.activeWeight += tier.terms.weight;
     account.running++;
     tier.running++;
-    this.#charges.set(job.id, { account, tier, job, accountUnits: 0, tierUnits: 0 });
+    this.#charges.set(job.id, chargeOf(job, account, null));
     this.#refresh(account);
   }
 
   /** A dispatch that did not happen: as if it had never been tried. */
   untake(id: string): void {
-    const charge = this.#charges.get(id);
-    if (charge === undefined) return;
-    this.#giveBack(charge, 1);
-    this.#stopRunning(charge);
+    const charged = this.#charges.get(id);
+    if (charged === undefined) return;
+    this.#giveBack(charged, 1);
+    this.#stopRunning(charged);
   }
 
   /** The end of an attempt that ran `stepsRun` of what was left; the rest of the charge is given back. */
   settle(id: string, stepsRun: number): void {
-    const charge = this.#charges.get(id);
-    if (charge === undefined) return;
-    const planned = charge.job.steps - charge.job.stepsDone;
-    this.#giveBack(charge, planned <= 0 ? 0 : Math.max(0, 1 - stepsRun / planned));
-    this.#stopRunning(charge);
+    const charged = this.#charges.get(id);
+    if (charged === undefined) return;
+    const planned = charged.job.steps - charged.job.stepsDone;
+    this.#giveBack(charged, planned <= 0 ? 0 : Math.max(0, 1 - stepsRun / planned));
+    this.#stopRunning(charged);
   }
 
   standing(job: QueuedJob): Standing {
@@ -332,15 +323,18 @@ export class FairQueue {
     return [...(this.#accounts.get(account)?.waiting.keys() ?? [])];
   }
 
-  #giveBack(charge: Charge, share: number): void {
-    charge.account.tag -= Math.floor(charge.accountUnits * share);
-    charge.tier.tag -= Math.floor(charge.tierUnits * share);
+  #giveBack({ account, tier, job, units, accountComebacks, tierComebacks }: Charge, share: number): void {
+    const charged = units ?? unitsOf(this.#cost, job, account);
+    giveBack(account, Math.floor(charged.account * share), accountComebacks);
+    this.#unstored.add(account.id);
+    giveBack(tier, Math.floor(charged.tier * share), tierComebacks);
   }
 
   #stopRunning(charge: Charge): void {
     this.#charges.delete(charge.job.id);
     charge.account.running--;
-    charge.tier.running--;
+    // Its tier of today: an account that moves takes along what it runs.
+    charge.account.tier.running--;
     this.#deactivateIfIdle(charge.account);
     this.#refresh(charge.account);
   }
@@ -352,7 +346,7 @@ export class FairQueue {
     this.#weigh(account.tier, job, -1);
     account.waiting.delete(job.id);
     if (this.#asleep.has(job.id)) this.#asleep.remove(job.id);
-    else this.#leave(account, job);
+    else leaveLines(account, job);
   }
 
   #weigh(tier: Tier, job: QueuedJob, sign: 1 | -1): void {
@@ -377,23 +371,17 @@ export class FairQueue {
     if (!runnable) return this.#leaveHeaps(account);
     if (!account.eligible) {
       account.eligible = true;
-      account.tag = Math.max(account.tag, tier.virtual);
-      if (tier.eligible++ === 0) tier.tag = Math.max(tier.tag, this.#virtual);
+      comeBack(account, tier.virtual);
+      if (tier.eligible++ === 0) comeBack(tier, this.#virtual);
     }
-    for (const kind of account.kinds.keys())
-      tier.kinds.getOrInsertComputed(kind, () => new IndexedHeap()).set(account.id, account.tag);
-    for (const [jobClass, line] of account.lines) {
-      if (line.size > 0) tier.heaps.getOrInsertComputed(jobClass, () => new IndexedHeap()).set(account.id, account.tag);
-      else tier.heaps.get(jobClass)?.remove(account.id);
-    }
+    enterHeaps(account);
   }
 
   #leaveHeaps(account: Account): void {
     if (!account.eligible) return;
     account.eligible = false;
     account.tier.eligible--;
-    for (const jobClass of account.lines.keys()) account.tier.heaps.get(jobClass)?.remove(account.id);
-    for (const kind of account.kinds.keys()) this.#leaveKind(account, kind);
+    leaveHeaps(account);
   }
 
   #tiersInOrder(): readonly Tier[] {
@@ -402,50 +390,9 @@ export class FairQueue {
       .toSorted((a, b) => a.tag - b.tag || (a.terms.tier < b.terms.tier ? -1 : 1));
   }
 
-  /** The tier's least tag over the classes that are not blocked; an account at the root of several gives its oldest job. */
-  #headOf(tier: Tier, blocked: ReadonlySet<string>): QueuedJob | null {
-    let best: { readonly key: number; readonly id: string; readonly job: QueuedJob } | null = null;
-    for (const [jobClass, heap] of tier.heaps) {
-      const root = heap.peek();
-      if (root === null || blocked.has(jobClass)) continue;
-      if (best !== null && (root.key > best.key || (root.key === best.key && root.id > best.id))) continue;
-      const job = this.#account(root.id).lines.get(jobClass)?.head() ?? null;
-      if (job === null) continue;
-      if (best !== null && root.id === best.id && before(best.job, job)) continue;
-      best = { ...root, job };
-    }
-    return best?.job ?? null;
-  }
-
-  #join(account: Account, job: QueuedJob): void {
-    account.lines.getOrInsertComputed(job.class, () => new JobLine()).add(job);
-    account.kinds.getOrInsertComputed(kindOf(job.class, job.weights), () => new JobLine()).add(job);
-  }
-
-  #leave(account: Account, job: QueuedJob): void {
-    account.lines.get(job.class)?.remove(job);
-    const kind = kindOf(job.class, job.weights);
-    const line = account.kinds.get(kind);
-    line?.remove(job);
-    if (line?.size !== 0) return;
-    account.kinds.delete(kind);
-    this.#leaveKind(account, kind);
-  }
-
-  /** There are many kinds and most come and go: an empty heap is not kept. */
-  #leaveKind({ id, tier }: Account, kind: string): void {
-    const heap = tier.kinds.get(kind);
-    heap?.remove(id);
-    if (heap?.size === 0) tier.kinds.delete(kind);
-  }
-
   #account(id: string): Account {
     const account = this.#accounts.get(id);
     invariant(account !== undefined, "an account is known before its jobs");
     return account;
   }
-}
-
-function kindOf(jobClass: string, weights: string): string {
-  return `${jobClass} ${weights}`;
 }

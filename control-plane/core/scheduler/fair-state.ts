@@ -1,14 +1,14 @@
 /** The records of the fair order: tiers and accounts with their tags. Written by `fair-queue.ts` only. */
 import type { QueuedJob, TierTerms } from "./event.ts";
+import type { Claim } from "./fair-claim.ts";
 import type { IndexedHeap } from "./indexed-heap.ts";
 import type { JobLine } from "./job-line.ts";
 
 /** One GPU-millisecond at weight 1, in tag units. */
 export const TAG_UNITS = 1_000;
 
-export interface Tier {
+export interface Tier extends Claim {
   terms: TierTerms;
-  tag: number;
   /** Start tag of the account dispatched last. */
   virtual: number;
   running: number;
@@ -16,7 +16,7 @@ export interface Tier {
   activeWeight: number;
   /** By class, and by class and weights: the accounts that may run such a job now. */
   readonly heaps: Map<string, IndexedHeap>;
-  readonly kinds: Map<string, IndexedHeap>;
+  readonly kinds: Map<string, Map<string, IndexedHeap>>;
   /** Accounts that are in some heap. */
   eligible: number;
   /** Per class, how many jobs wait and their fair charge. */
@@ -28,10 +28,9 @@ export interface Backlog {
   chargeMs: number;
 }
 
-export interface Account {
+export interface Account extends Claim {
   readonly id: string;
   tier: Tier;
-  tag: number;
   running: number;
   readonly waiting: Map<string, QueuedJob>;
   eligible: boolean;
@@ -40,7 +39,7 @@ export interface Account {
   runnableMs: number;
   /** By class, and by class and weights. */
   readonly lines: Map<string, JobLine>;
-  readonly kinds: Map<string, JobLine>;
+  readonly kinds: Map<string, Map<string, JobLine>>;
 }
 
 /** The whole fair order, for whoever only looks at it. */

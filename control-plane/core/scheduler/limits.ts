@@ -6,7 +6,7 @@ export interface SchedulerLimits {
   readonly slackMax: number;
   /** Backlog per device at which gangs are as narrow as can be. */
   readonly fullBacklogMs: number;
-  /** GPU time at weight 1 by which an account may be ahead of the next in turn and still go first, if its job ends sooner. */
+  /** GPU time at weight 1 by which an account may be ahead of the next in turn and still go first, if its job ends sooner; 0: never. */
   readonly skipMs: number;
   /** A job whose turn it is lets others go first for at most this long. */
   readonly passedMaxMs: number;

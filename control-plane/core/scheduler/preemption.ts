@@ -2,7 +2,7 @@
  * Whom a blocked head may push aside, if anybody: at a step boundary, with a checkpoint.
  *
  * The potential rule ends all loops: after the exchange the head's account (with its charge) must still stand before the
- * victim's (with its refund) by the cost of a reload, so the victim can never push the head aside in turn. Within a tier
+ * victims' (with all their refunds) by the cost of a reload, so no victim can push the head aside in turn. Within a tier
  * accounts are compared, across tiers the tiers. A victim has run a while, has a while to go, resumes exactly, and was
  * preempted fewer than `preemptionsMax` times; what it costs must fit into the waste budget.
  */
@@ -56,14 +56,17 @@ export function exchangeFor(
   question: PreemptionQuestion,
 ): Exchange | null {
   const victims = Map.groupBy(
-    [...question.running].filter((running) => isVictim(cost, limits, question, running)),
-    (running) => running.runner,
+    [...question.running]
+      .filter((running) => isVictim(limits, question, running))
+      .map((running) => standingOf(cost, question, running))
+      .filter((victim) => victim.refund <= victim.room),
+    ({ running }) => running.runner,
   );
   let best: Exchange | null = null;
   for (const runner of cluster.runners) {
     const here = victims.get(runner.terms.id);
     if (here === undefined || !runner.up || question.reserved(runner.terms.id)) continue;
-    const byId = new Map(here.map((victim) => [victim.job.id, victim]));
+    const byId = new Map(here.map((victim) => [victim.running.job.id, victim]));
     for (const shape of question.class.shapes) {
       if (!serves(runner, question.class.model, shape)) continue;
       const found = cheapest(runner, shape, byId, cost, question.nowMs);
@@ -73,12 +76,7 @@ export function exchangeFor(
   return best;
 }
 
-function isVictim(
-  cost: CostModel,
-  limits: SchedulerLimits,
-  question: PreemptionQuestion,
-  running: RunningJob,
-): boolean {
+function isVictim(limits: SchedulerLimits, question: PreemptionQuestion, running: RunningJob): boolean {
   const { job } = running;
   const ranMs = question.nowMs - running.startedAtMs;
   const leftMs = running.estimateMs - ranMs;
@@ -87,32 +85,38 @@ function isVictim(
     question.classes.get(job.class)?.resume === "exact" &&
     job.preemptions < limits.preemptionsMax &&
     ranMs >= limits.victimRanMinMs &&
-    leftMs >= Math.max(limits.victimLeftMinMs, limits.victimLeftMinShare * running.estimateMs) &&
-    standsBehind(cost, question, running, Math.min(1, leftMs / running.estimateMs))
+    leftMs >= Math.max(limits.victimLeftMinMs, limits.victimLeftMinShare * running.estimateMs)
   );
 }
 
-/** The potential rule. All in the head's units: tag units of an account of the tier, or of the tiers. */
-function standsBehind(
-  cost: CostModel,
-  question: PreemptionQuestion,
-  { job, k }: RunningJob,
-  leftShare: number,
-): boolean {
+/** A victim under the potential rule, in tag units of an account of its tier, or of its tier. */
+interface Victim {
+  readonly running: RunningJob;
+  /** Whose tag is compared. */
+  readonly claim: string;
+  readonly refund: number;
+  /** How far its claim stands behind the head's, with the head's charge and a reload. */
+  readonly room: number;
+}
+
+function standingOf(cost: CostModel, question: PreemptionQuestion, running: RunningJob): Victim {
+  const { job, k, startedAtMs, estimateMs, coldMs } = running;
   const head = question.standing(question.head);
   const victim = question.standing(job);
-  const headMs = remainingChargeMs(cost, question.head);
-  const refundMs = remainingChargeMs(cost, job) * leftShare;
-  const reloadMs = cost.loadMs(job.class, "H100-80") * k;
+  const leftMs = estimateMs - (question.nowMs - startedAtMs);
+  const refundMs = remainingChargeMs(cost, job) * Math.min(1, leftMs / (estimateMs - coldMs));
+  const chargeMs = remainingChargeMs(cost, question.head) + cost.loadMs(job.class, "H100-80") * k;
   if (head.tier === victim.tier) {
-    return head.tag + head.unitsOf(headMs + reloadMs) <= victim.tag - victim.unitsOf(refundMs);
+    const room = victim.tag - (head.tag + head.unitsOf(chargeMs));
+    return { running, claim: `account ${job.account}`, refund: victim.unitsOf(refundMs), room };
   }
-  return head.tierTag + head.tierUnitsOf(headMs + reloadMs) <= victim.tierTag - victim.tierUnitsOf(refundMs);
+  const room = victim.tierTag - (head.tierTag + head.tierUnitsOf(chargeMs));
+  return { running, claim: `tier ${victim.tier}`, refund: victim.tierUnitsOf(refundMs), room };
 }
 
 /** Running jobs that only leave together, and the devices that they free: a gang, a batch, all who share a device. */
 interface Party {
-  readonly victims: readonly RunningJob[];
+  readonly victims: readonly Victim[];
   readonly frees: number;
   readonly wasteMs: number;
 }
@@ -121,20 +125,20 @@ interface Party {
 function cheapest(
   runner: RunnerState,
   shape: Shape,
-  victims: ReadonlyMap<string, RunningJob>,
+  victims: ReadonlyMap<string, Victim>,
   cost: CostModel,
   nowMs: number,
 ): Exchange | null {
   const wasteOf = (victim: RunningJob) => victim.k * (cost.loadMs(victim.job.class, runner.terms.gpu) + stepMs(victim));
   const partyOf: PartyOf = (tenancies, frees) => {
-    const all: RunningJob[] = [];
+    const all: Victim[] = [];
     let wasteMs = 0;
     for (const tenancy of tenancies) {
       for (const id of tenancy.jobs) {
         const victim = victims.get(id);
         if (victim === undefined) return null;
         all.push(victim);
-        wasteMs += wasteOf(victim);
+        wasteMs += wasteOf(victim.running);
       }
     }
     return { victims: all, frees, wasteMs };
@@ -143,13 +147,32 @@ function cheapest(
     .filter((found) => found !== null)
     .toSorted((a, b) => a.wasteMs - b.wasteMs)[0];
   if (chosen === undefined) return null;
+  const gone = chosen.victims.map(({ running }) => running);
   return {
     runner: runner.terms.id,
     shape,
-    victims: chosen.victims,
+    victims: gone,
     wasteMs: chosen.wasteMs,
-    freeAtMs: nowMs + Math.max(...chosen.victims.map(stepMs)),
+    freeAtMs: nowMs + Math.max(...gone.map(stepMs)),
   };
+}
+
+/** Several victims of one account, or tier, are refunded together: the potential must fall for the sum. */
+class Refunds {
+  readonly #claims = new Map<string, { readonly refund: number; readonly room: number }>();
+
+  /** False if it would not fall with these as well; then nothing is taken in. */
+  admit(victims: readonly Victim[]): boolean {
+    const next = new Map<string, { readonly refund: number; readonly room: number }>();
+    for (const { claim, refund, room } of victims) {
+      const so = next.get(claim) ?? this.#claims.get(claim) ?? { refund: 0, room };
+      const together = { refund: so.refund + refund, room: Math.min(so.room, room) };
+      if (together.refund > together.room) return false;
+      next.set(claim, together);
+    }
+    for (const [claim, together] of next) this.#claims.set(claim, together);
+    return true;
+  }
 }
 
 type PartyOf = (tenancies: readonly Tenancy[], frees: number) => Party | null;
@@ -169,10 +192,12 @@ function wholeDevices(runner: RunnerState, shape: Shape, partyOf: PartyOf): Part
   const order = parties.toSorted(
     (a, b) => a.wasteMs / a.frees - b.wasteMs / b.frees || (firstOf(a) < firstOf(b) ? -1 : 1),
   );
-  const victims: RunningJob[] = [];
+  const victims: Victim[] = [];
+  const refunds = new Refunds();
   let [free, wasteMs] = [freeWhole(runner, shape), 0];
   for (const party of order) {
     if (free >= shape.k) break;
+    if (!refunds.admit(party.victims)) continue;
     victims.push(...party.victims);
     free += party.frees;
     wasteMs += party.wasteMs;
@@ -189,10 +214,12 @@ function oneSlot(runner: RunnerState, shape: Shape, partyOf: PartyOf): Party | n
       .map((tenancy) => partyOf([tenancy], 0))
       .filter((party) => party !== null)
       .toSorted((a, b) => a.wasteMs - b.wasteMs || (firstOf(a) < firstOf(b) ? -1 : 1));
-    const gone: RunningJob[] = [];
+    const gone: Victim[] = [];
+    const refunds = new Refunds();
     let wasteMs = 0;
     for (const party of parties) {
       if (hasRoomWithout(device, shape, gone)) break;
+      if (!refunds.admit(party.victims)) continue;
       gone.push(...party.victims);
       wasteMs += party.wasteMs;
     }
@@ -202,8 +229,8 @@ function oneSlot(runner: RunnerState, shape: Shape, partyOf: PartyOf): Party | n
   return best;
 }
 
-function hasRoomWithout(device: DeviceState, shape: Shape, gone: readonly RunningJob[]): boolean {
-  const ids = new Set(gone.map((victim) => victim.job.id));
+function hasRoomWithout(device: DeviceState, shape: Shape, gone: readonly Victim[]): boolean {
+  const ids = new Set(gone.map(({ running }) => running.job.id));
   const leavesAtMs = (tenancy: Tenancy) => ([...tenancy.jobs].every((id) => ids.has(id)) ? 0 : Infinity);
   return roomAtMs(device, shape, leavesAtMs) === 0;
 }
@@ -213,5 +240,5 @@ function stepMs(victim: RunningJob): number {
 }
 
 function firstOf(party: Party): string {
-  return party.victims[0]?.job.id ?? "";
+  return party.victims[0]?.running.job.id ?? "";
 }

@@ -16,10 +16,11 @@ const RESERVED_SHARE_MAX = 0.25;
 /** A job that overran its estimate is expected to end this much later, again and again. */
 const OVERRUN_MS = 1_000;
 
-interface Reservation {
+export interface Reservation {
   readonly job: string;
   readonly runner: string;
   readonly shape: Shape;
+  /** When its devices were expected to be free, as it was made. */
   readonly startMs: number;
 }
 
@@ -36,6 +37,10 @@ export class Reservations {
 
   get size(): number {
     return this.#byJob.size;
+  }
+
+  get all(): readonly Reservation[] {
+    return [...this.#byJob.values()];
   }
 
   has(job: string): boolean {

@@ -1,9 +1,9 @@
 /**
  * The scheduler: a synchronous reducer over one private world. Facts go in by `apply`, decisions come out of `decide`.
  *
- * A turn: 1. jobs whose backoff ended join their lines; 2. in fair order, whatever fits is placed, and of those that are
- * nearly next the one that ends first; 3. the head that fairness would have served, if it has waited long, pushes somebody
- * aside or reserves. The same state and time always give the same decisions.
+ * A turn: 1. jobs whose backoff ended join their lines; 2. jobs for which devices were kept take them; 3. in fair order,
+ * whatever fits is placed, and of those that are nearly next the one that ends first; 4. the head that fairness would have
+ * served, if it has waited long, pushes somebody aside or reserves. The same state and time always give the same decisions.
  */
 import { batchOf } from "./batching.ts";
 import { Cluster } from "./cluster.ts";
@@ -21,7 +21,7 @@ import type { RunningJob } from "./preemption.ts";
 import { Quotes } from "./quotes.ts";
 import type { Explained, Outlook, Quote } from "./quotes.ts";
 import { Reservations } from "./reservation.ts";
-import type { Use } from "./reservation.ts";
+import type { Reservation, Use } from "./reservation.ts";
 
 const WASTE_BUCKET_MS = 3_600_000;
 /** Resident weights that are looked at for a job that could go at once. */
@@ -100,6 +100,7 @@ export class Scheduler implements Policy {
         return this.#queue.add(event.job, nowMs);
       case "committed":
         this.#pending.delete(event.job);
+        this.#queue.clockStored();
         return this.#quotes.started(event.job, nowMs);
       case "refused":
         this.#quotes.withdrawn(event.job);
@@ -111,7 +112,7 @@ export class Scheduler implements Policy {
 
   decide(nowMs: number, limit: number): readonly Decision[] {
     this.#queue.wake(nowMs);
-    const decisions: Decision[] = [];
+    const decisions: Decision[] = this.#claimKept(nowMs);
     const blocked = new Set<string>();
     let head: QueuedJob | null = null;
     while (decisions.length < limit) {
@@ -155,6 +156,11 @@ export class Scheduler implements Policy {
     return this.#quotes.outlooks(nowMs);
   }
 
+  /** Runners that are kept for a job: reserved, or freed for it. */
+  get reservations(): readonly Reservation[] {
+    return this.#reservations.all;
+  }
+
   waitingOf(account: string): readonly string[] {
     return this.#queue.waitingOf(account);
   }
@@ -172,6 +178,25 @@ export class Scheduler implements Policy {
     };
   }
 
+  /**
+   * Jobs whose reserved devices are free now: they were the head once, and start before whoever is the head today. Asked
+   * in fair order they might never be: a class is asked for once a turn, and the head of theirs may be another. Nothing is
+   * kept for a job whose account reached its cap with another one.
+   */
+  #claimKept(nowMs: number): Decision[] {
+    const claimed: Decision[] = [];
+    for (const { job: id, runner } of this.#reservations.all) {
+      const job = this.#queue.startable(id);
+      if (job === null) this.#reservations.drop(id);
+      if (job === null || !this.#cluster.hasFree(runner)) continue;
+      const found = this.#fit(job, nowMs);
+      if (found === null) continue;
+      this.#take(found, 1, nowMs);
+      claimed.push(found);
+    }
+    return claimed;
+  }
+
   #fit(job: QueuedJob, nowMs: number): Place | null {
     const jobClass = this.#classes.get(job.class);
     if (jobClass === undefined) return null;
@@ -187,6 +212,7 @@ export class Scheduler implements Policy {
 
   /** Of those whose turn is near enough, the one that ends first: short, or warm where devices are free. */
   #soonest(next: Place, blocked: ReadonlySet<string>, nowMs: number): Place {
+    if (this.#limits.skipMs === 0) return next;
     const passedSinceMs = this.#passedSinceMs.get(next.job.id) ?? nowMs;
     if (nowMs - passedSinceMs >= this.#limits.passedMaxMs) return next;
     let best = next;
@@ -249,7 +275,7 @@ export class Scheduler implements Policy {
 
   #pace(id: string, stepsDone: number, nowMs: number): void {
     const running = this.#running.get(id);
-    if (running === undefined) return;
+    if (running === undefined || running.stopping) return;
     const ranSteps = stepsDone - running.job.stepsDone;
     if (ranSteps <= 0) return;
     const ranMs = nowMs - running.startedAtMs;
@@ -310,6 +336,8 @@ export class Scheduler implements Policy {
     this.#reservations.hold(head.id, exchange.runner, exchange.shape, exchange.freeAtMs);
     return exchange.victims.map((victim) => {
       this.#running.set(victim.job.id, { ...victim, stopping: true });
+      // Else the first to stop would fit beside those that seem to run on, and take its devices back.
+      this.#cluster.expect(victim.job.id, exchange.freeAtMs);
       return { t: "preempt", job: victim.job.id, for: head.id };
     });
   }
