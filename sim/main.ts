@@ -4,6 +4,7 @@
  * With several policies the names of `--log` get the policy's name before their ending.
  */
 import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { seededCatalog } from "./catalog.ts";
@@ -78,7 +79,10 @@ function simulateAll(chosen: z.infer<typeof Options>): void {
     const byPolicy = Object.fromEntries(runs.map(({ summary }) => [summary.policy, summary]));
     writeFileSync(chosen.json, `${JSON.stringify(byPolicy, null, 2)}\n`);
   }
-  if (chosen.svg !== undefined) writeFileSync(chosen.svg, drawRuns(runs.map(({ log }) => log)));
+  if (chosen.svg !== undefined) {
+    const logs = runs.map(({ log }) => log);
+    writeFileSync(chosen.svg, drawRuns(logs, basename(chosen.workload)));
+  }
 }
 
 function logPath(path: string, policy: string, policies: number): string {

@@ -19,7 +19,8 @@ const GAP = 56;
 const FOOTER = 24;
 const LEGEND = { right: 980, step: 132 } as const;
 
-export function drawRuns(logs: readonly RunLog[]): string {
+/** `workload`: what the jobs are called together. */
+export function drawRuns(logs: readonly RunLog[], workload: string): string {
   const block = HEADER + HEIGHTS.wait + HEIGHTS.gpus + HEIGHTS.share + 2 * GAP + FOOTER;
   const runs = logs.map((log) => ({ log, lives: jobLives(log.records) }));
   const scale = scaleOf(
@@ -33,7 +34,8 @@ export function drawRuns(logs: readonly RunLog[]): string {
     `<title>Waits, GPUs and accounts under ${names.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</title>`,
     `<rect width="${PANEL.width}" height="${height}" fill="#ffffff"/>`,
     ...runs.map(
-      ({ log, lives }, index) => `<g transform="translate(0 ${index * block})">${drawRun(log, lives, scale)}</g>`,
+      ({ log, lives }, index) =>
+        `<g transform="translate(0 ${index * block})">${drawRun(log, lives, { scale, workload })}</g>`,
     ),
     "</svg>",
     "",
@@ -51,14 +53,19 @@ function scaleOf(logs: readonly RunLog[], lives: readonly (readonly JobLife[])[]
   return { endMs, longestWaitS, busiestBin };
 }
 
-function drawRun(log: RunLog, lives: readonly JobLife[], scale: Scale): string {
+interface Frame {
+  readonly scale: Scale;
+  readonly workload: string;
+}
+
+function drawRun(log: RunLog, lives: readonly JobLife[], { scale, workload }: Frame): string {
   const gpusTop = HEADER + HEIGHTS.wait + GAP;
   const shareTop = gpusTop + HEIGHTS.gpus + GAP;
   const { policy, seed, runners, tiers } = log.config;
   const gpus = runners.reduce((sum, { devices }) => sum + devices.length, 0);
   const { light, heavy } = waits(lives, log.config);
   const about = [
-    `${lives.length} jobs on ${gpus} GPUs in ${runners.length} runners, seed ${seed}`,
+    `${workload}, seed ${seed}: ${lives.length} jobs on ${gpus} GPUs in ${runners.length} runners`,
     `p95 wait of accounts with up to ${LIGHT_JOBS_MAX} jobs ${duration(light.p95)}, with ${HEAVY_JOBS_MIN} or more ${duration(heavy.p95)}`,
   ].join(" · ");
   return [
