@@ -117,6 +117,8 @@ describe("batches", () => {
 test("the picture gives each slot its own line within the device", () => {
   const { log } = runToy([half(0, "a"), half(0, "b")], { cluster: toyCluster(1, 1, null, 2) });
   const [plain] = [runToy([half(0, "a"), half(0, "b")], { cluster: toyCluster(1, 1) }).log];
-  const lines = (run: RunLog) => new Set([...drawRuns([run]).matchAll(/M[\d.]+ ([\d.]+)h/g)].map(([, y]) => y)).size;
+  // Steps between lines: in a path each bar begins where the last one ended.
+  const lines = (run: RunLog) =>
+    [...drawRuns([run], "w").matchAll(/m-?[\d.]+ (-?[\d.]+)h/g)].filter(([, step]) => step !== "0").length;
   expect(lines(log)).toBeGreaterThan(lines(plain));
 });
