@@ -69,6 +69,13 @@ const GOALS: readonly Goal[] = [
   worst("GPU time wasted by preemption", 0.03, (own) => own.wasted_gpu_ratio),
   worst("preemptions of one job", 2, (own) => own.preemptions_per_job_max),
   worst("P1 spread ratio", 1, (own) => own.spread_ratio),
+  {
+    figure: "beside it: over the costliest job alone, without what may be skipped",
+    of: (own) => own.strict_spread_ratio,
+    fold: "worst",
+    goal: "shown",
+    kept: null,
+  },
   worst("P2 spread ratio, with joins and leaves", 2, (own) => own.joined_spread_ratio),
   {
     figure: "cap violations and other faults in the log",

@@ -5,7 +5,7 @@ import type { SimInput } from "./engine.ts";
 import type { LogConfig } from "./log-record.ts";
 import type { Machine } from "./machine.ts";
 
-export function logConfig({ catalog, options, name }: SimInput, machine: Machine): LogConfig {
+export function logConfig({ catalog, options, name, policy }: SimInput, machine: Machine): LogConfig {
   const runners = [...machine.runners.values()].map(({ terms }) => terms);
   const batches = catalog.classes.filter(({ batchMax }) => batchMax > 1);
   return {
@@ -16,6 +16,7 @@ export function logConfig({ catalog, options, name }: SimInput, machine: Machine
     tiers: options.tiers.map(({ tier }) => tier),
     caps: Object.fromEntries(options.tiers.map((terms) => [terms.tier, terms.accountRunningMax])),
     weights: Object.fromEntries(options.tiers.map(({ tier, weight }) => [tier, weight])),
+    ...(policy.skipMs === undefined ? {} : { skip_s: policy.skipMs / 1_000 }),
     costs_sha256: costsSha256(
       catalog,
       runners.map(({ gpu }) => gpu),

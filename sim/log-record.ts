@@ -34,6 +34,8 @@ export const LogConfig = z.strictObject({
   /** Running jobs of one account. */
   caps: z.record(z.string(), z.int()),
   weights: z.record(z.string(), z.number()),
+  /** GPU-seconds at weight 1 by which the policy may serve an account before its turn. */
+  skip_s: z.number().optional(),
   costs_sha256: z.string(),
   runners: z.array(
     z.strictObject({

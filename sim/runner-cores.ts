@@ -60,7 +60,7 @@ export class RunnerCores {
   /** Nothing reaches a runner that is dead. */
   assigned(job: SimJob, run: Run, nowMs: number): void {
     const { core } = this.#runner(run.runner);
-    if (core === null) return;
+    if (core === null || isMate(job, run)) return;
     const devices = run.devices.flatMap((id) => core.deviceIds.get(id) ?? []);
     const resume = job.stepsDone > 0 ? { step: job.stepsDone, url: "", ...FILE } : null;
     const lease = leaseOf(job);
@@ -69,6 +69,7 @@ export class RunnerCores {
   }
 
   askedToStop(job: SimJob, run: Run, nowMs: number): void {
+    if (isMate(job, run)) return;
     const frame = { t: "stop", lease: leaseOf(job), why: "preempt", deadline_ms: STOP_WITHIN_MS } as const;
     this.#expect(run.runner, { t: "frame", frame }, nowMs, ["stop"]);
   }
@@ -106,6 +107,7 @@ export class RunnerCores {
   }
 
   #report(job: SimJob, run: Run, report: EngineReport, nowMs: number, said: readonly string[]): void {
+    if (isMate(job, run)) return;
     this.#expect(run.runner, { t: "engine", lease: leaseOf(job), report }, nowMs, said);
   }
 
@@ -163,13 +165,23 @@ function answerToFrame(frame: FromRunner): Input | null {
   }
 }
 
+/** No runner batches yet: its session knows the first job of a batch, which begins and ends with the others. */
+function isMate(job: SimJob, run: Run): boolean {
+  return run.batch !== null && run.batch !== job.id;
+}
+
 function leaseOf(job: SimJob): LeaseRef {
   return { job: job.videoId, epoch: job.epoch };
 }
 
 function freshCore(terms: RunnerTerms, index: number): Core {
-  const deviceIds = new Map(terms.devices.map((id, n) => [id, DeviceId.parse(`gpu-${n}`)]));
-  const devices = [...deviceIds.values()].map((id) => ({ id, gpu: terms.gpu, vram_bytes: terms.vramBytes }));
+  const deviceIds = new Map(terms.devices.map(({ id }, n) => [id, DeviceId.parse(`gpu-${n}`)]));
+  const devices = terms.devices.map(({ vramBytes, slots }, n) => ({
+    id: DeviceId.parse(`gpu-${n}`),
+    gpu: terms.gpu,
+    vram_bytes: vramBytes,
+    slots,
+  }));
   const session = newSession(
     {
       version: 1,

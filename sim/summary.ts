@@ -24,6 +24,8 @@ export interface Summary extends DeviceUse {
   /** P1 and P2. */
   readonly spread_ratio: number;
   readonly joined_spread_ratio: number;
+  /** P1 over the costliest job alone, whatever the policy may skip. */
+  readonly strict_spread_ratio: number;
   readonly jain_10min: number;
   readonly preemptions: number;
   readonly preemptions_per_job_max: number;
@@ -55,6 +57,7 @@ export function summarize(result: SimResult, bounds: LowerBounds, wallMs: number
     wait_s: waits(lives, log.config),
     spread_ratio: spread.spread,
     joined_spread_ratio: spread.joined,
+    strict_spread_ratio: spread.strict,
     jain_10min: jain10min(log),
     ...deviceUse(log),
     preemptions: lives.reduce((sum, { preemptions }) => sum + preemptions, 0),

@@ -6,8 +6,9 @@
  * dispatched, lifted to the tier's virtual time (the start of its latest dispatch) whenever an account becomes eligible
  * again. `joined` (P2) is the largest difference in real service of two equals since both have been eligible without a
  * break, less what the better served was owed when the other came: while no gang for its class was free, others were
- * served past it, and it makes up for that before newcomers. Both are divided by the largest charge of a job: in one tier
- * the weight cancels out. A start-tag scheduler keeps P1 at most 1 and P2 at most 2.
+ * served past it, and it makes up for that before newcomers. Both are divided by the largest charge of a job and what the
+ * policy may serve before its turn: in one tier the weight cancels out. A start-tag scheduler keeps P1 at most 1 and P2 at
+ * most 2. `strict` is P1 over the largest charge alone.
  */
 import { Eligibility } from "./eligibility.ts";
 import type { Standing } from "./eligibility.ts";
@@ -19,6 +20,7 @@ import { round } from "./percentile.ts";
 export interface Spread {
   readonly spread: number;
   readonly joined: number;
+  readonly strict: number;
 }
 
 interface Member {
@@ -42,15 +44,19 @@ interface Group {
 
 export function spreadOf({ config, records }: RunLog): Spread {
   const largest = Math.max(0, ...records.map((record) => (record.event === "submitted" ? record.gpu_seconds : 0)));
-  if (largest === 0) return { spread: 0, joined: 0 };
-  const ledger = new SpreadLedger(new Eligibility(config));
+  if (largest === 0) return { spread: 0, joined: 0, strict: 0 };
+  const { skip_s: skipS = 0, weights } = config;
+  const ledger = new SpreadLedger(new Eligibility(config), (tier) => largest + skipS * (weights[tier] ?? 0));
   for (const record of records) ledger.apply(record);
-  return { spread: round(ledger.spread / largest), joined: round(ledger.joined / largest) };
+  return { spread: round(ledger.spread), joined: round(ledger.joined), strict: round(ledger.lead / largest) };
 }
 
 class SpreadLedger {
+  /** Over the bound of the tier, and in GPU-seconds. */
   spread = 0;
   joined = 0;
+  lead = 0;
+  readonly #boundOf: (tier: string) => number;
   readonly #eligibility: Eligibility;
   readonly #members = new Map<string, Member>();
   readonly #groups = new Map<string, Group>();
@@ -58,8 +64,9 @@ class SpreadLedger {
   readonly #chargedFor = new Map<string, { readonly at: number; readonly charge: number }>();
   #at = 0;
 
-  constructor(eligibility: Eligibility) {
+  constructor(eligibility: Eligibility, boundOf: (tier: string) => number) {
     this.#eligibility = eligibility;
+    this.#boundOf = boundOf;
   }
 
   apply(record: RunLog["records"][number]): void {
@@ -85,19 +92,22 @@ class SpreadLedger {
     const group = member.group === null ? undefined : this.#groups.get(member.group);
     if (group === undefined || group.members.size < 2) return;
     group.least.push(member.virtual, account);
-    this.spread = Math.max(this.spread, member.virtual - this.#least(group));
+    const lead = member.virtual - this.#least(group);
+    const bound = this.#boundOf(tier);
+    this.lead = Math.max(this.lead, lead);
+    this.spread = Math.max(this.spread, lead / bound);
     // A first dispatch leads by its own charge at most; only later ones need a look at everybody.
-    if (member.dispatched.length === 1) this.joined = Math.max(this.joined, charge);
-    else this.#compare(member, group);
+    if (member.dispatched.length === 1) this.joined = Math.max(this.joined, charge / bound);
+    else this.#compare(member, group, bound);
   }
 
-  #compare(member: Member, group: Group): void {
+  #compare(member: Member, group: Group, bound: number): void {
     for (const other of group.members.values()) {
       if (other === member) continue;
       const later = member.joinedAt > other.joinedAt ? member : other;
       const served = serviceSince(member, later.joinedAt);
       const owed = Math.max(0, later.joinedVirtual - (member.virtual - served));
-      this.joined = Math.max(this.joined, served - owed - serviceSince(other, later.joinedAt));
+      this.joined = Math.max(this.joined, (served - owed - serviceSince(other, later.joinedAt)) / bound);
     }
   }
 

@@ -6,11 +6,19 @@ import { RunnerCores } from "#sim/runner-cores.ts";
 import type { Run } from "#sim/sim-job.ts";
 import { ask, toyCatalog } from "./toy.ts";
 
-const RUNNER = { id: "r0", gpu: "H100-80", vramBytes: 80e9, devices: ["r0.00", "r0.01"] };
+const RUNNER = {
+  id: "r0",
+  gpu: "H100-80",
+  devices: ["r0.00", "r0.01"].map((id) => ({ id, vramBytes: 80e9, slots: 1 })),
+};
 const RUN: Run = {
   runner: "r0",
   devices: ["r0.00"],
   k: 1,
+  slot: null,
+  batch: null,
+  batchSize: 1,
+  factor: 1,
   startMs: 0,
   loadMs: 0,
   stepMs: 1_000,

@@ -125,6 +125,8 @@ export type Decision = Place | Preempt;
 /** The scheduler, and every baseline it is compared with. */
 export interface Policy {
   readonly name: string;
+  /** GPU time at weight 1 by which it may serve an account before its turn. */
+  readonly skipMs?: number;
   apply(event: SchedulerEvent, nowMs: number): void;
   /** Decides as much as fits now, at most `limit`; the same state gives the same answer. */
   decide(nowMs: number, limit: number): readonly Decision[];

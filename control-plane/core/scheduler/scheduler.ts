@@ -59,6 +59,10 @@ export class Scheduler implements Policy {
     );
   }
 
+  get skipMs(): number {
+    return this.#limits.skipMs;
+  }
+
   apply(event: SchedulerEvent, nowMs: number): void {
     switch (event.t) {
       case "limits":
