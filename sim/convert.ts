@@ -31,19 +31,16 @@ const Options = z.object({
 type Options = z.infer<typeof Options>;
 
 async function main(args: string[]): Promise<number> {
-  const options = { out: { type: "string" }, days: { type: "string" }, model: { type: "string" } } as const;
-  const flags = { "skip-bad": { type: "boolean" }, help: { type: "boolean" } } as const;
-  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { ...options, ...flags } });
-  const parsed = Options.safeParse(values);
-  const [path] = positionals;
-  if (values.help === true || !parsed.success || path === undefined || positionals.length > 1) {
-    process.stderr.write(parsed.success ? USAGE : `${z.prettifyError(parsed.error)}\n${USAGE}`);
-    return values.help === true ? 0 : 2;
+  const asked = read(args);
+  if (typeof asked === "string") {
+    process.stderr.write(asked);
+    return asked === USAGE ? 0 : 2;
   }
-  const { out } = parsed.data;
+  const { path, options } = asked;
+  const { out } = options;
   const tally = { lines: 0, bad: 0 };
   try {
-    const lines = Readable.from(workload(path, parsed.data, tally));
+    const lines = Readable.from(workload(path, options, tally));
     await pipeline(lines, out === undefined ? process.stdout : createWriteStream(out));
   } catch (error) {
     // Whoever reads us may have had enough, as `head` does.
@@ -54,6 +51,24 @@ async function main(args: string[]): Promise<number> {
   }
   process.stderr.write(`${tally.lines} requests${tally.bad === 0 ? "" : `; bad rows left out: ${tally.bad}`}\n`);
   return 0;
+}
+
+/** What the command line asks for; a text for whoever typed it if that is help, or nothing that can be done. */
+function read(args: string[]): { readonly path: string; readonly options: Options } | string {
+  const texts = { out: { type: "string" }, days: { type: "string" }, model: { type: "string" } } as const;
+  const flags = { "skip-bad": { type: "boolean" }, help: { type: "boolean" } } as const;
+  try {
+    const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { ...texts, ...flags } });
+    if (values.help === true) return USAGE;
+    const parsed = Options.safeParse(values);
+    if (!parsed.success) return `${z.prettifyError(parsed.error)}\n${USAGE}`;
+    const [path, ...more] = positionals;
+    return path === undefined || more.length > 0 ? `One file is converted.\n${USAGE}` : { path, options: parsed.data };
+  } catch (error) {
+    // An option that does not exist, or has no value.
+    if (error instanceof TypeError) return `${error.message}\n${USAGE}`;
+    throw error;
+  }
 }
 
 async function* workload(

@@ -123,7 +123,13 @@ test("bad rows are left out and counted if that is asked for", () => {
   expect(readFileSync(out, "utf8").split("\n")).toHaveLength(3);
 });
 
-test("without a file it says how to use it", () => {
-  const { status, stderr } = spawnSync(process.execPath, ["sim/convert.ts"], { encoding: "utf8", timeout: 20_000 });
-  expect([status, stderr]).toEqual([2, expect.stringMatching(/^Usage: npm run --silent sim:convert/)]);
+test.each([
+  ["without a file", [], "One file is converted."],
+  ["with an option that it does not know", ["x.csv", "--weeks", "2"], "Unknown option '--weeks'"],
+  ["with days that are none", ["x.csv", "--days", "few"], "days"],
+])("%s it says what is wrong, and how to use it", (_, args, message) => {
+  const run = spawnSync(process.execPath, ["sim/convert.ts", ...args], { encoding: "utf8", timeout: 20_000 });
+  expect(run.status).toBe(2);
+  expect(run.stderr).toContain(message);
+  expect(run.stderr).toContain("Usage: npm run --silent sim:convert");
 });
