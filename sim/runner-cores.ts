@@ -50,7 +50,7 @@ export class RunnerCores {
   started(runner: string, nowMs: number): void {
     const known = this.#runner(runner);
     known.core = known.fresh();
-    this.#expect(runner, { t: "opened" }, nowMs, ["hello", "heartbeat"]);
+    this.#expect(runner, [{ t: "opened" }], nowMs, ["hello", "heartbeat"]);
   }
 
   died(runner: string): void {
@@ -65,59 +65,62 @@ export class RunnerCores {
     const resume = job.stepsDone > 0 ? { step: job.stepsDone, url: "", ...FILE } : null;
     const lease = leaseOf(job);
     const frame = { t: "assign", lease, devices, lease_ms: LEASE_MS, spec: SPEC, resume } as const;
-    this.#expect(run.runner, { t: "frame", frame }, nowMs, ["accepted", "run"]);
+    this.#expect(run.runner, [{ t: "frame", frame }], nowMs, ["accepted", "run"]);
   }
 
   askedToStop(job: SimJob, run: Run, nowMs: number): void {
     if (isMate(job, run)) return;
     const frame = { t: "stop", lease: leaseOf(job), why: "preempt", deadline_ms: STOP_WITHIN_MS } as const;
-    this.#expect(run.runner, { t: "frame", frame }, nowMs, ["stop"]);
+    this.#expect(run.runner, [{ t: "frame", frame }], nowMs, ["stop"]);
   }
 
   /** It stopped at a boundary with this many of its steps done; what was done is kept by a checkpoint. */
   stopped(job: SimJob, run: Run, stepsDone: number, nowMs: number): void {
-    if (stepsDone > job.stepsDone) {
-      const checkpoint = { t: "checkpoint", step: stepsDone, path: "", ...FILE } as const;
-      this.#report(job, run, checkpoint, nowMs, ["upload", "upload", "checkpoint"]);
-    }
-    this.#report(job, run, { t: "stopped", step: stepsDone }, nowMs, ["stopped", "forget"]);
+    const stopped = { t: "stopped", step: stepsDone } as const;
+    if (stepsDone === job.stepsDone) return this.#report(job, run, [stopped], nowMs, ["stopped", "forget"]);
+    // The engine has stopped before its checkpoint is uploaded; the session says so only after that.
+    const checkpoint = { t: "checkpoint", step: stepsDone, path: "", ...FILE } as const;
+    const said = ["upload", "upload", "checkpoint", "stopped", "forget"];
+    this.#report(job, run, [checkpoint, stopped], nowMs, said);
   }
 
   ended(job: SimJob, run: Run, nowMs: number): void {
     if (job.fails) {
       const error = { class: "user", code: "simulated", detail: "" } as const;
-      return this.#report(job, run, { t: "failed", error }, nowMs, ["failed", "forget"]);
+      return this.#report(job, run, [{ t: "failed", error }], nowMs, ["failed", "forget"]);
     }
     const artifact = { ...FILE, latents_sha256: null, frames_sha256: null };
     const said = ["stage", "upload", "upload", "finished", "forget"];
-    this.#report(job, run, { t: "artifact", path: "", artifact }, nowMs, said);
+    this.#report(job, run, [{ t: "artifact", path: "", artifact }], nowMs, said);
   }
 
   /** How far a job is, as its runner says. */
   stepped(job: SimJob, run: Run, stepsDone: number, nowMs: number): void {
     const report = { t: "step", stage: "denoise", done: stepsDone, of: job.steps, ms: run.stepMs } as const;
-    this.#report(job, run, report, nowMs, ["step"]);
+    this.#report(job, run, [report], nowMs, ["step"]);
   }
 
   beat(nowMs: number): void {
     for (const [runner, { core }] of this.#runners) {
       if (core !== null)
-        this.#expect(runner, { t: "tick" }, nowMs, core.session.nextBeatMs <= nowMs ? ["heartbeat"] : []);
+        this.#expect(runner, [{ t: "tick" }], nowMs, core.session.nextBeatMs <= nowMs ? ["heartbeat"] : []);
     }
   }
 
-  #report(job: SimJob, run: Run, report: EngineReport, nowMs: number, said: readonly string[]): void {
+  #report(job: SimJob, run: Run, reports: readonly EngineReport[], nowMs: number, said: readonly string[]): void {
     if (isMate(job, run)) return;
-    this.#expect(run.runner, { t: "engine", lease: leaseOf(job), report }, nowMs, said);
+    const inputs = reports.map((report): Input => ({ t: "engine", lease: leaseOf(job), report }));
+    this.#expect(run.runner, inputs, nowMs, said);
   }
 
-  /** Feeds the input and everything that follows from it; what the session said and did on the way is as expected. */
-  #expect(runner: string, input: Input, nowMs: number, said: readonly string[]): void {
+  /** Feeds the inputs and everything that follows from them; what the session said and did on the way is as expected. */
+  #expect(runner: string, first: readonly Input[], nowMs: number, said: readonly string[]): void {
     const { core } = this.#runner(runner);
     invariant(core !== null, `runner ${runner} lives`);
-    const inputs = [input];
+    const inputs = [...first];
     let at = 0;
-    for (let next = inputs.pop(); next !== undefined; next = inputs.pop()) {
+    // Grows while it is walked: answers come behind what was reported before them.
+    for (const next of inputs) {
       const { session, effects } = step(core.session, next, nowMs);
       core.session = session;
       for (const effect of effects) {
