@@ -95,7 +95,9 @@ export const fallingPotential: Laws = {
     );
     const refund = [victim, ...victims].reduce((sum, run) => {
       const { steps, stepsDone } = run.place.job;
-      return sum + unitsOf(victimTier, run.place.job, steps - stepsDone - world.stepsRunAt(run, world.nowMs));
+      // It stops behind the step that it is in.
+      const stepsLeft = steps - stepsDone - world.stepsRunAt(run, world.nowMs) - 1;
+      return sum + unitsOf(victimTier, run.place.job, stepsLeft);
     }, 0);
     const after = (tagOf(head.account) ?? Infinity) + unitsOf(headTier, head, head.steps - head.stepsDone);
     const before = (tagOf(job.account) ?? 0) - refund;
