@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { Command } from "./command.ts";
 import { ALWAYS, KeptReservations, NoBanking } from "./laws.ts";
+import { fallingPotential } from "./preemption-laws.ts";
 import type { Laws } from "./world.ts";
 import { World } from "./world.ts";
 
@@ -52,6 +53,11 @@ const FOUND: readonly (readonly [string, readonly Laws[], readonly Command[]])[]
       pass(3),
       submit("a2", "small", 1, 2),
     ],
+  ],
+  [
+    "what a victim gets back is reckoned by its steps, not by the time that its weights took to load",
+    [...ALWAYS, fallingPotential],
+    [submit("a0", "gang", 80, 1), submit("a4", "small", 83, 2), submit("a3", "gang", 73, 2), pass(642), pass(9_358)],
   ],
   [
     "two jobs that are lost together give back no more than virtual time has left of them",
