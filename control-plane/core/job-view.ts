@@ -1,5 +1,5 @@
 /** How a stored job looks from outside: the public Video, the data of its events, the spec a runner gets. Pure. */
-import type { EventData } from "#protocol/event.ts";
+import type { VideoEventData } from "#protocol/event.ts";
 import type { RunSpec } from "#protocol/runner.ts";
 import { creditsText } from "#protocol/unit.ts";
 import { STATUS_OF } from "#protocol/video.ts";
@@ -50,7 +50,7 @@ export function videoOf(job: JobRecord, charged: bigint | null, explanation: Exp
   };
 }
 
-export function eventDataOf(job: JobRecord, charged: bigint | null): EventData {
+export function eventDataOf(job: JobRecord, charged: bigint | null): VideoEventData {
   return {
     id: job.id,
     status: STATUS_OF[job.state],

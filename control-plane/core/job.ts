@@ -5,7 +5,7 @@
  * cancelled). A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
  * Who pays is decided here too, so a transition and its settlement can never be stored apart.
  */
-import type { EventType } from "#protocol/event.ts";
+import type { VideoEventType } from "#protocol/event.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
 import type { Artifact, RunError } from "#protocol/runner.ts";
@@ -110,7 +110,7 @@ export type JobChange =
     }
   | {
       readonly to: "preempted" | "retrying";
-      readonly event: Extract<EventType, "video.preempted" | "video.retrying">;
+      readonly event: Extract<VideoEventType, "video.preempted" | "video.retrying">;
       readonly attempt: AttemptOutcome;
       readonly runnerDeaths: number;
       readonly engineFailures: number;

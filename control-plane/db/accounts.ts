@@ -21,6 +21,14 @@ export async function lockAccount(tx: Transaction, id: AccountId): Promise<Accou
   return row ?? null;
 }
 
+/** What the account's tier allows it, for a look without a lock. */
+export async function accountTerms(sql: Sql, id: AccountId): Promise<AccountRow | null> {
+  const [row] = await sql<AccountRow[]>`
+    select a.id, a.tier, t.max_queued, t.start_bound_s
+    from account a join tier t on t.name = a.tier where a.id = ${id}`;
+  return row ?? null;
+}
+
 /** Changes what is named; null if there is no such account. */
 export async function updateAccount(
   tx: Transaction,

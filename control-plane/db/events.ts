@@ -1,14 +1,10 @@
 /** The account's event log, its counter, and the webhook outbox that is filled with it. */
-import type { EventData, EventType } from "#protocol/event.ts";
-import { Event } from "#protocol/event.ts";
+import type { Happening } from "#protocol/event.ts";
+import { Event, videoOfEvent } from "#protocol/event.ts";
 import type { AccountId } from "#protocol/id.ts";
 import type { Sql, Transaction } from "./connect.ts";
 
-export interface NewEvent {
-  readonly account: AccountId;
-  readonly type: EventType;
-  readonly data: EventData;
-}
+export type NewEvent = { readonly account: AccountId } & Happening;
 
 /**
  * Appends one event and its webhook deliveries. Call it last in a transaction: the counter's row stays locked until
@@ -26,7 +22,7 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<voi
     appended as (
       insert into event (account_id, sequence_number, id, type, job_id, data)
       select ${event.account}, last, 'evt_' || replace(uuidv7()::text, '-', ''), ${event.type}::event_type,
-        ${event.data.id}, ${tx.json(event.data)}
+        ${videoOfEvent(event)}, ${tx.json(event.data)}
       from counter
       returning *
     ),
@@ -51,10 +47,10 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<voi
 
 interface EventRow {
   readonly id: string;
-  readonly type: EventType;
+  readonly type: Happening["type"];
   readonly sequenceNumber: number;
   readonly createdAt: Date;
-  readonly data: EventData;
+  readonly data: Happening["data"];
 }
 
 /** Events after `after`, in order, at most `limit`. */

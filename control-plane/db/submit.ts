@@ -15,7 +15,7 @@ export async function claimNonce(tx: Transaction, requestId: RequestId): Promise
   return rows.length === 1;
 }
 
-export async function countWaiting(tx: Transaction, account: AccountId): Promise<number> {
+export async function countWaiting(tx: Sql | Transaction, account: AccountId): Promise<number> {
   const [row] = await tx<{ count: number }[]>`
     select count(*)::int as count from job
     where account_id = ${account} and state in ('queued', 'preempted', 'retrying')`;
@@ -23,7 +23,7 @@ export async function countWaiting(tx: Transaction, account: AccountId): Promise
 }
 
 /** What the account could hold now. */
-export async function spendable(tx: Transaction, account: AccountId): Promise<bigint> {
+export async function spendable(tx: Sql | Transaction, account: AccountId): Promise<bigint> {
   const [row] = await tx<{ available: bigint }[]>`
     select coalesce(sum(amount - held - consumed), 0)::bigint as available from credit_grant
     where account_id = ${account} and effective_at <= now() and (expires_at is null or expires_at > now())`;

@@ -10,9 +10,10 @@ import type { JobWithCharge } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
+import { estimateVideo } from "#control-plane/usecase/estimate-video.ts";
 import { readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
-import { SubmitVideo } from "#protocol/edge-call.ts";
+import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { InputReference } from "#protocol/create-video.ts";
@@ -49,6 +50,7 @@ export function videoRoutes(host: VideosHost) {
 
   return new Hono<{ Variables: SignedVariables }>()
     .post("/", (c) => submit(c, host))
+    .post("/estimate", (c) => estimate(c, host))
     .get("/", (c) => list(c, host))
     .get("/:id", (c) =>
       withVideo(
@@ -106,6 +108,13 @@ async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   const repeated = await readVideo(host.sql, c.var.account, submitted.job.id);
   const [shown] = await showVideos(host, c.var.account, [repeated ?? { job: submitted.job, charged: null }]);
   return c.json(shown);
+}
+
+async function estimate(c: SignedContext, host: VideosHost): Promise<Response> {
+  const wanted = EstimateVideo.safeParse(jsonOf(c.var.body));
+  if (!wanted.success) return refuse(c, refusalOf(wanted.error));
+  const estimated = await estimateVideo(host.sql, c.var.account, wanted.data.video, await host.outlook.read());
+  return estimated.ok ? c.json(estimated.value) : refuse(c, estimated.refusal);
 }
 
 async function list(c: SignedContext, host: VideosHost): Promise<Response> {
