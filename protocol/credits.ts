@@ -12,7 +12,7 @@ import { LIST_LIMIT_MAX } from "./video.ts";
 
 export const GrantId = z
   .string()
-  .regex(/^grant_[0-9a-z_]{1,64}$/)
+  .regex(/^(grant_|make_good:)[0-9a-z_]{1,64}$/)
   .brand<"GrantId">();
 export type GrantId = z.infer<typeof GrantId>;
 
@@ -22,6 +22,8 @@ export const CreditBalance = z.object({
   settled: CreditsText,
   held: CreditsText,
   available: CreditsText,
+  /** Of grants that have not begun. */
+  pending: CreditsText,
   /** What will be lost if it is not held by then, soonest first. */
   expiring: z.array(z.object({ grant_id: z.string(), amount: CreditsText, at: z.int() })),
 });
@@ -49,8 +51,6 @@ export const CreditGrant = z.object({
   effective_at: z.int(),
   expires_at: z.int().nullable(),
   status: GrantStatus,
-  /** The video whose credits this grant made good. */
-  make_good_for: VideoId.nullable(),
   created_at: z.int(),
 });
 export type CreditGrant = z.infer<typeof CreditGrant>;
@@ -92,6 +92,9 @@ export const CreditTransaction = z.object({
   grant_id: z.string(),
   /** The video that it was for. */
   video_id: VideoId.nullable(),
+  /** The account's free credits; what is held, captured or forfeited from a hold changes none. */
+  available: z.object({ before: CreditsText, after: CreditsText }),
+  /** The operator's words, of an act of his. */
   reason: z.string().nullable(),
   booked_at: z.int(),
 });

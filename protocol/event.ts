@@ -36,7 +36,8 @@ export const VideoEventData = z.object({
   progress: z.int().min(0).max(100),
   state: Scheduler.shape.state,
   error: VideoError.nullable(),
-  usage: Usage,
+  /** As of the event, when nothing can have been refunded yet. */
+  usage: Usage.omit({ refunded: true, lots: true }),
 });
 export type VideoEventData = z.infer<typeof VideoEventData>;
 
@@ -48,7 +49,7 @@ export const Happening = z.discriminatedUnion("type", [
     type: z.literal("credits.low_balance"),
     data: z.object({ available: CreditsText, threshold: CreditsText }),
   }),
-  /** Told once a grant, three days before its end; a shorter grant tells it when it begins. */
+  /** Told once a grant, two days before its end; of a shorter grant when it is made. */
   z.object({
     type: z.literal("credits.grant_expiring"),
     data: z.object({ grant_id: z.string(), amount: CreditsText, expires_at: z.int() }),
