@@ -117,6 +117,12 @@ function notBeforeOf(change: JobChange): Date | null {
   return "notBeforeMs" in change ? new Date(change.notBeforeMs) : null;
 }
 
+/** Whose video it is, deleted or not. */
+export async function findVideoOwner(sql: Sql, id: VideoId): Promise<AccountId | null> {
+  const [row] = await sql<{ accountId: AccountId }[]>`select account_id from job where id = ${id}`;
+  return row?.accountId ?? null;
+}
+
 /** Everything that is neither over nor deleted from the scheduler's point of view, for a takeover. */
 export async function unfinishedJobs(sql: Sql): Promise<readonly JobRow[]> {
   return sql<JobRow[]>`select * from job where finished_at is null order by created_at, id`;

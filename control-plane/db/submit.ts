@@ -25,8 +25,9 @@ export async function countWaiting(tx: Sql | Transaction, account: AccountId): P
 /** What the account could hold now. */
 export async function spendable(tx: Sql | Transaction, account: AccountId): Promise<bigint> {
   const [row] = await tx<{ available: bigint }[]>`
-    select coalesce(sum(amount - held - consumed), 0)::bigint as available from credit_grant
-    where account_id = ${account} and effective_at <= now() and (expires_at is null or expires_at > now())`;
+    select coalesce(sum(available), 0)::bigint as available from credit_grant
+    where account_id = ${account} and effective_at <= clock_timestamp()
+      and (expires_at is null or expires_at > clock_timestamp())`;
   return row?.available ?? 0n;
 }
 
@@ -48,21 +49,22 @@ export type InsertedJob =
   | { readonly ok: false; readonly available: bigint };
 
 /**
- * Hold, job, lots and inbox in one statement: either all of them exist or none.
+ * Hold, lots, journal, job and inbox in one statement: either all of them exist or none.
  *
- * Lots are taken in burn order (priority, expiry, promotional < plan < paid, effective, id) from what is neither held
- * nor consumed. The account's lock keeps two submits apart; the grant's CHECK would refuse an overdraft even without it.
+ * Lots are taken in burn order (priority, expiry, promotional < plan < paid, effective, id; as `deduct` in
+ * `core/ledger.ts`). The account's lock keeps two submits apart; the grant's CHECK would refuse an overdraft even without it.
  */
 export async function insertJob(tx: Transaction, input: NewJob): Promise<InsertedJob> {
   const { terms } = input;
   const rows = await tx<(Partial<JobRecord> & { readonly available: bigint })[]>`
-    with spendable as (
-      select id, amount - held - consumed as free,
+    with clock as materialized (select date_trunc('milliseconds', clock_timestamp()) as at),
+    mine as materialized (select * from credit_grant where account_id = ${input.account}),
+    spendable as (
+      select id, available as free,
         row_number() over burn as rank,
-        sum(amount - held - consumed) over (burn rows unbounded preceding) as through
-      from credit_grant
-      where account_id = ${input.account} and amount > held + consumed
-        and effective_at <= now() and (expires_at is null or expires_at > now())
+        sum(available) over (burn rows unbounded preceding) as through
+      from mine, clock
+      where available > 0 and effective_at <= at and (expires_at is null or expires_at > at)
       window burn as (order by priority, coalesce(expires_at, 'infinity'), category, effective_at, id)
     ),
     purse as (select coalesce(max(through), 0)::bigint as available from spendable),
@@ -77,22 +79,28 @@ export async function insertJob(tx: Transaction, input: NewJob): Promise<Inserte
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, price, gpu_ms, deadline_at
+        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), ${input.account}, ${input.createKey}, ${input.tier},
         ${terms.model}, ${terms.class}, ${input.prompt}, ${input.negativePrompt}, ${terms.size}, ${terms.fps},
         ${terms.seconds}, ${terms.steps}, ${terms.seed}, ${tx.json(input.metadata)},
         ${input.reference?.sha256 ?? null}, ${input.reference?.mediaType ?? null},
-        ${terms.price}, ${terms.gpuMs}, now() + make_interval(secs => ${input.deadlineMs / 1_000})
-      from purse where purse.available >= ${terms.price}::bigint
+        ${terms.price}, ${terms.gpuMs}, clock.at, clock.at + make_interval(secs => ${input.deadlineMs / 1_000})
+      from purse, clock where purse.available >= ${terms.price}::bigint
       returning *
     ),
     hold as (
-      insert into credit_hold (job_id, account_id, amount) select id, account_id, price from new_job
+      insert into credit_hold (job_id, account_id, amount, created_at) select id, account_id, price, created_at from new_job
     ),
     hold_lot as (
       insert into credit_hold_lot (job_id, grant_id, rank, amount)
       select new_job.id, lot.id, lot.rank, lot.take from new_job, lot
+    ),
+    entry as (
+      insert into credit_entry (account_id, grant_id, job_id, kind, from_book, to_book, amount, available_after, at)
+      select new_job.account_id, lot.id, new_job.id, 'held', 'available', 'held', lot.take,
+        (select sum(available) from mine) - sum(lot.take) over (order by lot.rank), new_job.created_at
+      from new_job, lot order by lot.rank
     ),
     mail as (insert into inbox (job_id) select id from new_job)
     select purse.available, new_job.* from purse left join new_job on true`;

@@ -8,16 +8,15 @@ import { step } from "#control-plane/core/job.ts";
 import type { JobChange, JobEvent } from "#control-plane/core/job.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
-import { captureFrom } from "#control-plane/core/settlement.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
 import { lockJob, postInbox, saveChange } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
-import { openLots, settleHold } from "#control-plane/db/ledger.ts";
 import { closeAttempt, discardNewestCheckpoint } from "#control-plane/db/leases.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
+import { settleHold } from "./settle-hold.ts";
 
 export type Moved =
   | { readonly ok: true; readonly before: JobRow; readonly after: JobRow }
@@ -77,8 +76,8 @@ async function settle(tx: Transaction, { event, before, after, change, stages }:
   }
   let charged: bigint | null = null;
   if ("charge" in change) {
-    const lots = await openLots(tx, before.id);
-    await settleHold(tx, before.id, change.charge, captureFrom(lots, change.charge));
+    const fault = change.to === "failed" ? change.failure.fault : "user";
+    await settleHold(tx, { job: before.id, account: before.accountId, charge: change.charge, fault });
     charged = change.charge;
   }
   await postInbox(tx, before.id);

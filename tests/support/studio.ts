@@ -63,12 +63,14 @@ export class Studio {
 
   async account(
     tier: string,
-    ...grants: readonly { amount: string; priority?: number; expires_at?: string }[]
+    ...grants: readonly Partial<Omit<Parameters<typeof createGrant>[1], "account_id">>[]
   ): Promise<AccountId> {
     const created = await createAccount(this.database, { name: "test", tier }, (count) => randomBytes(count));
     if (!created.ok) throw new Error(created.refusal.message);
     for (const grant of grants) {
-      await createGrant(this.database, { account_id: created.value.id, category: "paid", priority: 50, ...grant });
+      const terms = { amount: "1000", category: "paid", priority: 50, ...grant } as const;
+      const granted = await createGrant(this.database, { account_id: created.value.id, ...terms });
+      if (!granted.ok) throw new Error(granted.refusal.message);
     }
     return created.value.id;
   }
