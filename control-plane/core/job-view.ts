@@ -16,8 +16,17 @@ export interface Explanation {
 
 export const UNEXPLAINED: Explanation = { position: null, eta: null, blockedBy: null };
 
-/** `charged` is what the settled hold captured; null while the hold is open. */
-export function videoOf(job: JobRecord, charged: bigint | null, explanation: Explanation): Video {
+/** What a video reserved, and where it went; `lots` in the order in which they pay. */
+export interface JobUsage {
+  readonly reserved: bigint;
+  readonly held: bigint;
+  readonly charged: bigint;
+  readonly released: bigint;
+  readonly refunded: bigint;
+  readonly lots: readonly { readonly grantId: string; readonly amount: bigint }[];
+}
+
+export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanation): Video {
   return {
     id: job.id,
     object: "video",
@@ -46,10 +55,19 @@ export function videoOf(job: JobRecord, charged: bigint | null, explanation: Exp
       started_at: secondsOrNull(job.startedAt),
       deadline_at: seconds(job.deadlineAt),
     },
-    usage: usageOf(job, charged),
+    usage: {
+      unit: "credits",
+      reserved: creditsText(usage.reserved),
+      held: creditsText(usage.held),
+      charged: creditsText(usage.charged),
+      released: creditsText(usage.released),
+      refunded: creditsText(usage.refunded),
+      lots: usage.lots.map(({ grantId, amount }) => ({ grant_id: grantId, amount: creditsText(amount) })),
+    },
   };
 }
 
+/** `charged` is what the settled hold captured; null while the hold is open. */
 export function eventDataOf(job: JobRecord, charged: bigint | null): VideoEventData {
   return {
     id: job.id,
@@ -80,7 +98,7 @@ export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec 
   };
 }
 
-function usageOf(job: JobRecord, charged: bigint | null): Video["usage"] {
+function usageOf(job: JobRecord, charged: bigint | null): VideoEventData["usage"] {
   const open = PHASE_OF[job.state] !== "ended";
   const captured = charged ?? 0n;
   return {

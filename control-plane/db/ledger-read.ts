@@ -178,22 +178,35 @@ export async function* exportJournal(sql: Sql, from: Date, to: Date): AsyncGener
   }
 }
 
+/** Columns of a `credit_hold h`, for `holdUsage`. */
+export function holdColumns(sql: Sql | Transaction) {
+  return sql`
+    h.job_id, h.amount as reserved, h.amount - h.captured - h.released as held, h.captured as charged, h.released, h.refunded,
+    (
+      select coalesce(json_agg(json_build_object(
+        'grant', grant_id, 'amount', amount::text, 'captured', captured::text) order by rank), '[]')
+      from credit_hold_lot lot where lot.job_id = h.job_id
+    ) as lots`;
+}
+
+export interface HoldColumns extends Omit<HoldUsage, "job" | "lots"> {
+  readonly jobId: VideoId;
+  readonly lots: readonly Readonly<Record<string, string>>[];
+}
+
+export function holdUsage({ jobId, reserved, held, charged, released, refunded, lots }: HoldColumns): HoldUsage {
+  return { job: jobId, reserved, held, charged, released, refunded, lots: lots.map(lotOf) };
+}
+
 /** What videos reserved, and where it went; a job that is not there has none. */
 export async function holdUsageOf(
   tx: Sql | Transaction,
   jobs: readonly VideoId[],
 ): Promise<ReadonlyMap<VideoId, HoldUsage>> {
   if (jobs.length === 0) return new Map();
-  const rows = await tx<(Omit<HoldUsage, "lots"> & { readonly lots: readonly Readonly<Record<string, string>>[] })[]>`
-    select h.job_id as job, h.amount as reserved, h.amount - h.captured - h.released as held, h.captured as charged, h.released,
-      h.refunded, l.lots
-    from credit_hold h, lateral (
-      select coalesce(json_agg(json_build_object(
-        'grant', grant_id, 'amount', amount::text, 'captured', captured::text) order by rank), '[]') as lots
-      from credit_hold_lot where job_id = h.job_id
-    ) l
-    where h.job_id = any (${tx.array([...jobs])}::text[])`;
-  return new Map(rows.map((row) => [row.job, { ...row, lots: row.lots.map(lotOf) }]));
+  const rows = await tx<HoldColumns[]>`
+    select ${holdColumns(tx)} from credit_hold h where h.job_id = any (${tx.array([...jobs])}::text[])`;
+  return new Map(rows.map((row) => [row.jobId, holdUsage(row)]));
 }
 
 /** JSON has no whole numbers of this size: amounts travel as text. */

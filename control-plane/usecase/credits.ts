@@ -20,9 +20,11 @@ import {
   post,
 } from "#control-plane/db/ledger.ts";
 import type { NewAct } from "#control-plane/db/ledger.ts";
+import { appendEvent } from "#control-plane/db/events.ts";
 import { findGrant } from "#control-plane/db/ledger-read.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { Refusal } from "#protocol/error.ts";
+import type { Happening } from "#protocol/event.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { creditsText, milliCredits } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
@@ -127,7 +129,9 @@ export async function refundVideo(
     const lots = await capturedLots(tx, job);
     if (lots.length === 0) return refuse({ code: "invalid_value", message: "There is nothing to refund." });
     await markRefunded(tx, job);
-    return { ok: true, value: { job, postings: lots.map(({ grant, amount }) => refund(grant, amount, at)) } };
+    const postings = lots.map(({ grant, amount }) => refund(grant, amount, at));
+    const amount = creditsText(postings.reduce((sum, posting) => sum + posting.amount, 0n));
+    return { ok: true, value: { job, postings, tell: { type: "credits.refunded", data: { video_id: job, amount } } } };
   });
 }
 
@@ -135,6 +139,8 @@ interface Deed {
   readonly postings: readonly Posting[];
   readonly job?: VideoId;
   readonly ends?: { readonly grant: string; readonly how: "voided" };
+  /** The account hears of it. */
+  readonly tell?: Happening;
 }
 
 function act(
@@ -156,8 +162,9 @@ function act(
     const deed = await decide(tx, at);
     if (!deed.ok) return deed;
     const id = await insertAct(tx, wanted, at);
-    const { postings, ...occasion } = deed.value;
+    const { postings, tell, ...occasion } = deed.value;
     await post(tx, { account: wanted.account, at, act: id, ...occasion }, postings);
+    if (tell !== undefined) await appendEvent(tx, { account: wanted.account, ...tell });
     return { ok: true, value: await actedOf(tx, { account: wanted.account, act: id, at, repeated: false }) };
   });
 }

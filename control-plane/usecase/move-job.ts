@@ -7,6 +7,7 @@
 import { step } from "#control-plane/core/job.ts";
 import type { JobChange, JobEvent } from "#control-plane/core/job.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
+import type { MakeGood } from "#control-plane/core/ledger.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
@@ -16,6 +17,7 @@ import { closeAttempt, discardNewestCheckpoint } from "#control-plane/db/leases.
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
+import { creditsText } from "#protocol/unit.ts";
 import { settleHold } from "./settle-hold.ts";
 
 export type Moved =
@@ -74,14 +76,28 @@ async function settle(tx: Transaction, { event, before, after, change, stages }:
   if (change.attempt !== null) {
     await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt, stages);
   }
+  const account = before.accountId;
   let charged: bigint | null = null;
+  let makeGood: MakeGood | null = null;
   if ("charge" in change) {
     const fault = change.to === "failed" ? change.failure.fault : "user";
-    await settleHold(tx, { job: before.id, account: before.accountId, charge: change.charge, fault });
+    makeGood = await settleHold(tx, { job: before.id, account, charge: change.charge, fault });
     charged = change.charge;
   }
   await postInbox(tx, before.id);
   if (change.event !== null) {
-    await appendEvent(tx, { account: before.accountId, type: change.event, data: eventDataOf(after, charged) });
+    await appendEvent(tx, { account, type: change.event, data: eventDataOf(after, charged) });
   }
+  if (makeGood !== null) {
+    await appendEvent(tx, { account, type: "credits.make_good", data: makeGoodDataOf(before.id, makeGood) });
+  }
+}
+
+function makeGoodDataOf(video: VideoId, { id, amount, expiresAt }: MakeGood) {
+  return {
+    video_id: video,
+    grant_id: id,
+    amount: creditsText(amount),
+    expires_at: Math.floor(expiresAt.getTime() / 1_000),
+  };
 }
