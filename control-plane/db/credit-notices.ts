@@ -16,13 +16,13 @@ export interface WatchWindow {
  */
 export async function nextWindow(
   sql: Sql,
-  { backMs, overlapMs, stepMs }: { readonly backMs: number; readonly overlapMs: number; readonly stepMs: number },
+  { overlapMs, stepMs }: { readonly overlapMs: number; readonly stepMs: number },
 ): Promise<WatchWindow> {
   const [row] = await sql<WatchWindow[]>`
     select through - make_interval(secs => ${overlapMs / 1_000}) as "from",
       least(clock_timestamp(), through + make_interval(secs => ${stepMs / 1_000})) as "to"
     from (
-      select coalesce((select through from credit_watch), clock_timestamp() - make_interval(secs => ${backMs / 1_000})) as through
+      select coalesce((select through from credit_watch), clock_timestamp()) as through
     ) as watch`;
   if (row === undefined) throw new Error("there is always a window");
   return row;

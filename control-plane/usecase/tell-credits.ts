@@ -32,9 +32,13 @@ interface Notice {
   readonly tell: (tx: Transaction) => Promise<void>;
 }
 
-/** False if the journal goes on beyond what was looked at: call again at once. */
-export async function tellCredits(sql: Sql, epoch: number): Promise<boolean> {
-  const span = { backMs: EXPIRING_LEAD_MS, overlapMs: OVERLAP_MS, stepMs: WINDOW_MS_MAX };
+export async function tellCredits(sql: Sql, epoch: number): Promise<void> {
+  for (let behind = true; behind;) behind = await tellOfNextWindow(sql, epoch);
+}
+
+/** True if the journal goes on beyond what was looked at. */
+async function tellOfNextWindow(sql: Sql, epoch: number): Promise<boolean> {
+  const span = { overlapMs: OVERLAP_MS, stepMs: WINDOW_MS_MAX };
   const window = await nextWindow(sql, span);
   const [balances, grants] = await Promise.all([
     movedBalances(sql, window),
@@ -53,7 +57,7 @@ export async function tellCredits(sql: Sql, epoch: number): Promise<boolean> {
     await assertLeader(tx, epoch);
     await saveWatch(tx, epoch, window.to);
   });
-  return window.to.getTime() - window.from.getTime() < OVERLAP_MS + WINDOW_MS_MAX;
+  return window.to.getTime() - window.from.getTime() >= OVERLAP_MS + WINDOW_MS_MAX;
 }
 
 function balanceNotice(move: Awaited<ReturnType<typeof movedBalances>>[number]): Notice[] {
