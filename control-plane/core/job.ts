@@ -106,6 +106,8 @@ export type JobChange =
       readonly event: "video.failed" | "video.cancelled";
       readonly attempt: AttemptOutcome | null;
       readonly charge: MilliCredits;
+      /** What a cancelled job is charged for. */
+      readonly stepsDone: number;
       readonly failure: JobFailure;
     }
   | {
@@ -175,7 +177,7 @@ export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
-      return failed(phase === "leased" ? "lost" : null, {
+      return failed(job, phase === "leased" ? "lost" : null, {
         code: "deadline_exceeded",
         message: "The video was not finished before its deadline.",
         fault: "platform",
@@ -195,16 +197,17 @@ function cancelled(job: JobRecord, attempt: AttemptOutcome | null): Step {
     event: "video.cancelled",
     attempt,
     charge: chargeFor(job.price, job.stepsDone, job.steps),
+    stepsDone: job.stepsDone,
     failure: { code: "cancelled", message: "The video was cancelled.", fault: "user" },
   });
 }
 
-function failed(attempt: AttemptOutcome | null, failure: JobFailure): Step {
-  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, failure });
+function failed(job: JobRecord, attempt: AttemptOutcome | null, failure: JobFailure): Step {
+  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, stepsDone: job.stepsDone, failure });
 }
 
 function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowMs: number): Step {
-  if (verdict.kind === "fail") return failed(attempt, verdict.failure);
+  if (verdict.kind === "fail") return failed(job, attempt, verdict.failure);
   return done({
     to: "retrying",
     event: "video.retrying",

@@ -93,6 +93,7 @@ function columnsOf(change: JobChange) {
         state: change.to,
         ...OFF_RUNNER,
         finished_at: new Date(),
+        steps_done: change.stepsDone,
         error_code: change.failure.code,
         error_message: change.failure.message,
         error_fault: change.failure.fault,

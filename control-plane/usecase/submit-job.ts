@@ -7,6 +7,7 @@ import { admit, JOB_DEADLINE_MS, overload } from "#control-plane/core/admission.
 import type { Load } from "#control-plane/core/admission.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
 import { lockAccount } from "#control-plane/db/accounts.ts";
+import { isLedgerSound } from "#control-plane/db/audit.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
@@ -17,6 +18,7 @@ import type { SubmitVideo } from "#protocol/edge-call.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { AccountId, RequestId, Sha256Hex } from "#protocol/id.ts";
 import { creditsText } from "#protocol/unit.ts";
+import { LEDGER_STOPPED } from "./audit-ledger.ts";
 
 export interface SubmitRequest {
   readonly account: AccountId;
@@ -39,17 +41,19 @@ export function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> 
 
 async function submitIn(tx: Transaction, request: SubmitRequest): Promise<Submitted> {
   const { video, create_key: createKey } = request.submit;
-  const [account, fresh, seen, waiting, model] = await Promise.all([
+  const [account, fresh, seen, waiting, model, sound] = await Promise.all([
     lockAccount(tx, request.account),
     claimNonce(tx, request.requestId),
     jobOfCreateKey(tx, request.account, createKey),
     countWaiting(tx, request.account),
     findModel(tx, video.model ?? DEFAULT_MODEL),
+    isLedgerSound(tx),
   ]);
   if (account === null) return refuse({ code: "invalid_api_key", message: "The account does not exist." });
   if (!fresh) return refuse({ code: "invalid_value", param: "x-request-id", message: "This call was made before." });
   if (seen !== null) return { ok: true, job: seen, repeated: true };
 
+  if (!sound) return refuse(LEDGER_STOPPED);
   const admission = admit(video, model, request.seed);
   if (!admission.ok) return admission;
   const { terms } = admission;
