@@ -31,7 +31,6 @@ import {
   takeMail,
 } from "#control-plane/usecase/lead.ts";
 import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
-import { tellCredits } from "#control-plane/usecase/tell-credits.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
@@ -51,8 +50,6 @@ const STORE_SWEEP_MS = 2_000;
 const HELD_RETRY_MS = 1_000;
 /** How often replicas are told what jobs that come now would meet. */
 const PUBLISH_MS = 1_000;
-/** How soon an account hears that its balance is low. */
-const NOTICES_MS = 1_000;
 
 export interface SchedulerHost {
   readonly limits: SchedulerLimits;
@@ -99,7 +96,6 @@ export class SchedulerLoop implements Service {
         if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
       }),
       new Ticker("admission", PUBLISH_MS, log, () => publishOutlooks(sql, epoch, this.#scheduler.outlooks(host.now()))),
-      new Ticker("credit-notices", NOTICES_MS, log, () => tellCredits(sql, epoch)),
       new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
       ...ledgerTickers(sql, epoch, log),
     ];
