@@ -70,7 +70,8 @@ interface Move {
 }
 
 async function settle(tx: Transaction, { event, before, after, change, stages }: Move): Promise<void> {
-  if (event.kind === "run_failed" && CHECKPOINT_FAULTS.has(event.error.code)) {
+  // Of a job that ends nobody resumes, and what it is charged goes by the steps that it keeps.
+  if (change.to === "retrying" && event.kind === "run_failed" && CHECKPOINT_FAULTS.has(event.error.code)) {
     await discardNewestCheckpoint(tx, before.id);
   }
   if (change.attempt !== null) {

@@ -20,6 +20,7 @@ import { createTestDatabase } from "./postgres.ts";
 export const RUNNER = RunnerId.parse("runner-1");
 /** A dispatch by hand leaves the fair order as it is. */
 export const NO_CLOCK = { accounts: [], tiers: [] } as const;
+const LEASE_MS = 3_600_000;
 export const TINY = { prompt: "a red fox", size: "320x192", seconds: 1, steps: 10 } as const;
 
 export function sha256(fill: string): Sha256Hex {
@@ -41,14 +42,14 @@ export class Studio {
   #epoch: number | null = null;
   #devices = 0;
 
-  static async open(): Promise<Studio> {
+  static async open(connectionsMax?: number): Promise<Studio> {
     const { url, drop } = await createTestDatabase();
-    return new Studio(url, drop);
+    return new Studio(url, drop, connectionsMax);
   }
 
-  constructor(url: string, drop: () => Promise<void>) {
+  constructor(url: string, drop: () => Promise<void>, connectionsMax?: number) {
     this.url = url;
-    this.database = connect(url);
+    this.database = connect(url, connectionsMax);
     this.#drop = drop;
   }
 
@@ -99,17 +100,22 @@ export class Studio {
     runner: RunnerId = RUNNER,
     device: DeviceId = DeviceId.parse(`cpu-${this.#devices++}`),
   ): Promise<Dispatched> {
-    this.#epoch ??= await takeLeadership(this.sql, "test", null, 60_000);
-    if (this.#epoch === null) throw new Error("somebody else leads this test's database");
     const outcome = await dispatch(
       this.sql,
-      this.#epoch,
+      await this.leaderEpoch(),
       [{ job, runner, devices: [device], slot: null, slots: 1 }],
       NO_CLOCK,
     );
     const [work] = outcome.dispatched;
     if (work === undefined) throw new Error("the job could not be dispatched");
     return work;
+  }
+
+  /** The epoch under which this test leads. */
+  async leaderEpoch(): Promise<number> {
+    this.#epoch ??= await takeLeadership(this.sql, "test", null, LEASE_MS);
+    if (this.#epoch === null) throw new Error("somebody else leads this test's database");
+    return this.#epoch;
   }
 
   async job(id: VideoId): Promise<JobRow> {
