@@ -9,6 +9,7 @@ import { createAccount, createGrant } from "#control-plane/usecase/administer.ts
 import { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
+import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
 import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { CreateVideo } from "#protocol/create-video.ts";
@@ -116,6 +117,19 @@ export class Studio {
     this.#epoch ??= await takeLeadership(this.sql, "test", null, LEASE_MS);
     if (this.#epoch === null) throw new Error("somebody else leads this test's database");
     return this.#epoch;
+  }
+
+  /** Waits until the grant's end has come, and is posted. */
+  async expired(grant: string): Promise<void> {
+    await this.ended(grant);
+    await expireGrants(this.sql, await this.leaderEpoch());
+  }
+
+  /** Waits until the grant's end has come by the server's clock, posted or not. */
+  async ended(grant: string): Promise<void> {
+    await this.sql`
+      select pg_sleep_until(expires_at) from credit_grant
+      where id = ${grant} and expires_at < clock_timestamp() + interval '2 seconds'`;
   }
 
   async job(id: VideoId): Promise<JobRow> {
