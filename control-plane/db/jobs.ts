@@ -22,11 +22,7 @@ export async function lockJob(tx: Transaction, id: VideoId): Promise<JobRow | nu
 }
 
 /** Another account's id, an unknown one and a deleted one are the same: null. */
-export async function findVideo(
-  sql: Sql | Transaction,
-  account: AccountId,
-  id: VideoId,
-): Promise<JobWithUsage | null> {
+export async function findVideo(sql: Sql | Transaction, account: AccountId, id: VideoId): Promise<JobWithUsage | null> {
   const rows = await sql<(JobRow & HoldColumns)[]>`
     select j.*, ${holdColumns(sql)}
     from job j join credit_hold h on h.job_id = j.id

@@ -27,7 +27,10 @@ export async function readBalance(sql: Sql, account: AccountId): Promise<CreditB
     held: creditsText(held),
     available: creditsText(available),
     pending: creditsText(pending),
-    expiring: grants.flatMap(endOf).toSorted((a, b) => a.at - b.at).slice(0, EXPIRING_MAX),
+    expiring: grants
+      .flatMap(endOf)
+      .toSorted((a, b) => a.at - b.at)
+      .slice(0, EXPIRING_MAX),
   };
 }
 

@@ -27,7 +27,10 @@ function list(c: EdgeContext, what: string, schema: typeof GrantQuery | typeof T
   const query = schema.safeParse(c.req.query());
   if (!query.success) return Promise.resolve(refuse(c, refusalOf(query.error)));
   const { limit, order, after } = query.data;
-  return read(c, `${what}?limit=${limit}&order=${order}${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`);
+  return read(
+    c,
+    `${what}?limit=${limit}&order=${order}${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`,
+  );
 }
 
 async function read(c: EdgeContext, path: string): Promise<Response> {

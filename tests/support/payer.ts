@@ -1,5 +1,5 @@
 /** An account with exactly what one video costs, and what becomes of that: everything by the public HTTP API. */
-import { z } from "zod";
+import type { z } from "zod";
 import { AdminAccount, AdminGrant, AdminKey } from "#protocol/admin.ts";
 import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } from "#protocol/credits.ts";
 import type { TransactionType } from "#protocol/credits.ts";
