@@ -79,7 +79,7 @@ export type TransactionType = z.infer<typeof TransactionType>;
 
 export const TransactionId = z
   .string()
-  .regex(/^txn_[0-9]{1,19}$/)
+  .regex(/^txn_[0-9]{1,18}$/)
   .brand<"TransactionId">();
 export type TransactionId = z.infer<typeof TransactionId>;
 

@@ -67,8 +67,8 @@ export interface EndingGrant {
 }
 
 /**
- * Grants with something to lose whose end came within `leadMs` in the window, or that ended within it anyway and got their
- * credits, all or some of them, in the window; untold ones only.
+ * Untold grants with something to lose, whose end came within `leadMs` during the window, or was within it already when
+ * they got credits during the window. Both sets are small, however many grants end soon.
  */
 export async function endingGrants(
   sql: Sql,
@@ -77,13 +77,17 @@ export async function endingGrants(
 ): Promise<readonly EndingGrant[]> {
   const lead = sql`make_interval(secs => ${leadMs / 1_000})`;
   return sql<EndingGrant[]>`
-    select g.id, g.account_id as account, g.available, g.expires_at from credit_grant g
+    with candidate as (
+      select id from credit_grant
+      where expires_at > ${from}::timestamptz + ${lead} and expires_at <= ${to}::timestamptz + ${lead}
+        and expired_at is null and voided_at is null
+      union
+      select grant_id from credit_entry where at > ${from} and at <= ${to} and to_book = 'available'
+    )
+    select g.id, g.account_id as account, g.available, g.expires_at
+    from candidate join credit_grant g on g.id = candidate.id
     where g.expires_at > now() and g.expires_at <= ${to}::timestamptz + ${lead}
       and g.expired_at is null and g.voided_at is null and g.available > 0
-      and (
-        g.expires_at > ${from}::timestamptz + ${lead}
-        or g.id in (select grant_id from credit_entry where at > ${from} and at <= ${to} and to_book = 'available')
-      )
       and not exists (select 1 from credit_notice n where n.account_id = g.account_id and n.subject = g.id)`;
 }
 
