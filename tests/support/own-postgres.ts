@@ -11,7 +11,11 @@ import { freePort } from "#cli/free-port.ts";
 import { Guard } from "#cli/guard.ts";
 import { databaseUrl, startPostgres } from "#cli/postgres.ts";
 
-export async function openServer(given: string | undefined): Promise<{ readonly url: string; close(): Promise<void> }> {
+/** `durable`: with fsync, as in production. */
+export async function openServer(
+  given: string | undefined,
+  { durable = false }: { readonly durable?: boolean } = {},
+): Promise<{ readonly url: string; close(): Promise<void> }> {
   if (given !== undefined && given !== "") return { url: given, close: async () => undefined };
   const folder = await mkdtemp(join(tmpdir(), "callsheet-test-"));
   const guard = new Guard();
@@ -23,7 +27,7 @@ export async function openServer(given: string | undefined): Promise<{ readonly 
     logFile: join(folder, "postgres.log"),
     port,
     password,
-    durable: false,
+    durable,
     guard,
     database: "callsheet",
   });
