@@ -108,4 +108,11 @@ FROM (
   SELECT h."account_id", l."grant_id", l."job_id", 'released', 'held', 'available', l."amount" - l."captured", date_trunc('milliseconds', h."settled_at")
   FROM "credit_hold" h JOIN "credit_hold_lot" l ON l."job_id" = h."job_id" WHERE h."state" = 'settled' AND l."amount" > l."captured"
 ) AS "past"
-ORDER BY "at", "kind", "job_id", "grant_id";
+ORDER BY "at", "kind", "job_id", "grant_id";--> statement-breakpoint
+-- One round trip for what must be decided under an account's lock: the statement sees what was committed while it waited.
+CREATE FUNCTION "under_account_lock"("account_id" text, "statement" text, "input" jsonb) RETURNS SETOF "job" LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM account WHERE account.id = under_account_lock.account_id FOR NO KEY UPDATE;
+  RETURN QUERY EXECUTE statement USING input;
+END
+$$;

@@ -2,6 +2,7 @@
 import type { VideoEventData } from "#protocol/event.ts";
 import type { RunSpec } from "#protocol/runner.ts";
 import { creditsText } from "#protocol/unit.ts";
+import type { MilliCredits } from "#protocol/unit.ts";
 import { STATUS_OF } from "#protocol/video.ts";
 import type { Video } from "#protocol/video.ts";
 import type { JobRecord } from "./job.ts";
@@ -79,6 +80,12 @@ export function eventDataOf(job: JobRecord, charged: bigint | null): VideoEventD
   };
 }
 
+/** The data of a job's first event, but for the id, which the database gives it. */
+export function queuedDataOf(price: MilliCredits): Omit<VideoEventData, "id"> {
+  const job = { state: "queued", price } as const;
+  return { status: STATUS_OF.queued, progress: 0, state: job.state, error: null, usage: usageOf(job, null) };
+}
+
 export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec {
   const [width, height] = job.size.split("x").map(Number);
   return {
@@ -98,7 +105,7 @@ export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec 
   };
 }
 
-function usageOf(job: JobRecord, charged: bigint | null): VideoEventData["usage"] {
+function usageOf(job: Pick<JobRecord, "state" | "price">, charged: bigint | null): VideoEventData["usage"] {
   const open = PHASE_OF[job.state] !== "ended";
   const captured = charged ?? 0n;
   return {
