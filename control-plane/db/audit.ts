@@ -253,12 +253,6 @@ export async function saveAudit(tx: Transaction, epoch: number, breaches: readon
     on conflict (singleton) do update set epoch = excluded.epoch, breaches = excluded.breaches, at = excluded.at`;
 }
 
-/** Whether the last audit found the ledger sound; before the first one it counts as that. */
-export async function isLedgerSound(sql: Sql | Transaction): Promise<boolean> {
-  const rows = await sql`select 1 from ledger_audit where breaches <> '[]'`;
-  return rows.length === 0;
-}
-
 export async function countEntries(tx: Transaction): Promise<number> {
   const [row] = await tx<{ count: number }[]>`select count(*)::int as count from credit_entry`;
   return row?.count ?? 0;
