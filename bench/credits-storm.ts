@@ -28,7 +28,7 @@ const { values } = parseArgs({
 });
 const [seed, scripts, clients] = [Number(values.seed), Number(values.scripts), Number(values.clients)];
 
-const server = await openServer(process.env["CALLSHEET_TEST_DATABASE_URL"]);
+const server = await openServer();
 const startedMs = performance.now();
 const secondsSoFar = () => Math.round((performance.now() - startedMs) / 1_000);
 try {

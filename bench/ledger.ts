@@ -19,7 +19,7 @@ const ACCOUNTS = 64;
 const VIDEO = CreateVideo.parse(TINY);
 const seconds = Number(process.argv[2] ?? 10);
 
-const server = await openServer(process.env["CALLSHEET_TEST_DATABASE_URL"], { durable: true });
+const server = await openServer({ durable: true });
 try {
   await migrate(server.url);
   const studio = new Studio(server.url, async () => undefined, CLIENTS);

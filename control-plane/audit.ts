@@ -10,10 +10,9 @@ import { auditLedger } from "./usecase/audit-ledger.ts";
 const database = connect(auditedDatabase(), 1);
 try {
   const { breaches, rules, entries } = await auditLedger(database.sql);
-  for (const { rule, row } of breaches) console.log(`${rule}  ${row}`);
-  console.log(
-    `${rules} rules, ${entries} entries, ${breaches.length === 0 ? "sound" : `${breaches.length} rows broken`}`,
-  );
+  for (const { rule, row } of breaches) process.stdout.write(`${rule}  ${row}\n`);
+  const verdict = breaches.length === 0 ? "sound" : `${breaches.length} rows broken`;
+  process.stdout.write(`${rules} rules, ${entries} entries, ${verdict}\n`);
   if (breaches.length > 0) process.exitCode = 1;
 } finally {
   await database.close();

@@ -31,7 +31,7 @@ export type EntryKind = (typeof ENTRY_KINDS)[number];
 export const ACT_KINDS = ["grant", "void", "adjust", "refund"] as const;
 export type ActKind = (typeof ACT_KINDS)[number];
 
-/** A make-good grant lives this long. */
+/** A make-good grant lives this long; `settle` is told when that is over. */
 export const MAKE_GOOD_MS = 72 * 3_600_000;
 
 /** A grant as it stands under the account's lock. */
@@ -105,6 +105,13 @@ export function deduct(grants: readonly GrantRecord[], amount: bigint, at: Date)
   return left === 0n ? postings : null;
 }
 
+export interface When {
+  readonly at: Date;
+  /** The end of a grant that this may make. */
+  readonly makeGoodUntil: Date;
+  readonly fault: "user" | "platform";
+}
+
 /**
  * Ends a hold: `charge` is captured, lots that burn first paying first, and the rest is released. An ended grant gets
  * nothing back: of a voided one it is voided, of an expired one forfeited, and made good if the platform was at fault.
@@ -113,7 +120,7 @@ export function settle(
   job: string,
   lots: readonly PinnedLot[],
   charge: MilliCredits,
-  { at, fault }: { readonly at: Date; readonly fault: "user" | "platform" },
+  { at, makeGoodUntil, fault }: When,
 ): Settlement {
   let left: bigint = charge;
   const captured: MilliCredits[] = [];
@@ -132,11 +139,11 @@ export function settle(
     if (end === "expired") forfeited.push({ grant, amount: milliCredits(rest) });
   }
   invariant(left === 0n, "a charge never exceeds its hold");
-  return { postings, captured, makeGood: fault === "platform" ? makeGoodOf(job, forfeited, at) : null };
+  return { postings, captured, makeGood: fault === "platform" ? makeGoodOf(job, forfeited, at, makeGoodUntil) : null };
 }
 
 /** One new grant for all that a release lost, of the kind of the first grant that lost something. */
-function makeGoodOf(job: string, forfeited: readonly PinnedLot[], at: Date): MakeGood | null {
+function makeGoodOf(job: string, forfeited: readonly PinnedLot[], at: Date, until: Date): MakeGood | null {
   const [first] = forfeited;
   if (first === undefined) return null;
   return {
@@ -145,7 +152,7 @@ function makeGoodOf(job: string, forfeited: readonly PinnedLot[], at: Date): Mak
     category: first.grant.category,
     priority: first.grant.priority,
     effectiveAt: at,
-    expiresAt: new Date(at.getTime() + MAKE_GOOD_MS),
+    expiresAt: until,
   };
 }
 

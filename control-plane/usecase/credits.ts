@@ -111,8 +111,10 @@ export function adjust(
       return { ok: true, value: { postings: [issue("adjusted", await insertGrant(tx, terms), amount)] } };
     }
     const grants = await freeGrants(tx, account);
-    const postings = deduct(grants, -amount, at);
-    return postings === null ? refuse(tooLittle(-amount, spendableOf(grants, at))) : { ok: true, value: { postings } };
+    const postings = deduct(grants, 0n - amount, at);
+    return postings === null
+      ? refuse(tooLittle(0n - amount, spendableOf(grants, at)))
+      : { ok: true, value: { postings } };
   });
 }
 

@@ -1,5 +1,5 @@
 /** Ends a job's hold in the transaction that ends the job: capture, release, forfeit or make good. */
-import { issue, settle } from "#control-plane/core/ledger.ts";
+import { issue, MAKE_GOOD_MS, settle } from "#control-plane/core/ledger.ts";
 import type { MakeGood } from "#control-plane/core/ledger.ts";
 import type { Transaction } from "#control-plane/db/connect.ts";
 import { closeHold, insertMakeGood, lockLedger, openLots, post } from "#control-plane/db/ledger.ts";
@@ -18,7 +18,7 @@ export interface Ending {
 export async function settleHold(tx: Transaction, { job, account, charge, fault }: Ending): Promise<MakeGood | null> {
   const [at, lots] = await Promise.all([lockLedger(tx, account), openLots(tx, job)]);
   invariant(at !== null, "a job's account exists");
-  const settlement = settle(job, lots, charge, { at, fault });
+  const settlement = settle(job, lots, charge, { at, makeGoodUntil: new Date(at.getTime() + MAKE_GOOD_MS), fault });
   const { makeGood, postings } = settlement;
   await Promise.all([
     closeHold(tx, { job, at }, lots, settlement),

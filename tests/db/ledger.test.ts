@@ -23,7 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => studio.close());
 afterEach(async () => {
-  expect((await auditLedger(studio.sql)).breaches).toEqual([]);
+  const { breaches } = await auditLedger(studio.sql);
+  if (breaches.length > 0) throw new Error(breaches.map(({ rule, row }) => `${rule}: ${row}`).join("\n"));
 });
 
 async function grantOf(account: AccountId, amount: bigint, lifeMs: number | null = null): Promise<string> {

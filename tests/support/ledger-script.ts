@@ -123,7 +123,7 @@ class Actor {
 
   async #adjust(amount: ReturnType<typeof milliCredits>): Promise<void> {
     const outcome = await adjust(this.#studio.sql, this.#account, amount, "script", null);
-    if (!outcome.ok && amount < 0n) await this.#checkPoverty(-amount);
+    if (!outcome.ok && amount < 0n) await this.#checkPoverty(0n - amount);
   }
 
   /** Credits only become fewer by waiting, so what is there after a refusal was there before it. */

@@ -11,11 +11,15 @@ import { freePort } from "#cli/free-port.ts";
 import { Guard } from "#cli/guard.ts";
 import { databaseUrl, startPostgres } from "#cli/postgres.ts";
 
-/** `durable`: with fsync, as in production. */
-export async function openServer(
-  given: string | undefined,
-  { durable = false }: { readonly durable?: boolean } = {},
-): Promise<{ readonly url: string; close(): Promise<void> }> {
+/**
+ * `CALLSHEET_TEST_DATABASE_URL` names another server; its user must be allowed to create databases. `durable`: with fsync, as in
+ * production.
+ */
+export async function openServer({ durable = false }: { readonly durable?: boolean } = {}): Promise<{
+  readonly url: string;
+  close(): Promise<void>;
+}> {
+  const given = process.env["CALLSHEET_TEST_DATABASE_URL"];
   if (given !== undefined && given !== "") return { url: given, close: async () => undefined };
   const folder = await mkdtemp(join(tmpdir(), "callsheet-test-"));
   const guard = new Guard();

@@ -1,7 +1,5 @@
 /**
  * Vitest's global setup for database tests: one real PostgreSQL for the run, with a migrated template database.
- *
- * `CALLSHEET_TEST_DATABASE_URL` uses another server (its user must be allowed to create databases).
  */
 import { randomBytes } from "node:crypto";
 import type { TestProject } from "vitest/node";
@@ -10,7 +8,7 @@ import { openServer } from "./own-postgres.ts";
 import { onServer } from "./postgres.ts";
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await openServer(process.env["CALLSHEET_TEST_DATABASE_URL"]);
+  const server = await openServer();
   const template = `callsheet_template_${randomBytes(4).toString("hex")}`;
   try {
     await onServer(server.url, (sql) => sql`create database ${sql(template)}`);
