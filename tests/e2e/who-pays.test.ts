@@ -26,9 +26,8 @@ const CRASHING = { ...QUICK, prompt: "!crash a lighthouse" } as const;
 /** The scale's part of one denoise step of five is 12, and it starts at 2. */
 const ONE_STEP_DONE = 14;
 
-const [, section = ""] = readFileSync(new URL("../../docs/credits.md", import.meta.url), "utf8").split(
-  "## Who pays when …",
-);
+const page = readFileSync(new URL("../../docs/credits.md", import.meta.url), "utf8");
+const [section = ""] = (page.split("## Who pays when …")[1] ?? "").split("\n## ");
 const rows = [...section.matchAll(/^\| (?!what happens|-)(.+?) +\| (.+?) +\| (.+?) +\|$/gm)].map(
   ([, what = "", pays = "", rest = ""]) => ({ what, pays, rest }),
 );
