@@ -1,4 +1,6 @@
 /** The auditor: it finds what hands did to the ledger, stops admission until it is mended, and accepts what was there before it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,6 +11,8 @@ import { recordEnd } from "#control-plane/usecase/record-run.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { createEmptyDatabase } from "#tests/support/postgres.ts";
 import { Studio } from "#tests/support/studio.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
 
 let studio: Studio;
 beforeAll(async () => {
@@ -146,11 +150,40 @@ test("a breach stops admission on every replica while reads stay up, until an au
   }
 });
 
+test("an audit by hand says what is broken and exits 1, and exits 0 on a sound ledger", async () => {
+  const own = await Studio.open();
+  try {
+    const account = await own.account("pro", { amount: "5" });
+    await own.submitted(account);
+    expect(await auditByHand(own.url)).toEqual({ status: 0, output: "15 rules, 2 entries, sound\n" });
+    await own.sql`update credit_hold set account_id = 'acct_nobody0000000000' where account_id = ${account}`;
+    const broken = await auditByHand(own.url);
+    expect(broken.status).toBe(1);
+    expect(broken.output).toMatch(
+      /^L12 {2}video video_\w+ is queued, its hold open\n15 rules, 2 entries, 1 rows broken\n$/,
+    );
+  } finally {
+    await own.close();
+  }
+});
+
+async function auditByHand(databaseUrl: string): Promise<{ readonly status: unknown; readonly output: string }> {
+  const env = { ...process.env, CALLSHEET_DATABASE_URL: databaseUrl };
+  const child = spawn(process.execPath, [join(ROOT, "control-plane/audit.ts")], {
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const output: string[] = [];
+  child.stdout.on("data", (chunk) => output.push(String(chunk)));
+  const [status] = (await once(child, "close")) as [unknown];
+  return { status, output: output.join("") };
+}
+
 test("grants and holds from before the journal get opening entries that the auditor accepts", async () => {
   const { url, drop } = await createEmptyDatabase();
   const { sql, close } = connect(url);
   try {
-    const folder = join(import.meta.dirname, "../../migrations");
+    const folder = join(ROOT, "migrations");
     const files = readdirSync(folder)
       .filter((name) => name.endsWith(".sql"))
       .toSorted();
