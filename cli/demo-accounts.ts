@@ -62,7 +62,12 @@ async function makeAccount(admin: Listener, tier: DemoTier): Promise<z.input<typ
 async function call<T>(admin: Listener, path: string, body: unknown, answer: z.ZodType<T>): Promise<T> {
   const response = await fetch(`${admin.url}${path}`, {
     method: "POST",
-    headers: { authorization: `Bearer ${admin.token}`, "content-type": "application/json" },
+    headers: {
+      authorization: `Bearer ${admin.token}`,
+      "content-type": "application/json",
+      // Grants want one; a start that broke off begins anew, with other accounts.
+      "idempotency-key": crypto.randomUUID(),
+    },
     body: JSON.stringify(body),
     signal: AbortSignal.timeout(CALL_MS),
   });

@@ -33,7 +33,7 @@ export async function followVideo(following: Following): Promise<Video> {
   let runningSince: { readonly at: number; readonly from: number } | null = null;
   let wake = Promise.withResolvers<void>();
   const socket = openSocket(following.api, (frame) => {
-    if (frame.data.id !== following.submitted.id) return;
+    if (!("id" in frame.data) || frame.data.id !== following.submitted.id) return;
     view = withFrame(view, frame);
     if (frame.type === "video.completed" || frame.type === "video.failed" || frame.type === "video.cancelled") {
       wake.resolve();
@@ -98,6 +98,11 @@ function withFrame(view: View, frame: Frame): View {
         startSeconds: frame.data.eta?.start_p50 ?? null,
         finishSeconds: frame.data.eta?.finish_p50 ?? null,
       };
+    case "credits.low_balance":
+    case "credits.grant_expiring":
+    case "credits.refunded":
+    case "credits.make_good":
+      return view;
     default:
       return { ...view, state: frame.data.state, progress: Math.max(view.progress, frame.data.progress) };
   }

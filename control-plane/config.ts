@@ -1,4 +1,6 @@
 /** The control plane's settings: parsed once, all faults together, frozen. The only reader of `process.env` here. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { z } from "zod";
 
 const Secret = z.string().min(16, "must have at least 16 characters");
@@ -27,4 +29,18 @@ export function readConfig(): Config {
   const parsed = Config.safeParse(process.env);
   if (!parsed.success) throw new Error(`The control plane's settings are not valid.\n${z.prettifyError(parsed.error)}`);
   return Object.freeze(parsed.data);
+}
+
+const DevFile = z.object({ database_url: z.string() });
+
+/** The database that an audit by hand looks at: the one that is named, or that of the stack running here. */
+export function auditedDatabase(): string {
+  const { CALLSHEET_DATABASE_URL: named, CALLSHEET_HOME: home = ".callsheet" } = process.env;
+  if (named !== undefined && named !== "") return named;
+  const file = join(home, "dev.json");
+  try {
+    return DevFile.parse(JSON.parse(readFileSync(file, "utf8"))).database_url;
+  } catch (error) {
+    throw new Error(`Set CALLSHEET_DATABASE_URL: no stack runs here (${file} cannot be read).`, { cause: error });
+  }
 }

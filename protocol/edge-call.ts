@@ -13,6 +13,10 @@
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
  * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
  * | `GET /edge/v1/videos/{id}/content`     | `Range` header  | MP4 bytes, 200 or 206 |
+ * | `POST /edge/v1/videos/estimate`        | `EstimateVideo` | `VideoEstimate` |
+ * | `GET /edge/v1/credits/balance`         |                 | `CreditBalance` |
+ * | `GET /edge/v1/credits/grants?limit&order&after` |        | `CreditGrantList` |
+ * | `GET /edge/v1/credits/transactions?limit&order&after` |  | `CreditTransactionList` |
  * | `GET /edge/v1/events?after&limit`      |                 | `EventPage` |
  * | `PUT /edge/v1/subscription`            | `Subscribe`     | `SubscriptionAnswer` |
  * | `POST /edge/v1/webhook_endpoints`      | `CreateWebhookEndpoint` | `WebhookEndpoint` with its secret |
@@ -40,6 +44,10 @@ export type KeyAnswer = z.infer<typeof KeyAnswer>;
 
 export const SubmitVideo = z.strictObject({ create_key: CreateKey, video: CreateVideo });
 export type SubmitVideo = z.infer<typeof SubmitVideo>;
+
+/** Without the reference's bytes: the edge has checked them, and no price depends on them. */
+export const EstimateVideo = z.strictObject({ video: CreateVideo });
+export type EstimateVideo = z.infer<typeof EstimateVideo>;
 
 export const EVENT_PAGE_MAX = 200;
 export const EventPage = z.object({ events: z.array(Event), has_more: z.boolean() });

@@ -31,6 +31,8 @@ export const ERROR_RULES = {
   video_not_found: { status: 404, type: "invalid_request_error", shouldRetry: null },
   method_not_allowed: { status: 405, type: "invalid_request_error", shouldRetry: null },
   video_not_ready: { status: 409, type: "invalid_request_error", shouldRetry: false },
+  grant_ended: { status: 409, type: "invalid_request_error", shouldRetry: false },
+  idempotency_key_reuse: { status: 409, type: "invalid_request_error", shouldRetry: false },
   video_expired: { status: 410, type: "invalid_request_error", shouldRetry: null },
   file_too_large: { status: 413, type: "invalid_request_error", shouldRetry: null },
   unsupported_media_type: { status: 415, type: "invalid_request_error", shouldRetry: null },
@@ -40,6 +42,7 @@ export const ERROR_RULES = {
   queue_full: { status: 429, type: "rate_limit_error", shouldRetry: false },
   internal_error: { status: 500, type: "server_error", shouldRetry: null },
   control_plane_unavailable: { status: 503, type: "server_error", shouldRetry: true },
+  service_unavailable: { status: 503, type: "server_error", shouldRetry: true },
 } as const satisfies Record<string, ErrorRule>;
 
 export type ErrorCode = keyof typeof ERROR_RULES;

@@ -7,9 +7,10 @@
  */
 import { z } from "zod";
 import { EventId, VideoId } from "./id.ts";
+import { CreditsText } from "./unit.ts";
 import { Eta, Scheduler, Usage, VideoError, VideoStatus } from "./video.ts";
 
-export const EventType = z.enum([
+export const VideoEventType = z.enum([
   "video.queued",
   "video.in_progress",
   "video.preempted",
@@ -18,28 +19,76 @@ export const EventType = z.enum([
   "video.failed",
   "video.cancelled",
 ]);
+export type VideoEventType = z.infer<typeof VideoEventType>;
+
+export const EventType = z.enum([
+  ...VideoEventType.options,
+  "credits.low_balance",
+  "credits.grant_expiring",
+  "credits.refunded",
+  "credits.make_good",
+]);
 export type EventType = z.infer<typeof EventType>;
 
-export const EventData = z.object({
+export const VideoEventData = z.object({
   id: VideoId,
   status: VideoStatus,
   progress: z.int().min(0).max(100),
   state: Scheduler.shape.state,
   error: VideoError.nullable(),
-  usage: Usage,
+  /** As of the event, when nothing can have been refunded yet. */
+  usage: Usage.omit({ refunded: true, lots: true }),
 });
-export type EventData = z.infer<typeof EventData>;
+export type VideoEventData = z.infer<typeof VideoEventData>;
 
-export const Event = z.object({
+/** What happened, and to what: the type decides what `data` says. */
+export const Happening = z.discriminatedUnion("type", [
+  z.object({ type: VideoEventType, data: VideoEventData }),
+  /** Told once; again only after the balance had recovered to twice the threshold. */
+  z.object({
+    type: z.literal("credits.low_balance"),
+    data: z.object({ available: CreditsText, threshold: CreditsText }),
+  }),
+  /** Told once a grant, two days before its end; of a shorter grant when it is made. */
+  z.object({
+    type: z.literal("credits.grant_expiring"),
+    data: z.object({ grant_id: z.string(), amount: CreditsText, expires_at: z.int() }),
+  }),
+  /** Charged credits went back to the grants they came from. */
+  z.object({
+    type: z.literal("credits.refunded"),
+    data: z.object({ video_id: VideoId, amount: CreditsText }),
+  }),
+  /** A grant in place of credits that were lost by a fault of the platform. */
+  z.object({
+    type: z.literal("credits.make_good"),
+    data: z.object({ video_id: VideoId, grant_id: z.string(), amount: CreditsText, expires_at: z.int() }),
+  }),
+]);
+export type Happening = z.infer<typeof Happening>;
+
+const envelope = {
   id: EventId,
   object: z.literal("event"),
-  type: EventType,
   created_at: z.int(),
   timestamp: z.iso.datetime(),
   sequence_number: z.int().positive(),
-  data: EventData,
-});
+};
+
+export const Event = z.discriminatedUnion("type", [
+  z.object({ ...envelope, ...Happening.options[0].shape }),
+  z.object({ ...envelope, ...Happening.options[1].shape }),
+  z.object({ ...envelope, ...Happening.options[2].shape }),
+  z.object({ ...envelope, ...Happening.options[3].shape }),
+  z.object({ ...envelope, ...Happening.options[4].shape }),
+]);
 export type Event = z.infer<typeof Event>;
+
+/** The video that an event is about; null if it is about the account alone. */
+export function videoOfEvent(happening: Happening): VideoId | null {
+  if ("id" in happening.data) return happening.data.id;
+  return "video_id" in happening.data ? happening.data.video_id : null;
+}
 
 /** Rendered share of a running job; `stage` is what the runner does now. */
 export const ProgressFrame = z.object({

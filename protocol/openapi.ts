@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { CreateVideo } from "./create-video.ts";
+import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } from "./credits.ts";
 import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
 import { Event } from "./event.ts";
 import { Video, VideoDeleted, VideoList } from "./video.ts";
@@ -14,6 +15,10 @@ const SCHEMAS = {
   Video,
   VideoList,
   VideoDeleted,
+  VideoEstimate,
+  CreditBalance,
+  CreditGrantList,
+  CreditTransactionList,
   Event,
   ErrorEnvelope,
   WebhookEndpoint,
@@ -31,8 +36,12 @@ interface Operation {
 }
 
 const CREATE = z.toJSONSchema(CreateVideo, { io: "input" });
+const CREATE_BODY = {
+  "multipart/form-data": { schema: multipartOf(CREATE) },
+  "application/json": { schema: CREATE },
+} as const;
 const LIST_QUERY = [
-  { name: "limit", schema: { type: "integer", minimum: 0, maximum: 100, default: 20 }, description: "Videos a page." },
+  { name: "limit", schema: { type: "integer", minimum: 0, maximum: 100, default: 20 }, description: "Entries a page." },
   { name: "order", schema: { enum: ["asc", "desc"], default: "desc" }, description: "By creation." },
   { name: "after", schema: { type: "string" }, description: "The last id of the page before." },
 ] as const;
@@ -43,12 +52,16 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
     post: {
       summary: "Ask for a video",
       answer: "Video",
-      body: {
-        "multipart/form-data": { schema: multipartOf(CREATE) },
-        "application/json": { schema: CREATE },
-      },
+      body: CREATE_BODY,
     },
     get: { summary: "List the account's videos", answer: "VideoList", query: LIST_QUERY },
+  },
+  "/v1/videos/estimate": {
+    post: {
+      summary: "What a video would cost and when it would start; stores and holds nothing",
+      answer: "VideoEstimate",
+      body: CREATE_BODY,
+    },
   },
   "/v1/videos/{id}": {
     get: { summary: "Read a video", answer: "Video" },
@@ -79,6 +92,13 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
         },
       ],
     },
+  },
+  "/v1/credits/balance": { get: { summary: "What the account can spend", answer: "CreditBalance" } },
+  "/v1/credits/grants": {
+    get: { summary: "Where its credits come from, and when they end", answer: "CreditGrantList", query: LIST_QUERY },
+  },
+  "/v1/credits/transactions": {
+    get: { summary: "Every movement of its credits", answer: "CreditTransactionList", query: LIST_QUERY },
   },
   "/v1/webhook_endpoints": {
     post: {

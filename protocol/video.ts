@@ -92,6 +92,10 @@ export const Usage = z.object({
   held: CreditsText,
   charged: CreditsText,
   released: CreditsText,
+  /** Of what was charged, given back later. */
+  refunded: CreditsText,
+  /** What it reserved of which grant, in the order in which they pay. */
+  lots: z.array(z.object({ grant_id: z.string(), amount: CreditsText })),
 });
 
 export const Video = z.object({

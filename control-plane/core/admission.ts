@@ -5,7 +5,7 @@
 import type { CreateVideo } from "#protocol/create-video.ts";
 import { SIZE_OF } from "#protocol/create-video.ts";
 import type { Refusal } from "#protocol/error.ts";
-import { ceilDiv, GpuMillis, milliCredits } from "#protocol/unit.ts";
+import { ceilDiv, creditsText, GpuMillis, milliCredits } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 import { classOf } from "./model.ts";
 import type { Model } from "./model.ts";
@@ -39,6 +39,8 @@ export interface Load {
   readonly queued: number;
   /** When a job of the same tier and class would start that came now. */
   readonly predictedStartS: number | null;
+  /** In nine of ten cases not later than this. */
+  readonly predictedStartP90S: number | null;
 }
 
 /** What the account already has, and the bounds of its tier. */
@@ -47,6 +49,16 @@ export interface Quota {
   readonly queued: number;
   readonly queuedMax: number;
   readonly startBoundS: number;
+}
+
+/** What the account can spend does not cover the price. */
+export function unaffordable(price: bigint, spendable: bigint): Refusal {
+  const [required, available] = [creditsText(price), creditsText(spendable)];
+  return {
+    code: "insufficient_credits",
+    message: `This video costs ${required} credits; ${available} are available.`,
+    numbers: { required, available },
+  };
 }
 
 /** The first bound that another job would break: the account's own queue, its tier's start, the whole queue. */

@@ -1,7 +1,8 @@
 /** How a stored job looks from outside: the public Video, the data of its events, the spec a runner gets. Pure. */
-import type { EventData } from "#protocol/event.ts";
+import type { VideoEventData } from "#protocol/event.ts";
 import type { RunSpec } from "#protocol/runner.ts";
 import { creditsText } from "#protocol/unit.ts";
+import type { MilliCredits } from "#protocol/unit.ts";
 import { STATUS_OF } from "#protocol/video.ts";
 import type { Video } from "#protocol/video.ts";
 import type { JobRecord } from "./job.ts";
@@ -16,8 +17,17 @@ export interface Explanation {
 
 export const UNEXPLAINED: Explanation = { position: null, eta: null, blockedBy: null };
 
-/** `charged` is what the settled hold captured; null while the hold is open. */
-export function videoOf(job: JobRecord, charged: bigint | null, explanation: Explanation): Video {
+/** What a video reserved, and where it went; `lots` in the order in which they pay. */
+export interface JobUsage {
+  readonly reserved: bigint;
+  readonly held: bigint;
+  readonly charged: bigint;
+  readonly released: bigint;
+  readonly refunded: bigint;
+  readonly lots: readonly { readonly grantId: string; readonly amount: bigint }[];
+}
+
+export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanation): Video {
   return {
     id: job.id,
     object: "video",
@@ -46,11 +56,20 @@ export function videoOf(job: JobRecord, charged: bigint | null, explanation: Exp
       started_at: secondsOrNull(job.startedAt),
       deadline_at: seconds(job.deadlineAt),
     },
-    usage: usageOf(job, charged),
+    usage: {
+      unit: "credits",
+      reserved: creditsText(usage.reserved),
+      held: creditsText(usage.held),
+      charged: creditsText(usage.charged),
+      released: creditsText(usage.released),
+      refunded: creditsText(usage.refunded),
+      lots: usage.lots.map(({ grantId, amount }) => ({ grant_id: grantId, amount: creditsText(amount) })),
+    },
   };
 }
 
-export function eventDataOf(job: JobRecord, charged: bigint | null): EventData {
+/** `charged` is what the settled hold captured; null while the hold is open. */
+export function eventDataOf(job: JobRecord, charged: bigint | null): VideoEventData {
   return {
     id: job.id,
     status: STATUS_OF[job.state],
@@ -59,6 +78,12 @@ export function eventDataOf(job: JobRecord, charged: bigint | null): EventData {
     error: errorOf(job),
     usage: usageOf(job, charged),
   };
+}
+
+/** The data of a job's first event, but for the id, which the database gives it. */
+export function queuedDataOf(price: MilliCredits): Omit<VideoEventData, "id"> {
+  const job = { state: "queued", price } as const;
+  return { status: STATUS_OF.queued, progress: 0, state: job.state, error: null, usage: usageOf(job, null) };
 }
 
 export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec {
@@ -80,7 +105,7 @@ export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec 
   };
 }
 
-function usageOf(job: JobRecord, charged: bigint | null): Video["usage"] {
+function usageOf(job: Pick<JobRecord, "state" | "price">, charged: bigint | null): VideoEventData["usage"] {
   const open = PHASE_OF[job.state] !== "ended";
   const captured = charged ?? 0n;
   return {

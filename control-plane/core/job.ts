@@ -5,7 +5,7 @@
  * cancelled). A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
  * Who pays is decided here too, so a transition and its settlement can never be stored apart.
  */
-import type { EventType } from "#protocol/event.ts";
+import type { VideoEventType } from "#protocol/event.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
 import type { Artifact, RunError } from "#protocol/runner.ts";
@@ -106,11 +106,13 @@ export type JobChange =
       readonly event: "video.failed" | "video.cancelled";
       readonly attempt: AttemptOutcome | null;
       readonly charge: MilliCredits;
+      /** What a cancelled job is charged for. */
+      readonly stepsDone: number;
       readonly failure: JobFailure;
     }
   | {
       readonly to: "preempted" | "retrying";
-      readonly event: Extract<EventType, "video.preempted" | "video.retrying">;
+      readonly event: Extract<VideoEventType, "video.preempted" | "video.retrying">;
       readonly attempt: AttemptOutcome;
       readonly runnerDeaths: number;
       readonly engineFailures: number;
@@ -175,7 +177,7 @@ export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
-      return failed(phase === "leased" ? "lost" : null, {
+      return failed(job, phase === "leased" ? "lost" : null, {
         code: "deadline_exceeded",
         message: "The video was not finished before its deadline.",
         fault: "platform",
@@ -195,16 +197,17 @@ function cancelled(job: JobRecord, attempt: AttemptOutcome | null): Step {
     event: "video.cancelled",
     attempt,
     charge: chargeFor(job.price, job.stepsDone, job.steps),
+    stepsDone: job.stepsDone,
     failure: { code: "cancelled", message: "The video was cancelled.", fault: "user" },
   });
 }
 
-function failed(attempt: AttemptOutcome | null, failure: JobFailure): Step {
-  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, failure });
+function failed(job: JobRecord, attempt: AttemptOutcome | null, failure: JobFailure): Step {
+  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, stepsDone: job.stepsDone, failure });
 }
 
 function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowMs: number): Step {
-  if (verdict.kind === "fail") return failed(attempt, verdict.failure);
+  if (verdict.kind === "fail") return failed(job, attempt, verdict.failure);
   return done({
     to: "retrying",
     event: "video.retrying",

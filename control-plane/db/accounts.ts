@@ -4,23 +4,6 @@ import type { TierLimits } from "#protocol/edge-call.ts";
 import type { AccountEntry } from "./admin.ts";
 import type { Sql, Transaction } from "./connect.ts";
 
-export interface AccountRow {
-  readonly id: AccountId;
-  readonly tier: string;
-  readonly maxQueued: number;
-  readonly startBoundS: number;
-}
-
-/** Locks the account until commit: its submits go one after another, so caps and holds are exact. */
-export async function lockAccount(tx: Transaction, id: AccountId): Promise<AccountRow | null> {
-  const [row] = await tx<AccountRow[]>`
-    select a.id, a.tier, t.max_queued, t.start_bound_s
-    from account a join tier t on t.name = a.tier
-    where a.id = ${id}
-    for no key update of a`;
-  return row ?? null;
-}
-
 /** Changes what is named; null if there is no such account. */
 export async function updateAccount(
   tx: Transaction,

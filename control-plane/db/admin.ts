@@ -1,14 +1,12 @@
-/** What the admin creates: accounts, keys, grants. */
+/** What the admin creates: accounts and keys. */
 import { and, eq, isNull, sql } from "drizzle-orm";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
-import type { MilliCredits } from "#protocol/unit.ts";
 import type { Database } from "./connect.ts";
-import { account, apiKey, creditGrant } from "./schema/account.ts";
+import { account, apiKey } from "./schema/account.ts";
 
 type Orm = Database["orm"];
 export type AccountEntry = typeof account.$inferSelect;
 export type KeyEntry = typeof apiKey.$inferSelect;
-export type GrantEntry = typeof creditGrant.$inferSelect;
 
 export async function insertAccount(
   orm: Orm,
@@ -41,29 +39,6 @@ export async function revokeKey(orm: Orm, id: string): Promise<KeyEntry | null> 
     .where(and(eq(apiKey.id, id), isNull(apiKey.revokedAt)))
     .returning();
   return rows[0] ?? null;
-}
-
-export interface NewGrant {
-  readonly accountId: AccountId;
-  readonly amount: MilliCredits;
-  readonly category: GrantEntry["category"];
-  readonly priority: number;
-  readonly effectiveAt: Date | null;
-  readonly expiresAt: Date | null;
-}
-
-export async function insertGrant(orm: Orm, grant: NewGrant): Promise<GrantEntry> {
-  const { effectiveAt, ...rest } = grant;
-  return only(
-    await orm
-      .insert(creditGrant)
-      .values({
-        id: sql`'grant_' || replace(uuidv7()::text, '-', '')`,
-        ...rest,
-        ...(effectiveAt === null ? {} : { effectiveAt }),
-      })
-      .returning(),
-  );
 }
 
 function only<Row>(rows: readonly Row[]): Row {

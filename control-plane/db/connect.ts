@@ -25,9 +25,9 @@ export type Transaction = postgres.TransactionSql<{ bigint: bigint }>;
 
 export type Database = ReturnType<typeof connect>;
 
-export function connect(databaseUrl: string) {
+export function connect(databaseUrl: string, connectionsMax = POOL_CONNECTIONS_MAX) {
   const sql: Sql = postgres(databaseUrl, {
-    max: POOL_CONNECTIONS_MAX,
+    max: connectionsMax,
     connect_timeout: CONNECT_TIMEOUT_S,
     connection: SESSION,
     types: TYPES,

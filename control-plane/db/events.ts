@@ -1,33 +1,24 @@
 /** The account's event log, its counter, and the webhook outbox that is filled with it. */
-import type { EventData, EventType } from "#protocol/event.ts";
-import { Event } from "#protocol/event.ts";
+import type { Happening } from "#protocol/event.ts";
+import { Event, videoOfEvent } from "#protocol/event.ts";
 import type { AccountId } from "#protocol/id.ts";
 import type { Sql, Transaction } from "./connect.ts";
 
-export interface NewEvent {
-  readonly account: AccountId;
-  readonly type: EventType;
-  readonly data: EventData;
-}
+export type NewEvent = { readonly account: AccountId } & Happening;
 
 /**
- * Appends one event and its webhook deliveries. Call it last in a transaction: the counter's row stays locked until
- * commit, which is what makes numbers gap-free and ordered as committed.
- *
+ * The statement that appends what `told (account_id, type, job_id, data)` has, one row or none, and its webhook deliveries.
  * Endpoints that know only `video.failed` get a cancellation as that.
  */
-export async function appendEvent(tx: Transaction, event: NewEvent): Promise<void> {
-  await tx`
-    with counter as (
-      insert into event_counter (account_id, last) values (${event.account}, 1)
+export const APPEND_TOLD = `
+    counter as (
+      insert into event_counter (account_id, last) select account_id, 1 from told
       on conflict (account_id) do update set last = event_counter.last + 1
       returning last
     ),
     appended as (
       insert into event (account_id, sequence_number, id, type, job_id, data)
-      select ${event.account}, last, 'evt_' || replace(uuidv7()::text, '-', ''), ${event.type}::event_type,
-        ${event.data.id}, ${tx.json(event.data)}
-      from counter
+      select account_id, last, 'evt_' || replace(uuidv7()::text, '-', ''), type, job_id, data from told, counter
       returning *
     ),
     delivery as (
@@ -38,23 +29,38 @@ export async function appendEvent(tx: Transaction, event: NewEvent): Promise<voi
       join webhook_endpoint endpoint on endpoint.account_id = appended.account_id and endpoint.enabled
       where appended.type = any (endpoint.events)
         or (appended.type = 'video.cancelled' and 'video.failed' = any (endpoint.events))
-    )
-    insert into webhook_delivery (id, endpoint_id, body)
-    select 'msg_' || replace(uuidv7()::text, '-', ''), endpoint_id, jsonb_build_object(
-      'id', id, 'object', 'event', 'type', told,
-      'created_at', extract(epoch from created_at)::bigint,
-      'timestamp', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-      'sequence_number', sequence_number, 'data', data
-    )::text
-    from delivery`;
+    ),
+    posted as (
+      insert into webhook_delivery (id, endpoint_id, body)
+      select 'msg_' || replace(uuidv7()::text, '-', ''), endpoint_id, jsonb_build_object(
+        'id', id, 'object', 'event', 'type', told,
+        'created_at', extract(epoch from created_at)::bigint,
+        'timestamp', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'sequence_number', sequence_number, 'data', data
+      )::text
+      from delivery
+    )`;
+
+/**
+ * Appends one event and its webhook deliveries. Call it last in a transaction: the counter's row stays locked until
+ * commit, which is what makes numbers gap-free and ordered as committed.
+ */
+export async function appendEvent(tx: Transaction, event: NewEvent): Promise<void> {
+  await tx`
+    with told as (
+      select ${event.account}::text as account_id, ${event.type}::event_type as type, ${videoOfEvent(event)}::text as job_id,
+        ${tx.json(event.data)}::jsonb as data
+    ),
+    ${tx.unsafe(APPEND_TOLD)}
+    select 1`;
 }
 
 interface EventRow {
   readonly id: string;
-  readonly type: EventType;
+  readonly type: Happening["type"];
   readonly sequenceNumber: number;
   readonly createdAt: Date;
-  readonly data: EventData;
+  readonly data: Happening["data"];
 }
 
 /** Events after `after`, in order, at most `limit`. */

@@ -3,15 +3,17 @@ import type { JobChange, JobRecord } from "#control-plane/core/job.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { ListQuery } from "#protocol/video.ts";
 import type { Sql, Transaction } from "./connect.ts";
+import { holdColumns, holdUsage } from "./ledger-read.ts";
+import type { HoldColumns, HoldUsage } from "./ledger-read.ts";
 import type { job } from "./schema/job.ts";
 
 /** The table and `core/job.ts` describe the same thing: a drifting column fails to compile here. */
 export type JobRow = typeof job.$inferSelect extends JobRecord ? JobRecord : never;
 
-/** A job beside what its hold captured (null while open). */
-export interface JobWithCharge {
+/** A job beside what it reserved, and where that went. */
+export interface JobWithUsage {
   readonly job: JobRow;
-  readonly charged: bigint | null;
+  readonly usage: HoldUsage;
 }
 
 export async function lockJob(tx: Transaction, id: VideoId): Promise<JobRow | null> {
@@ -20,23 +22,19 @@ export async function lockJob(tx: Transaction, id: VideoId): Promise<JobRow | nu
 }
 
 /** Another account's id, an unknown one and a deleted one are the same: null. */
-export async function findVideo(
-  sql: Sql | Transaction,
-  account: AccountId,
-  id: VideoId,
-): Promise<JobWithCharge | null> {
-  const rows = await sql<(JobRow & { readonly charged: bigint | null })[]>`
-    select j.*, case when h.state = 'settled' then h.captured end as charged
+export async function findVideo(sql: Sql | Transaction, account: AccountId, id: VideoId): Promise<JobWithUsage | null> {
+  const rows = await sql<(JobRow & HoldColumns)[]>`
+    select j.*, ${holdColumns(sql)}
     from job j join credit_hold h on h.job_id = j.id
     where j.id = ${id} and j.account_id = ${account} and j.deleted_at is null`;
   return rows.map(split)[0] ?? null;
 }
 
 /** One more than asked for is read, so the caller knows whether there is more. `after` may be deleted meanwhile. */
-export async function listVideos(sql: Sql, account: AccountId, query: ListQuery): Promise<readonly JobWithCharge[]> {
+export async function listVideos(sql: Sql, account: AccountId, query: ListQuery): Promise<readonly JobWithUsage[]> {
   const descending = query.order === "desc";
-  const rows = await sql<(JobRow & { readonly charged: bigint | null })[]>`
-    select j.*, case when h.state = 'settled' then h.captured end as charged
+  const rows = await sql<(JobRow & HoldColumns)[]>`
+    select j.*, ${holdColumns(sql)}
     from job j join credit_hold h on h.job_id = j.id
     where j.account_id = ${account} and j.deleted_at is null
     ${
@@ -50,9 +48,8 @@ export async function listVideos(sql: Sql, account: AccountId, query: ListQuery)
   return rows.map(split);
 }
 
-function split(row: JobRow & { readonly charged: bigint | null }): JobWithCharge {
-  const { charged, ...record } = row;
-  return { job: record, charged };
+function split(row: JobRow & HoldColumns): JobWithUsage {
+  return { job: row, usage: holdUsage(row) };
 }
 
 /** Applies what `core/job.ts` decided, and gives its devices back if it leaves them; null if the job moved on meanwhile. */
@@ -92,6 +89,7 @@ function columnsOf(change: JobChange) {
         state: change.to,
         ...OFF_RUNNER,
         finished_at: new Date(),
+        steps_done: change.stepsDone,
         error_code: change.failure.code,
         error_message: change.failure.message,
         error_fault: change.failure.fault,
@@ -115,6 +113,12 @@ function columnsOf(change: JobChange) {
 
 function notBeforeOf(change: JobChange): Date | null {
   return "notBeforeMs" in change ? new Date(change.notBeforeMs) : null;
+}
+
+/** Whose video it is, deleted or not. */
+export async function findVideoOwner(sql: Sql, id: VideoId): Promise<AccountId | null> {
+  const [row] = await sql<{ accountId: AccountId }[]>`select account_id from job where id = ${id}`;
+  return row?.accountId ?? null;
 }
 
 /** Everything that is neither over nor deleted from the scheduler's point of view, for a takeover. */

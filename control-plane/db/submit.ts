@@ -1,38 +1,64 @@
-/** The statements of a submit, run under the account's lock (`lockAccount`). */
+/**
+ * A submit in two steps: what is known of the account, read without a lock, and one statement under its lock that writes
+ * everything or nothing.
+ */
 import type { Terms } from "#control-plane/core/admission.ts";
 import type { JobRecord } from "#control-plane/core/job.ts";
+import type { VideoEventData } from "#protocol/event.ts";
 import type { AccountId, CreateKey, RequestId, Sha256Hex } from "#protocol/id.ts";
-import type { Sql, Transaction } from "./connect.ts";
+import type { Sql } from "./connect.ts";
+import { APPEND_TOLD } from "./events.ts";
 
-export async function jobOfCreateKey(tx: Transaction, account: AccountId, key: CreateKey): Promise<JobRecord | null> {
-  const [row] = await tx<JobRecord[]>`select * from job where account_id = ${account} and create_key = ${key}`;
+export async function jobOfCreateKey(sql: Sql, account: AccountId, key: CreateKey): Promise<JobRecord | null> {
+  const [row] = await sql<JobRecord[]>`select * from job where account_id = ${account} and create_key = ${key}`;
   return row ?? null;
 }
 
 /** False if this very call was seen before: a replay. */
-export async function claimNonce(tx: Transaction, requestId: RequestId): Promise<boolean> {
-  const rows = await tx`insert into nonce (request_id) values (${requestId}) on conflict do nothing returning 1`;
+export async function claimNonce(sql: Sql, requestId: RequestId): Promise<boolean> {
+  const rows = await sql`insert into nonce (request_id) values (${requestId}) on conflict do nothing returning 1`;
   return rows.length === 1;
 }
 
-export async function countWaiting(tx: Transaction, account: AccountId): Promise<number> {
-  const [row] = await tx<{ count: number }[]>`
-    select count(*)::int as count from job
-    where account_id = ${account} and state in ('queued', 'preempted', 'retrying')`;
-  return row?.count ?? 0;
+/** Where an account stands at one moment, with a call if there is one. */
+export interface Standing {
+  readonly tier: string;
+  readonly maxQueued: number;
+  readonly startBoundS: number;
+  readonly waiting: number;
+  readonly available: bigint;
+  /** The ledger passed its last audit. */
+  readonly sound: boolean;
+  /** This very call was made before. */
+  readonly replayed: boolean;
+  /** There is a job of this create key. */
+  readonly created: boolean;
 }
 
-/** What the account could hold now. */
-export async function spendable(tx: Transaction, account: AccountId): Promise<bigint> {
-  const [row] = await tx<{ available: bigint }[]>`
-    select coalesce(sum(amount - held - consumed), 0)::bigint as available from credit_grant
-    where account_id = ${account} and effective_at <= now() and (expires_at is null or expires_at > now())`;
-  return row?.available ?? 0n;
+export async function standingOf(
+  sql: Sql,
+  account: AccountId,
+  call: { readonly requestId: RequestId; readonly createKey: CreateKey } | null,
+): Promise<Standing | null> {
+  const [row] = await sql<Standing[]>`
+    select a.tier, t.max_queued, t.start_bound_s,
+      (select count(*)::int from job
+        where account_id = a.id and state in ('queued', 'preempted', 'retrying')) as waiting,
+      (select coalesce(sum(available), 0)::bigint from credit_grant
+        where account_id = a.id and effective_at <= now() and (expires_at is null or expires_at > now())) as available,
+      not exists (select 1 from ledger_audit where breaches <> '[]') as sound,
+      exists (select 1 from nonce where request_id = ${call?.requestId ?? null}) as replayed,
+      exists (select 1 from job where account_id = a.id and create_key = ${call?.createKey ?? null}) as created
+    from account a join tier t on t.name = a.tier
+    where a.id = ${account}`;
+  return row ?? null;
 }
 
 export interface NewJob {
   readonly account: AccountId;
+  readonly requestId: RequestId;
   readonly createKey: CreateKey;
+  /** As it was when the job was admitted. */
   readonly tier: string;
   readonly prompt: string;
   readonly negativePrompt: string;
@@ -40,36 +66,80 @@ export interface NewJob {
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
   readonly deadlineMs: number;
   readonly terms: Terms;
+  /** Of its first event, but for the id. */
+  readonly event: Omit<VideoEventData, "id">;
 }
 
-/** The inserted job, or how much the account could have spent. */
-export type InsertedJob =
-  | { readonly ok: true; readonly job: JobRecord }
-  | { readonly ok: false; readonly available: bigint };
-
 /**
- * Hold, job, lots and inbox in one statement: either all of them exist or none.
+ * Nonce, hold, lots, journal, job, event, webhooks and inbox: either all of them exist or none. One statement in one round
+ * trip, run under the account's lock by a function of the database, so that it sees what was committed while it waited for the
+ * lock. `gate` repeats every condition of admission; null says that one of them holds no more, and that nothing was written.
  *
- * Lots are taken in burn order (priority, expiry, promotional < plan < paid, effective, id) from what is neither held
- * nor consumed. The account's lock keeps two submits apart; the grant's CHECK would refuse an overdraft even without it.
+ * Lots are taken in burn order (priority, expiry, promotional < plan < paid, effective, id; as `deduct` in `core/ledger.ts`).
  */
-export async function insertJob(tx: Transaction, input: NewJob): Promise<InsertedJob> {
-  const { terms } = input;
-  const rows = await tx<(Partial<JobRecord> & { readonly available: bigint })[]>`
-    with spendable as (
-      select id, amount - held - consumed as free,
+export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null> {
+  const { terms } = job;
+  const input = {
+    account_id: job.account,
+    request_id: job.requestId,
+    create_key: job.createKey,
+    tier: job.tier,
+    model: terms.model,
+    class: terms.class,
+    prompt: job.prompt,
+    negative_prompt: job.negativePrompt,
+    size: terms.size,
+    fps: terms.fps,
+    seconds: terms.seconds,
+    steps: terms.steps,
+    seed: terms.seed,
+    metadata: job.metadata,
+    reference_sha256: job.reference?.sha256 ?? null,
+    reference_media_type: job.reference?.mediaType ?? null,
+    // JSON has no whole numbers of this size.
+    price: String(terms.price),
+    gpu_ms: terms.gpuMs,
+    deadline_s: job.deadlineMs / 1_000,
+    event: job.event,
+  };
+  const [row] = await sql<JobRecord[]>`
+    select * from under_account_lock(${job.account}, ${SUBMIT}, ${sql.json(input)})`;
+  return row ?? null;
+}
+
+const SUBMIT = `
+    with input as materialized (
+      select * from jsonb_to_record($1) as i (
+        account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
+        size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
+        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb
+      )
+    ),
+    gate as materialized (
+      select input.price, date_trunc('milliseconds', clock_timestamp()) as at
+      from input join account a on a.id = input.account_id and a.tier = input.tier join tier t on t.name = a.tier
+      join model_class c on c.model = input.model and c.name = input.class and c.retired_at is null
+      where not exists (select 1 from ledger_audit where breaches <> '[]')
+        and not exists (select 1 from job where account_id = a.id and create_key = input.create_key)
+        and (select count(*) from job where account_id = a.id and state in ('queued', 'preempted', 'retrying')) < t.max_queued
+    ),
+    mine as materialized (select g.* from credit_grant g, input where g.account_id = input.account_id),
+    spendable as (
+      select id, available as free,
         row_number() over burn as rank,
-        sum(amount - held - consumed) over (burn rows unbounded preceding) as through
-      from credit_grant
-      where account_id = ${input.account} and amount > held + consumed
-        and effective_at <= now() and (expires_at is null or expires_at > now())
+        sum(available) over (burn rows unbounded preceding) as through
+      from mine, gate
+      where available > 0 and effective_at <= at and (expires_at is null or expires_at > at)
       window burn as (order by priority, coalesce(expires_at, 'infinity'), category, effective_at, id)
     ),
-    purse as (select coalesce(max(through), 0)::bigint as available from spendable),
+    affordable as (select gate.* from gate where (select max(through) from spendable) >= price),
+    fresh as (
+      insert into nonce (request_id) select request_id from input, affordable on conflict do nothing returning 1
+    ),
+    entered as (select affordable.* from affordable, fresh),
     lot as (
-      select id, rank, least(free, ${terms.price}::bigint - (through - free))::bigint as take
-      from spendable, purse
-      where through - free < ${terms.price}::bigint and purse.available >= ${terms.price}::bigint
+      select id, rank, least(free, price - (through - free))::bigint as take
+      from spendable, entered where through - free < price
     ),
     pinned as (
       update credit_grant set held = held + lot.take from lot where credit_grant.id = lot.id
@@ -77,34 +147,35 @@ export async function insertJob(tx: Transaction, input: NewJob): Promise<Inserte
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, price, gpu_ms, deadline_at
+        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at
       )
-      select 'video_' || replace(uuidv7()::text, '-', ''), ${input.account}, ${input.createKey}, ${input.tier},
-        ${terms.model}, ${terms.class}, ${input.prompt}, ${input.negativePrompt}, ${terms.size}, ${terms.fps},
-        ${terms.seconds}, ${terms.steps}, ${terms.seed}, ${tx.json(input.metadata)},
-        ${input.reference?.sha256 ?? null}, ${input.reference?.mediaType ?? null},
-        ${terms.price}, ${terms.gpuMs}, now() + make_interval(secs => ${input.deadlineMs / 1_000})
-      from purse where purse.available >= ${terms.price}::bigint
+      select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
+        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, entered.price, gpu_ms, at,
+        at + make_interval(secs => deadline_s)
+      from input, entered
       returning *
     ),
     hold as (
-      insert into credit_hold (job_id, account_id, amount) select id, account_id, price from new_job
+      insert into credit_hold (job_id, account_id, amount, created_at) select id, account_id, price, created_at from new_job
     ),
     hold_lot as (
       insert into credit_hold_lot (job_id, grant_id, rank, amount)
       select new_job.id, lot.id, lot.rank, lot.take from new_job, lot
     ),
-    mail as (insert into inbox (job_id) select id from new_job)
-    select purse.available, new_job.* from purse left join new_job on true`;
-  const [row] = rows;
-  if (row === undefined) throw new Error("the submit statement always answers with one row");
-  const { available, ...job } = row;
-  return isJob(job) ? { ok: true, job } : { ok: false, available };
-}
-
-function isJob(row: Partial<JobRecord>): row is JobRecord {
-  return row.id !== undefined && row.id !== null;
-}
+    entry as (
+      insert into credit_entry (account_id, grant_id, job_id, kind, from_book, to_book, amount, available_after, at)
+      select new_job.account_id, lot.id, new_job.id, 'held', 'available', 'held', lot.take,
+        (select sum(available) from mine) - sum(lot.take) over (order by lot.rank), new_job.created_at
+      from new_job, lot order by lot.rank
+    ),
+    mail as (insert into inbox (job_id) select id from new_job),
+    told as (
+      select new_job.account_id, 'video.queued'::event_type as type, new_job.id as job_id,
+        input.event || jsonb_build_object('id', new_job.id) as data
+      from new_job, input
+    ),
+    ${APPEND_TOLD}
+    select * from new_job`;
 
 export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;

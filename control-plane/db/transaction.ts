@@ -7,10 +7,19 @@ const RETRYABLE = new Set(["40001", "40P01", "55P03"]);
 
 /** Runs `work` in one transaction; an error that only means "somebody else was first" is tried again. */
 export async function inTransaction<Result>(sql: Sql, work: (tx: Transaction) => Promise<Result>): Promise<Result> {
+  // `begin` resolves with what `work` returned; its type unwraps arrays of promises, which no work returns.
+  return orAgain(async () => (await sql.begin(work)) as Result);
+}
+
+/** The same for a single statement, which is a transaction of its own. */
+export function inOneStatement<Result>(statement: () => Promise<Result>): Promise<Result> {
+  return orAgain(statement);
+}
+
+async function orAgain<Result>(work: () => Promise<Result>): Promise<Result> {
   for (let tries = 1; ; tries++) {
     try {
-      // `begin` resolves with what `work` returned; its type unwraps arrays of promises, which no work returns.
-      return (await sql.begin(work)) as Result;
+      return await work();
     } catch (error) {
       if (tries >= TRIES_MAX || !RETRYABLE.has(codeOf(error))) throw error;
     }

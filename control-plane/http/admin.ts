@@ -1,14 +1,15 @@
-/** The admin listener: its own port, its own token, nothing of it reachable through the edge. Terms: `admin-terms.ts`. */
+/** The admin listener: its own port, its own token, nothing of it reachable through the edge. Terms: `admin-terms.ts`, credits: `admin-credits.ts`. */
 import { Hono } from "hono";
-import { createAccount, createGrant, createKey, endKey, listRunners } from "#control-plane/usecase/administer.ts";
+import { createAccount, createKey, endKey, listRunners } from "#control-plane/usecase/administer.ts";
 import { bearerMatches } from "#control-plane/usecase/check-token.ts";
-import { CreateAccount, CreateGrant } from "#protocol/admin.ts";
+import { CreateAccount } from "#protocol/admin.ts";
 import type { AdminRunnerList } from "#protocol/admin.ts";
 import type { KeyEnv } from "#protocol/api-key.ts";
 import { AccountId } from "#protocol/id.ts";
 import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
 import type { z } from "zod";
 import { parse, refuse, render } from "./admin-body.ts";
+import { adminCreditRoutes } from "./admin-credits.ts";
 import { termsRoutes } from "./admin-terms.ts";
 import type { TermsHost } from "./admin-terms.ts";
 
@@ -46,15 +47,12 @@ export function adminApp(host: AdminHost) {
     host.keyRevoked(ended.value.account, ended.value.keySha256);
     return c.json({ id: c.req.param("id"), object: "api_key.deleted", deleted: true });
   });
-  app.post("/admin/v1/grants", async (c) => {
-    const wanted = await parse(c, CreateGrant);
-    return wanted.ok ? render(c, await createGrant(host.database, wanted.value)) : refuse(wanted.refusal);
-  });
   app.get("/admin/v1/runners", async (c) => {
     const data = await listRunners(host.database, host.runnerStates());
     const list: z.infer<typeof AdminRunnerList> = { object: "list", data: [...data] };
     return c.json(list);
   });
+  app.route("/admin/v1", adminCreditRoutes(host.database));
   app.route("/admin/v1", termsRoutes(host));
   app.notFound(() => refuse({ code: "not_found", message: "No such admin route." }));
   return app;

@@ -6,6 +6,7 @@ import { renderRefusal } from "#protocol/error.ts";
 import { faultOf } from "./database-fault.ts";
 import { accountRoutes } from "./account.ts";
 import type { AccountHost } from "./account.ts";
+import { creditRoutes } from "./credits.ts";
 import { mintRequestId } from "./request-id.ts";
 import { EDGE_BODY_BYTES_MAX, signed } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
@@ -34,6 +35,7 @@ export function app(host: AppHost) {
     )
     .use(signed(host.edgeSecret, host.now))
     .route("/videos", videoRoutes(host))
+    .route("/credits", creditRoutes(host.database))
     .route("/", accountRoutes(host));
 
   const peer = new Hono<{ Variables: SignedVariables }>()

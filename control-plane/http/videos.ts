@@ -6,13 +6,14 @@ import { PHASE_OF } from "#control-plane/core/job.ts";
 import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
-import type { JobWithCharge } from "#control-plane/db/jobs.ts";
+import type { JobWithUsage } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
-import { readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
+import { estimateVideo } from "#control-plane/usecase/estimate-video.ts";
+import { readUsage, readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
-import { SubmitVideo } from "#protocol/edge-call.ts";
+import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { InputReference } from "#protocol/create-video.ts";
@@ -42,13 +43,14 @@ type SignedContext = Context<{ Variables: SignedVariables }>;
 const NOT_FOUND: Refusal = { code: "video_not_found", message: "No such video." };
 
 export function videoRoutes(host: VideosHost) {
-  const show = async (c: SignedContext, video: JobWithCharge) => {
+  const show = async (c: SignedContext, video: JobWithUsage) => {
     const [shown] = await showVideos(host, c.var.account, [video]);
     return c.json(shown);
   };
 
   return new Hono<{ Variables: SignedVariables }>()
     .post("/", (c) => submit(c, host))
+    .post("/estimate", (c) => estimate(c, host))
     .get("/", (c) => list(c, host))
     .get("/:id", (c) =>
       withVideo(
@@ -102,10 +104,19 @@ async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   if (!submitted.ok) return refuse(c, submitted.refusal);
   host.wake();
   // Nobody has looked at a new job yet. A repeated create answers with the job as it is now, its settled charge included.
-  if (!submitted.repeated) return c.json(videoOf(submitted.job, null, UNEXPLAINED));
-  const repeated = await readVideo(host.sql, c.var.account, submitted.job.id);
-  const [shown] = await showVideos(host, c.var.account, [repeated ?? { job: submitted.job, charged: null }]);
+  const { job } = submitted;
+  const usage = await readUsage(host.sql, job.id);
+  if (!submitted.repeated) return c.json(videoOf(job, usage, UNEXPLAINED));
+  const repeated = await readVideo(host.sql, c.var.account, job.id);
+  const [shown] = await showVideos(host, c.var.account, [repeated ?? { job, usage }]);
   return c.json(shown);
+}
+
+async function estimate(c: SignedContext, host: VideosHost): Promise<Response> {
+  const wanted = EstimateVideo.safeParse(jsonOf(c.var.body));
+  if (!wanted.success) return refuse(c, refusalOf(wanted.error));
+  const estimated = await estimateVideo(host.sql, c.var.account, wanted.data.video, await host.outlook.read());
+  return estimated.ok ? c.json(estimated.value) : refuse(c, estimated.refusal);
 }
 
 async function list(c: SignedContext, host: VideosHost): Promise<Response> {
@@ -126,14 +137,14 @@ async function list(c: SignedContext, host: VideosHost): Promise<Response> {
 async function showVideos(
   host: VideosHost,
   account: AccountId,
-  videos: readonly JobWithCharge[],
+  videos: readonly JobWithUsage[],
 ): Promise<readonly Video[]> {
   const waiting = videos.filter(({ job }) => PHASE_OF[job.state] === "waiting");
   const explained = await host.explain(
     account,
     waiting.map(({ job }) => job.id),
   );
-  return videos.map(({ job, charged }) => videoOf(job, charged, explained.get(job.id) ?? UNEXPLAINED));
+  return videos.map(({ job, usage }) => videoOf(job, usage, explained.get(job.id) ?? UNEXPLAINED));
 }
 
 function keepReference(host: VideosHost, reference: InputReference | undefined) {
@@ -143,15 +154,15 @@ function keepReference(host: VideosHost, reference: InputReference | undefined) 
 /** An id of the wrong shape, an unknown one and another account's are the same 404. */
 async function withVideo(
   c: SignedContext,
-  load: (id: VideoId) => Promise<JobWithCharge | null>,
-  render: (video: JobWithCharge) => Response | Promise<Response>,
+  load: (id: VideoId) => Promise<JobWithUsage | null>,
+  render: (video: JobWithUsage) => Response | Promise<Response>,
 ): Promise<Response> {
   const id = VideoId.safeParse(c.req.param("id"));
   const video = id.success ? await load(id.data) : null;
   return video === null ? refuse(c, NOT_FOUND) : render(video);
 }
 
-async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithCharge): Promise<Response> {
+async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithUsage): Promise<Response> {
   if (job.artifactKey === null || job.artifactSha256 === null) {
     const message = `The video has no content: its status is '${STATUS_OF[job.state]}'.`;
     return refuse(c, { code: "video_not_ready", message });

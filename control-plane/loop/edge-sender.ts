@@ -94,7 +94,10 @@ export class EdgeSender implements Service {
     const progress = this.#takeProgress(lane);
     const events = last > sentThrough ? await unsentEvents(this.#sql, account, sentThrough, EVENTS_MAX) : [];
     // What is over shows no older progress later.
-    for (const event of events) if (isEnd(event)) lane.progress.delete(event.data.id);
+    for (const event of events) {
+      const ended = endedBy(event);
+      if (ended !== null) lane.progress.delete(ended);
+    }
     const items = [...itemsOf(events, progress), ...this.#positionItems(account, lane)].slice(0, PUSH_ITEMS_MAX);
     if (items.length === 0) return;
     if (!(await this.#host.push(account, { items }))) return endSubscription(this.#sql, account);
@@ -146,9 +149,11 @@ export function itemsOf(events: readonly Event[], progress: ReadonlyMap<VideoId,
   const over = new Set<VideoId>();
   const items: Item[] = [];
   for (const event of events) {
-    const { id, status } = event.data;
-    if (status === "completed") items.push(progressItem(id, 100, "done"));
-    if (isEnd(event)) over.add(id);
+    const ended = endedBy(event);
+    if (ended !== null) {
+      if (event.type === "video.completed") items.push(progressItem(ended, 100, "done"));
+      over.add(ended);
+    }
     items.push({ kind: "event", event });
   }
   for (const shown of progress.values()) {
@@ -157,8 +162,9 @@ export function itemsOf(events: readonly Event[], progress: ReadonlyMap<VideoId,
   return items;
 }
 
-function isEnd({ data }: Event): boolean {
-  return data.status === "completed" || data.status === "failed";
+/** The video that this event says is over. */
+function endedBy({ data }: Event): VideoId | null {
+  return "status" in data && (data.status === "completed" || data.status === "failed") ? data.id : null;
 }
 
 function progressItem(id: VideoId, progress: number, stage: string): Item {

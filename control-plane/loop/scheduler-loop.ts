@@ -35,6 +35,7 @@ import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
 import type { LeaseRef, Stage } from "#protocol/runner.ts";
+import { ledgerTickers } from "./ledger-keeper.ts";
 import { RunnerRoster } from "./runner-roster.ts";
 import { RunningJobs } from "./running-jobs.ts";
 import { TermsKeeper } from "./terms-keeper.ts";
@@ -96,6 +97,7 @@ export class SchedulerLoop implements Service {
       }),
       new Ticker("admission", PUBLISH_MS, log, () => publishOutlooks(sql, epoch, this.#scheduler.outlooks(host.now()))),
       new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
+      ...ledgerTickers(sql, epoch, log),
     ];
   }
 

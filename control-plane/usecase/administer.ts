@@ -1,5 +1,5 @@
 /** The operator's acts: accounts, keys, grants, a look at the runners. */
-import { findAccount, insertAccount, insertGrant, insertKey, revokeKey } from "#control-plane/db/admin.ts";
+import { findAccount, insertAccount, insertKey, revokeKey } from "#control-plane/db/admin.ts";
 import type { Database } from "#control-plane/db/connect.ts";
 import { allRunners } from "#control-plane/db/runners.ts";
 import { leasesOfRunner } from "#control-plane/db/leases.ts";
@@ -13,6 +13,7 @@ import { creditsText, milliCreditsOf } from "#protocol/unit.ts";
 import type { z } from "zod";
 import { accountOf, answer, NO_ACCOUNT, refuse, secondsOf, unknownTier } from "./admin-answer.ts";
 import type { Answer } from "./admin-answer.ts";
+import { grantCredits } from "./credits.ts";
 
 const REF_CHARS = "0123456789abcdefghijklmnopqrstuvwxyz";
 
@@ -57,28 +58,32 @@ export async function endKey(
   return answer({ account: row.accountId, keySha256: row.keySha256 });
 }
 
+/** `idempotencyKey`: the same one with the same grant makes no second grant; null is not to be repeated. */
 export async function createGrant(
-  { orm }: Database,
+  { sql }: Pick<Database, "sql">,
   wanted: z.infer<typeof CreateGrant>,
+  idempotencyKey: string | null = null,
 ): Promise<Answer<z.infer<typeof AdminGrant>>> {
-  if ((await findAccount(orm, wanted.account_id)) === null) return refuse({ ...NO_ACCOUNT, param: "account_id" });
-  const row = await insertGrant(orm, {
-    accountId: wanted.account_id,
+  const terms = {
+    account: wanted.account_id,
     amount: milliCreditsOf(wanted.amount),
     category: wanted.category,
     priority: wanted.priority,
     effectiveAt: wanted.effective_at === undefined ? null : new Date(wanted.effective_at),
     expiresAt: wanted.expires_at === undefined ? null : new Date(wanted.expires_at),
-  });
+  };
+  const acted = await grantCredits(sql, terms, idempotencyKey);
+  if (!acted.ok) return acted;
+  const { at, entries } = acted.value;
   return answer({
-    id: row.id,
+    id: entries[0]?.grantId ?? "",
     object: "credit_grant",
-    account_id: row.accountId,
-    amount: creditsText(row.amount),
-    category: row.category,
-    priority: row.priority,
-    effective_at: secondsOf(row.effectiveAt),
-    expires_at: row.expiresAt === null ? null : secondsOf(row.expiresAt),
+    account_id: wanted.account_id,
+    amount: creditsText(terms.amount),
+    category: terms.category,
+    priority: terms.priority,
+    effective_at: secondsOf(terms.effectiveAt ?? at),
+    expires_at: terms.expiresAt === null ? null : secondsOf(terms.expiresAt),
   });
 }
 

@@ -49,8 +49,11 @@ export class AdmissionOutlook {
     return (tier, model, className) => {
       const classId = classIdOf(model, className);
       const row = rows.find((candidate) => candidate.tier === tier && candidate.class === classId);
-      const startMs = row?.startP50Ms ?? null;
-      return { queued, predictedStartS: startMs === null ? null : Math.ceil(Number(startMs) / 1_000) };
+      return {
+        queued,
+        predictedStartS: secondsOf(row?.startP50Ms ?? null),
+        predictedStartP90S: secondsOf(row?.startP90Ms ?? null),
+      };
     };
   }
 
@@ -64,4 +67,8 @@ export class AdmissionOutlook {
     this.#seen = { atMs, rows: await freshOutlooks(this.#sql, AGE_MAX_MS) };
     return this.#seen;
   }
+}
+
+function secondsOf(ms: bigint | null): number | null {
+  return ms === null ? null : Math.ceil(Number(ms) / 1_000);
 }

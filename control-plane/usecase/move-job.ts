@@ -7,17 +7,18 @@
 import { step } from "#control-plane/core/job.ts";
 import type { JobChange, JobEvent } from "#control-plane/core/job.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
+import type { MakeGood } from "#control-plane/core/ledger.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
-import { captureFrom } from "#control-plane/core/settlement.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
 import { lockJob, postInbox, saveChange } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
-import { openLots, settleHold } from "#control-plane/db/ledger.ts";
 import { closeAttempt, discardNewestCheckpoint } from "#control-plane/db/leases.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
+import { creditsText } from "#protocol/unit.ts";
+import { settleHold } from "./settle-hold.ts";
 
 export type Moved =
   | { readonly ok: true; readonly before: JobRow; readonly after: JobRow }
@@ -69,20 +70,35 @@ interface Move {
 }
 
 async function settle(tx: Transaction, { event, before, after, change, stages }: Move): Promise<void> {
-  if (event.kind === "run_failed" && CHECKPOINT_FAULTS.has(event.error.code)) {
+  // Of a job that ends nobody resumes, and what it is charged goes by the steps that it keeps.
+  if (change.to === "retrying" && event.kind === "run_failed" && CHECKPOINT_FAULTS.has(event.error.code)) {
     await discardNewestCheckpoint(tx, before.id);
   }
   if (change.attempt !== null) {
     await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt, stages);
   }
+  const account = before.accountId;
   let charged: bigint | null = null;
+  let makeGood: MakeGood | null = null;
   if ("charge" in change) {
-    const lots = await openLots(tx, before.id);
-    await settleHold(tx, before.id, change.charge, captureFrom(lots, change.charge));
+    const fault = change.to === "failed" ? change.failure.fault : "user";
+    makeGood = await settleHold(tx, { job: before.id, account, charge: change.charge, fault });
     charged = change.charge;
   }
   await postInbox(tx, before.id);
   if (change.event !== null) {
-    await appendEvent(tx, { account: before.accountId, type: change.event, data: eventDataOf(after, charged) });
+    await appendEvent(tx, { account, type: change.event, data: eventDataOf(after, charged) });
   }
+  if (makeGood !== null) {
+    await appendEvent(tx, { account, type: "credits.make_good", data: makeGoodDataOf(before.id, makeGood) });
+  }
+}
+
+function makeGoodDataOf(video: VideoId, { id, amount, expiresAt }: MakeGood) {
+  return {
+    video_id: video,
+    grant_id: id,
+    amount: creditsText(amount),
+    expires_at: Math.floor(expiresAt.getTime() / 1_000),
+  };
 }

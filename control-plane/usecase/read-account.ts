@@ -3,10 +3,13 @@ import type { Sql } from "#control-plane/db/connect.ts";
 import { liveKey } from "#control-plane/db/accounts.ts";
 import { eventsAfter } from "#control-plane/db/events.ts";
 import { findVideo, listVideos } from "#control-plane/db/jobs.ts";
-import type { JobWithCharge } from "#control-plane/db/jobs.ts";
+import type { JobWithUsage } from "#control-plane/db/jobs.ts";
+import { holdUsageOf } from "#control-plane/db/ledger-read.ts";
+import type { HoldUsage } from "#control-plane/db/ledger-read.ts";
 import type { EventPage, KeyAnswer } from "#protocol/edge-call.ts";
 import { EVENT_PAGE_MAX } from "#protocol/edge-call.ts";
 import type { AccountId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { invariant } from "#protocol/invariant.ts";
 import type { ListQuery } from "#protocol/video.ts";
 
 export async function checkKey(sql: Sql, account: AccountId, keySha256: Sha256Hex): Promise<KeyAnswer | null> {
@@ -14,8 +17,15 @@ export async function checkKey(sql: Sql, account: AccountId, keySha256: Sha256He
   return key === null ? null : { key_id: key.id, limits: key.limits };
 }
 
-export function readVideo(sql: Sql, account: AccountId, id: VideoId): Promise<JobWithCharge | null> {
+export function readVideo(sql: Sql, account: AccountId, id: VideoId): Promise<JobWithUsage | null> {
   return findVideo(sql, account, id);
+}
+
+/** What an admitted job reserved, deleted or not. */
+export async function readUsage(sql: Sql, id: VideoId): Promise<HoldUsage> {
+  const usage = (await holdUsageOf(sql, [id])).get(id);
+  invariant(usage !== undefined, "a job is admitted with its hold");
+  return usage;
 }
 
 export async function readVideos(sql: Sql, account: AccountId, query: ListQuery) {

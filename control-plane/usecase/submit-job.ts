@@ -1,22 +1,33 @@
 /**
- * Submit: load under the account's lock, decide the terms, then hold, job, lots and event in one transaction.
+ * Submit: load, decide the terms, then nonce, hold, job, event and mail in one statement.
  *
- * The same `create_key` always answers with the same job, so a lost reply never makes a second one.
+ * What is loaded is not locked: a refusal locks nobody, and the statement checks every condition again under the account's lock.
+ * If one holds no more it writes nothing, and the decision is made anew. The same `create_key` always answers with the same job,
+ * so a lost reply never makes a second one.
  */
-import { admit, JOB_DEADLINE_MS, overload } from "#control-plane/core/admission.ts";
-import type { Load } from "#control-plane/core/admission.ts";
-import { eventDataOf } from "#control-plane/core/job-view.ts";
-import { lockAccount } from "#control-plane/db/accounts.ts";
-import type { Sql, Transaction } from "#control-plane/db/connect.ts";
-import { appendEvent } from "#control-plane/db/events.ts";
+import { admit, JOB_DEADLINE_MS, overload, unaffordable } from "#control-plane/core/admission.ts";
+import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
+import { queuedDataOf } from "#control-plane/core/job-view.ts";
+import type { Model } from "#control-plane/core/model.ts";
+import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { DEFAULT_MODEL, findModel } from "#control-plane/db/models.ts";
-import { claimNonce, countWaiting, insertJob, jobOfCreateKey, spendable } from "#control-plane/db/submit.ts";
-import { inTransaction } from "#control-plane/db/transaction.ts";
+import { claimNonce, insertJob, jobOfCreateKey, standingOf } from "#control-plane/db/submit.ts";
+import type { NewJob, Standing } from "#control-plane/db/submit.ts";
+import { inOneStatement } from "#control-plane/db/transaction.ts";
 import type { SubmitVideo } from "#protocol/edge-call.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { AccountId, RequestId, Sha256Hex } from "#protocol/id.ts";
-import { creditsText } from "#protocol/unit.ts";
+import { LEDGER_STOPPED } from "./audit-ledger.ts";
+
+/** Somebody else was first so often: the account changes faster than it can be read. */
+const TRIES_MAX = 5;
+const REPLAYED: Refusal = { code: "invalid_value", param: "x-request-id", message: "This call was made before." };
+const BUSY: Refusal = {
+  code: "service_unavailable",
+  message: "The account is busy with other calls; this one changed nothing.",
+  retryAfterSeconds: 1,
+};
 
 export interface SubmitRequest {
   readonly account: AccountId;
@@ -33,57 +44,62 @@ export type Submitted =
   | { readonly ok: true; readonly job: JobRow; readonly repeated: boolean }
   | { readonly ok: false; readonly refusal: Refusal };
 
-export function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> {
-  return inTransaction(sql, (tx) => submitIn(tx, request));
+export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> {
+  const { account, requestId, submit } = request;
+  const { video, create_key: createKey } = submit;
+  for (let tries = 1; tries <= TRIES_MAX; tries++) {
+    const [standing, model] = await Promise.all([
+      standingOf(sql, account, { requestId, createKey }),
+      findModel(sql, video.model ?? DEFAULT_MODEL),
+    ]);
+    if (standing === null) return refuse({ code: "invalid_api_key", message: "The account does not exist." });
+    if (standing.replayed) return refuse(REPLAYED);
+    const decided = standing.created ? null : decide(standing, model, request);
+    if (decided?.ok !== true) {
+      // The statement would claim the nonce, but there is nothing left for it to do.
+      if (!(await claimNonce(sql, requestId))) return refuse(REPLAYED);
+      const seen = decided === null ? await jobOfCreateKey(sql, account, createKey) : null;
+      if (seen !== null) return { ok: true, job: seen, repeated: true };
+      return decided ?? refuse(BUSY);
+    }
+    const job = await inOneStatement(() => insertJob(sql, newJobOf(request, standing.tier, decided.terms)));
+    if (job !== null) return { ok: true, job, repeated: false };
+  }
+  return refuse(BUSY);
 }
 
-async function submitIn(tx: Transaction, request: SubmitRequest): Promise<Submitted> {
-  const { video, create_key: createKey } = request.submit;
-  const [account, fresh, seen, waiting, model] = await Promise.all([
-    lockAccount(tx, request.account),
-    claimNonce(tx, request.requestId),
-    jobOfCreateKey(tx, request.account, createKey),
-    countWaiting(tx, request.account),
-    findModel(tx, video.model ?? DEFAULT_MODEL),
-  ]);
-  if (account === null) return refuse({ code: "invalid_api_key", message: "The account does not exist." });
-  if (!fresh) return refuse({ code: "invalid_value", param: "x-request-id", message: "This call was made before." });
-  if (seen !== null) return { ok: true, job: seen, repeated: true };
-
-  const admission = admit(video, model, request.seed);
+/** What an account that stands so may do; the statement checks it again under the lock. */
+function decide(standing: Standing, model: Model | null, { submit, seed, loadOf }: SubmitRequest): Admission {
+  const admission = admit(submit.video, model, seed);
   if (!admission.ok) return admission;
-  const { terms } = admission;
-  const { tier, maxQueued, startBoundS } = account;
-  const quota = { tier, queued: waiting, queuedMax: maxQueued, startBoundS };
-  const overloaded = overload(quota, request.loadOf(tier, terms.model, terms.class));
-  if (overloaded !== null) {
-    // Who cannot pay is told that first: waiting would not help.
-    const available = await spendable(tx, account.id);
-    return refuse(available < terms.price ? poor(terms.price, available) : overloaded);
-  }
+  const refusal = obstacleOf(standing, admission.terms, loadOf);
+  return refusal === null ? admission : { ok: false, refusal };
+}
 
-  const inserted = await insertJob(tx, {
-    account: account.id,
+/** What keeps an account that stands so from a video on these terms. */
+export function obstacleOf(standing: Standing, terms: Terms, loadOf: SubmitRequest["loadOf"]): Refusal | null {
+  const { sound, tier, maxQueued, startBoundS, waiting, available } = standing;
+  if (!sound) return LEDGER_STOPPED;
+  // Who cannot pay is told that first: waiting would not help.
+  if (available < terms.price) return unaffordable(terms.price, available);
+  const quota = { tier, queued: waiting, queuedMax: maxQueued, startBoundS };
+  return overload(quota, loadOf(tier, terms.model, terms.class));
+}
+
+function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier: string, terms: Terms): NewJob {
+  const { video, create_key: createKey } = submit;
+  return {
+    account,
+    requestId,
     createKey,
-    tier: account.tier,
+    tier,
     prompt: video.prompt,
     negativePrompt: video.negative_prompt ?? "",
     metadata: video.metadata ?? {},
-    reference: request.reference,
+    reference,
     deadlineMs: JOB_DEADLINE_MS,
     terms,
-  });
-  if (!inserted.ok) return refuse(poor(terms.price, inserted.available));
-  await appendEvent(tx, { account: account.id, type: "video.queued", data: eventDataOf(inserted.job, null) });
-  return { ok: true, job: inserted.job, repeated: false };
-}
-
-function poor(price: bigint, spendableNow: bigint): Refusal {
-  const [required, available] = [creditsText(price), creditsText(spendableNow)];
-  return {
-    code: "insufficient_credits",
-    message: `This video costs ${required} credits; ${available} are available.`,
-    numbers: { required, available },
+    event: queuedDataOf(terms.price),
   };
 }
 

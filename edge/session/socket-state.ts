@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { Sha256Hex, VideoId } from "#protocol/id.ts";
+import { videoOfEvent } from "#protocol/event.ts";
 import type { Event, PositionFrame, ProgressFrame } from "#protocol/event.ts";
 
 const SocketState = z.object({
@@ -24,9 +25,13 @@ export function writeSocket(socket: WebSocket, state: SocketState): void {
   socket.serializeAttachment(state);
 }
 
-/** Sends unless the filter skips it; says nothing about the cursor. */
+/** Sends unless the filter skips it, which events of the account alone pass never; says nothing about the cursor. */
 export function sendTo(socket: WebSocket, state: SocketState, frame: Event | ProgressFrame | PositionFrame): void {
-  if (state.videoIds !== null && !state.videoIds.includes(frame.data.id)) return;
+  if (state.videoIds !== null && !state.videoIds.some((id) => id === videoOf(frame))) return;
   // A peer that is gone is told by `webSocketClose`; until then a send to it is simply lost.
   if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
+}
+
+function videoOf(frame: Event | ProgressFrame | PositionFrame): string | null {
+  return "sequence_number" in frame ? videoOfEvent(frame) : frame.data.id;
 }

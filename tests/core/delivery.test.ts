@@ -101,7 +101,15 @@ test("a live session sees 100 % just before the completion, and no older progres
     stage: "denoise" as const,
   });
   const items = itemsOf(
-    [anEvent(1, "video.in_progress", running, "in_progress"), anEvent(2, "video.completed", done, "completed")],
+    [
+      anEvent(1, "video.in_progress", running, "in_progress"),
+      Event.parse({
+        ...anEvent(2, "video.queued", running, "queued"),
+        type: "credits.low_balance",
+        data: { available: "1", threshold: "25" },
+      }),
+      anEvent(3, "video.completed", done, "completed"),
+    ],
     new Map([
       [done, shown(done)],
       [running, shown(running)],
@@ -114,5 +122,11 @@ test("a live session sees 100 % just before the completion, and no older progres
         ? [item.event.type]
         : [],
   );
-  expect(told).toEqual([["video.in_progress"], [done, 100], ["video.completed"], [running, 40]]);
+  expect(told).toEqual([
+    ["video.in_progress"],
+    ["credits.low_balance"],
+    [done, 100],
+    ["video.completed"],
+    [running, 40],
+  ]);
 });

@@ -48,7 +48,10 @@ test("a finished job is charged its price once, and its events are numbered with
   expect(await studio.purse(account)).toEqual({ held: 0n, consumed: 250n });
   expect(await studio.eventTypes(account)).toEqual(["video.queued", "video.in_progress", "video.completed"]);
   const video = await readVideo(studio.sql, account, id);
-  expect(video).toMatchObject({ charged: 250n, job: { state: "completed", progress: 100, runnerId: null } });
+  expect(video).toMatchObject({
+    usage: { charged: 250n, held: 0n },
+    job: { state: "completed", progress: 100, runnerId: null },
+  });
 });
 
 test("two runners that finish under the same lease at once make one completion", async () => {

@@ -47,10 +47,14 @@ test("a hold is split over grants in burn order: priority first, then the earlie
 });
 
 test("an expired grant and one that is not effective yet cannot be held", async () => {
-  const account = await studio.account("pro", { amount: "5", expires_at: new Date(Date.now() - 1_000).toISOString() });
-  await studio.sql`
-    insert into credit_grant (id, account_id, amount, category, priority, effective_at)
-    values ('grant_future', ${account}, 5000, 'paid', 50, now() + interval '1 hour')`;
+  const [before, yesterday, tomorrow] = [-2, -1, 1].map((days) =>
+    new Date(Date.now() + days * 86_400_000).toISOString(),
+  );
+  const account = await studio.account(
+    "pro",
+    { amount: "5", effective_at: before, expires_at: yesterday },
+    { amount: "5", effective_at: tomorrow },
+  );
   expect(await studio.submit(account)).toMatchObject({ ok: false, refusal: { code: "insufficient_credits" } });
 });
 

@@ -78,6 +78,21 @@ test("a client that comes back replays what it missed, without gap or repeat", a
   await session.close();
 });
 
+test("an account hears once that its credits run low, and when they end", async () => {
+  const { id: account, apiKey } = await product.account("pro", "25");
+  const session = await LiveSession.open(product.dev.edge_url, apiKey);
+  await create(product.client(apiKey));
+  const low = await session.until("the low balance", (frame) => frame.type === "credits.low_balance");
+  expect(low.data).toMatchObject({ threshold: "25" });
+  await create(product.client(apiKey));
+  const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+  await product.admin("POST", "/grants", { account_id: account, amount: "7", expires_at: expiresAt });
+  const ending = await session.until("the end", (frame) => frame.type === "credits.grant_expiring");
+  expect(ending.data).toMatchObject({ amount: "7", expires_at: Math.floor(Date.parse(expiresAt) / 1_000) });
+  expect(session.frames.filter((frame) => frame.type === "credits.low_balance")).toHaveLength(1);
+  await session.close();
+});
+
 test("a WebSocket without a valid key is refused before it opens", async () => {
   await expect(LiveSession.open(product.dev.edge_url, "cs_dev_wrong")).rejects.toThrow(/401/);
 });

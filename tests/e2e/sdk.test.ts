@@ -195,3 +195,31 @@ test("an image that is given as the first frame changes the video; something els
   const refused = client.videos.create({ ...TINY, input_reference: text });
   await expect(refused).rejects.toMatchObject({ status: 400, param: "input_reference" });
 });
+
+test("what a video would cost, the balance, and a create that cannot be paid come through the SDK", async () => {
+  const { apiKey } = await product.account("pro", "1");
+  const client = product.client(apiKey, { maxRetries: 2 });
+  const estimate = await client.post("/videos/estimate", { body: TINY });
+  expect(estimate).toMatchObject({ price: "0.75", available: "1", would_be_accepted: true });
+  const video = await client.videos.create(TINY);
+  const [grant] = ((await client.get("/credits/grants")) as { data: { id: string }[] }).data;
+  const lots = [{ grant_id: grant?.id, amount: "0.75" }];
+  expect(video).toMatchObject({ usage: { unit: "credits", reserved: "0.75", charged: "0", refunded: "0", lots } });
+  const error: unknown = await client.videos.create(TINY).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(OpenAI.APIError);
+  expect(error).toMatchObject({
+    status: 402,
+    code: "insufficient_credits",
+    type: "billing_error",
+    error: { required: "0.75", available: "0.25" },
+  });
+  await completed(client, video.id);
+  expect(await client.get("/credits/balance")).toMatchObject({ settled: "0.25", held: "0", available: "0.25" });
+  expect(await client.get("/credits/transactions", { query: { limit: 2 } })).toMatchObject({
+    data: [
+      { type: "captured", video_id: video.id },
+      { type: "held", available: { before: "1", after: "0.25" } },
+    ],
+    has_more: true,
+  });
+});

@@ -6,7 +6,14 @@
  */
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
-import { KeyCheck, PUSH_ITEMS_MAX, SubmitVideo, Subscribe, type TierLimits } from "#protocol/edge-call.ts";
+import {
+  EstimateVideo,
+  KeyCheck,
+  PUSH_ITEMS_MAX,
+  SubmitVideo,
+  Subscribe,
+  type TierLimits,
+} from "#protocol/edge-call.ts";
 import { renderRefusal } from "#protocol/error.ts";
 import type { Event } from "#protocol/event.ts";
 import { verifyCall } from "#protocol/signed-call.ts";
@@ -65,7 +72,7 @@ export class ControlPlaneStandIn {
   }
 
   async #route(request: Request, url: URL, body: unknown, requestId: string): Promise<Response> {
-    const id = /^\/edge\/v1\/videos\/([^/]+)/.exec(url.pathname)?.[1];
+    const id = /^\/edge\/v1\/videos\/(video_[^/]+)/.exec(url.pathname)?.[1];
     const found = id === undefined ? undefined : this.videos.get(id);
     const unknown = () => renderRefusal({ code: "video_not_found", message: "unknown" }, requestId);
     switch (`${request.method} ${id === undefined ? url.pathname : url.pathname.replace(id, ":id")}`) {
@@ -86,6 +93,12 @@ export class ControlPlaneStandIn {
         return found === undefined ? unknown() : Response.json(found);
       case "GET /edge/v1/videos/:id/content":
         return found === undefined ? unknown() : content(request);
+      case "POST /edge/v1/videos/estimate":
+        return Response.json({ object: "video.estimate", prompt: EstimateVideo.parse(body).video.prompt });
+      case "GET /edge/v1/credits/balance":
+      case "GET /edge/v1/credits/grants":
+      case "GET /edge/v1/credits/transactions":
+        return Response.json({ object: "list", data: [] });
       case "GET /edge/v1/events":
         return this.#page(Number(url.searchParams.get("after")));
       case "PUT /edge/v1/subscription":

@@ -52,7 +52,7 @@ export function video(part: Partial<z.input<typeof Video>> = {}) {
       started_at: null,
       deadline_at: 2,
     },
-    usage: USAGE,
+    usage: { ...USAGE, refunded: "0", lots: [{ grant_id: "grant_1", amount: "1" }] },
     ...part,
   });
 }

@@ -1,6 +1,7 @@
 /** The control plane and one runner as processes on a test's database: everything but the edge. */
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -63,7 +64,7 @@ export class ControlPlane {
   async admin(method: string, path: string, body: unknown): Promise<void> {
     const response = await fetch(`http://127.0.0.1:${this.#adminPort}/admin/v1${path}`, {
       method,
-      headers: { authorization: `Bearer ${SECRET}` },
+      headers: { authorization: `Bearer ${SECRET}`, "idempotency-key": randomUUID() },
       body: JSON.stringify(body),
     });
     if (!response.ok) throw new Error(`admin ${method} ${path}: ${response.status} ${await response.text()}`);

@@ -148,7 +148,19 @@ export async function callAdmin(
   method: string,
   path: string,
   body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly status: number; readonly body: unknown }> {
+  const response = await requestAdmin(studio, method, path, body, headers);
+  return { status: response.status, body: await response.json() };
+}
+
+export async function requestAdmin(
+  studio: Studio,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
   const app = adminApp({
     database: studio.database,
     limits: PRODUCTION_LIMITS,
@@ -159,10 +171,9 @@ export async function callAdmin(
     keyRevoked: () => undefined,
     termsChanged: () => undefined,
   });
-  const response = await app.request(`/admin/v1${path}`, {
+  return app.request(`/admin/v1${path}`, {
     method,
-    headers: { authorization: `Bearer ${ADMIN_TOKEN}` },
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  return { status: response.status, body: await response.json() };
 }

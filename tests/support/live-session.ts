@@ -6,7 +6,7 @@ import { z } from "zod";
 const Frame = z.looseObject({
   type: z.string(),
   sequence_number: z.int().optional(),
-  data: z.looseObject({ id: z.string(), progress: z.int().optional() }).optional(),
+  data: z.looseObject({ id: z.string().optional(), progress: z.int().optional() }).optional(),
 });
 export type Frame = z.infer<typeof Frame>;
 

@@ -15,8 +15,17 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-export async function createTestDatabase(): Promise<TestDatabase> {
-  const { url, template } = inject("databaseServer");
+export function createTestDatabase(): Promise<TestDatabase> {
+  return createFrom(inject("databaseServer").template);
+}
+
+/** Before any migration. */
+export function createEmptyDatabase(): Promise<TestDatabase> {
+  return createFrom("template0");
+}
+
+async function createFrom(template: string): Promise<TestDatabase> {
+  const { url } = inject("databaseServer");
   const name = `test_${randomBytes(6).toString("hex")}`;
   await onServer(url, (sql) => sql`create database ${sql(name)} template ${sql(template)}`);
   const own = new URL(url);

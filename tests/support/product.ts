@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -91,7 +92,11 @@ export class Product {
   async admin(method: string, path: string, body?: unknown): Promise<unknown> {
     const response = await fetch(`${this.dev.admin_url}/admin/v1${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.dev.admin_token}`, "content-type": "application/json" },
+      headers: {
+        authorization: `Bearer ${this.dev.admin_token}`,
+        "content-type": "application/json",
+        "idempotency-key": randomUUID(),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!response.ok) throw new Error(`admin ${method} ${path}: ${response.status} ${await response.text()}`);

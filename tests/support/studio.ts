@@ -9,6 +9,7 @@ import { createAccount, createGrant } from "#control-plane/usecase/administer.ts
 import { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
+import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
 import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { CreateVideo } from "#protocol/create-video.ts";
@@ -20,6 +21,7 @@ import { createTestDatabase } from "./postgres.ts";
 export const RUNNER = RunnerId.parse("runner-1");
 /** A dispatch by hand leaves the fair order as it is. */
 export const NO_CLOCK = { accounts: [], tiers: [] } as const;
+const LEASE_MS = 3_600_000;
 export const TINY = { prompt: "a red fox", size: "320x192", seconds: 1, steps: 10 } as const;
 
 export function sha256(fill: string): Sha256Hex {
@@ -41,14 +43,14 @@ export class Studio {
   #epoch: number | null = null;
   #devices = 0;
 
-  static async open(): Promise<Studio> {
+  static async open(connectionsMax?: number): Promise<Studio> {
     const { url, drop } = await createTestDatabase();
-    return new Studio(url, drop);
+    return new Studio(url, drop, connectionsMax);
   }
 
-  constructor(url: string, drop: () => Promise<void>) {
+  constructor(url: string, drop: () => Promise<void>, connectionsMax?: number) {
     this.url = url;
-    this.database = connect(url);
+    this.database = connect(url, connectionsMax);
     this.#drop = drop;
   }
 
@@ -63,12 +65,14 @@ export class Studio {
 
   async account(
     tier: string,
-    ...grants: readonly { amount: string; priority?: number; expires_at?: string }[]
+    ...grants: readonly Partial<Omit<Parameters<typeof createGrant>[1], "account_id">>[]
   ): Promise<AccountId> {
     const created = await createAccount(this.database, { name: "test", tier }, (count) => randomBytes(count));
     if (!created.ok) throw new Error(created.refusal.message);
     for (const grant of grants) {
-      await createGrant(this.database, { account_id: created.value.id, category: "paid", priority: 50, ...grant });
+      const terms = { amount: "1000", category: "paid", priority: 50, ...grant } as const;
+      const granted = await createGrant(this.database, { account_id: created.value.id, ...terms });
+      if (!granted.ok) throw new Error(granted.refusal.message);
     }
     return created.value.id;
   }
@@ -97,17 +101,35 @@ export class Studio {
     runner: RunnerId = RUNNER,
     device: DeviceId = DeviceId.parse(`cpu-${this.#devices++}`),
   ): Promise<Dispatched> {
-    this.#epoch ??= await takeLeadership(this.sql, "test", null, 60_000);
-    if (this.#epoch === null) throw new Error("somebody else leads this test's database");
     const outcome = await dispatch(
       this.sql,
-      this.#epoch,
+      await this.leaderEpoch(),
       [{ job, runner, devices: [device], slot: null, slots: 1 }],
       NO_CLOCK,
     );
     const [work] = outcome.dispatched;
     if (work === undefined) throw new Error("the job could not be dispatched");
     return work;
+  }
+
+  /** The epoch under which this test leads. */
+  async leaderEpoch(): Promise<number> {
+    this.#epoch ??= await takeLeadership(this.sql, "test", null, LEASE_MS);
+    if (this.#epoch === null) throw new Error("somebody else leads this test's database");
+    return this.#epoch;
+  }
+
+  /** Waits until the grant's end has come, and is posted. */
+  async expired(grant: string): Promise<void> {
+    await this.ended(grant);
+    await expireGrants(this.sql, await this.leaderEpoch());
+  }
+
+  /** Waits until the grant's end has come by the server's clock, posted or not. */
+  async ended(grant: string): Promise<void> {
+    await this.sql`
+      select pg_sleep_until(expires_at) from credit_grant
+      where id = ${grant} and expires_at < clock_timestamp() + interval '2 seconds'`;
   }
 
   async job(id: VideoId): Promise<JobRow> {

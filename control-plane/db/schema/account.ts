@@ -106,7 +106,10 @@ export const modelClass = pgTable(
   ],
 );
 
-/** `amount − held − consumed` is what may still be held; the CHECK makes an overdraft impossible. */
+/**
+ * Every credit of a grant is in one book: available, held, consumed, expired or voided. `available` is what the others
+ * leave; the CHECK makes an overdraft impossible. The journal (`schema/ledger.ts`) says how they came there.
+ */
 export const creditGrant = pgTable(
   "credit_grant",
   {
@@ -122,17 +125,51 @@ export const creditGrant = pgTable(
     consumed: amount("consumed")
       .notNull()
       .default(sql`0`),
+    expired: amount("expired")
+      .notNull()
+      .default(sql`0`),
+    voided: amount("voided")
+      .notNull()
+      .default(sql`0`),
+    available: amount("available")
+      .notNull()
+      .generatedAlwaysAs(sql`amount - held - consumed - expired - voided`),
     category: grantCategory().notNull(),
     priority: integer().notNull(),
     effectiveAt: moment("effective_at").notNull().defaultNow(),
+    /** The first moment at which it may not be spent any more; null never ends. */
     expiresAt: moment("expires_at"),
+    /** Its expiry was posted: what was free is gone, and what holds give back from now on is forfeited. */
+    expiredAt: moment("expired_at"),
+    /** The operator ended it early. */
+    voidedAt: moment("voided_at"),
     createdAt: moment("created_at").notNull().defaultNow(),
   },
   (table) => [
     index("credit_grant_by_account").on(table.accountId),
+    // None of its columns changes when credits move, so holds and captures stay cheap (heap-only) updates.
+    index("credit_grant_to_expire")
+      .on(table.expiresAt)
+      .where(sql`${table.expiresAt} is not null and ${table.expiredAt} is null and ${table.voidedAt} is null`),
     check(
       "credit_grant_not_overdrawn",
-      sql`${table.amount} > 0 and ${table.held} >= 0 and ${table.consumed} >= 0 and ${table.held} + ${table.consumed} <= ${table.amount}`,
+      sql`${table.amount} > 0 and least(${table.held}, ${table.consumed}, ${table.expired}, ${table.voided}) >= 0
+        and ${table.held} + ${table.consumed} + ${table.expired} + ${table.voided} <= ${table.amount}`,
+    ),
+    check(
+      "credit_grant_ended_has_nothing_free",
+      sql`(${table.expiredAt} is null and ${table.voidedAt} is null)
+        or ${table.held} + ${table.consumed} + ${table.expired} + ${table.voided} = ${table.amount}`,
+    ),
+    check(
+      "credit_grant_expires_after_start",
+      sql`(${table.expiresAt} is null or ${table.expiresAt} >= ${table.effectiveAt})
+        and (${table.expiredAt} is null or ${table.expiresAt} is not null)`,
+    ),
+    check(
+      "credit_grant_ends_once",
+      sql`(${table.expired} = 0 or ${table.expiresAt} is not null) and (${table.voided} = 0 or ${table.voidedAt} is not null)
+        and (${table.expiredAt} is null or ${table.voidedAt} is null)`,
     ),
   ],
 );

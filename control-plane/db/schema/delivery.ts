@@ -1,8 +1,8 @@
 /** What happened, and who is told: the numbered event log, live subscriptions, webhooks. */
 import { sql } from "drizzle-orm";
-import { boolean, index, integer, jsonb, pgEnum, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { boolean, check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import { EventType } from "#protocol/event.ts";
-import type { EventData } from "#protocol/event.ts";
+import type { Happening } from "#protocol/event.ts";
 import type { AccountId } from "#protocol/id.ts";
 import { moment, valuesOf } from "./column.ts";
 import { account } from "./account.ts";
@@ -24,11 +24,18 @@ export const event = pgTable(
     sequenceNumber: integer("sequence_number").notNull(),
     id: text().notNull().unique(),
     type: eventType().notNull(),
-    jobId: text("job_id").notNull(),
-    data: jsonb().$type<EventData>().notNull(),
+    /** Null if it is about the account alone. */
+    jobId: text("job_id"),
+    data: jsonb().$type<Happening["data"]>().notNull(),
     createdAt: moment("created_at").notNull().defaultNow(),
   },
-  (table) => [primaryKey({ columns: [table.accountId, table.sequenceNumber] })],
+  (table) => [
+    primaryKey({ columns: [table.accountId, table.sequenceNumber] }),
+    check(
+      "event_of_a_video_names_it",
+      sql`${table.type}::text not like 'video.%' or (${table.jobId} is not null and ${table.data} ->> 'id' = ${table.jobId})`,
+    ),
+  ],
 );
 
 /** Accounts with a live session at the edge, and how far their log was pushed. */

@@ -1,5 +1,5 @@
 /**
- * Jobs, their attempts and checkpoints, and the credits held for them. The CHECK constraints repeat the rules of
+ * Jobs, their attempts and checkpoints. The CHECK constraints repeat the rules of
  * `core/job.ts`, so a bug in a program cannot break them. The lease columns of a job are set exactly while a runner
  * holds it.
  */
@@ -25,13 +25,12 @@ import { Exactness } from "#protocol/runner.ts";
 import type { GpuMillis } from "#protocol/unit.ts";
 import { JobErrorCode, JobState, VideoError } from "#protocol/video.ts";
 import { amount, moment, valuesOf } from "./column.ts";
-import { account, creditGrant, modelClass } from "./account.ts";
+import { account, modelClass } from "./account.ts";
 
 export const jobState = pgEnum("job_state", valuesOf(JobState));
 export const jobErrorCode = pgEnum("job_error_code", valuesOf(JobErrorCode));
 export const jobFault = pgEnum("job_fault", valuesOf(VideoError.shape.fault));
 export const checkpointExactness = pgEnum("checkpoint_exactness", valuesOf(Exactness));
-export const holdState = pgEnum("hold_state", ["open", "settled"]);
 export const costStage = pgEnum("cost_stage", COST_STAGES);
 export const attemptOutcome = pgEnum("attempt_outcome", [
   "completed",
@@ -207,57 +206,4 @@ export const checkpoint = pgTable(
     createdAt: moment("created_at").notNull().defaultNow(),
   },
   (table) => [primaryKey({ columns: [table.jobId, table.epoch, table.step] })],
-);
-
-/** One hold a job, over all its attempts. */
-export const creditHold = pgTable(
-  "credit_hold",
-  {
-    jobId: text("job_id")
-      .primaryKey()
-      .references(() => job.id),
-    accountId: text("account_id").notNull(),
-    amount: amount("amount").notNull(),
-    captured: amount("captured")
-      .notNull()
-      .default(sql`0`),
-    released: amount("released")
-      .notNull()
-      .default(sql`0`),
-    state: holdState().notNull().default("open"),
-    createdAt: moment("created_at").notNull().defaultNow(),
-    settledAt: moment("settled_at"),
-  },
-  (table) => [
-    check(
-      "credit_hold_settles_whole",
-      sql`(${table.state} = 'open' and ${table.captured} = 0 and ${table.released} = 0)
-        or (${table.state} = 'settled' and ${table.captured} >= 0 and ${table.released} >= 0 and ${table.captured} + ${table.released} = ${table.amount})`,
-    ),
-  ],
-);
-
-/** The amounts a hold pins per grant: an expiring grant keeps them for this job. */
-export const creditHoldLot = pgTable(
-  "credit_hold_lot",
-  {
-    jobId: text("job_id").notNull(),
-    grantId: text("grant_id")
-      .notNull()
-      .references(() => creditGrant.id),
-    /** Place in the burn order: captures take lots in this order. */
-    rank: integer().notNull(),
-    amount: amount("amount").notNull(),
-    captured: amount("captured")
-      .notNull()
-      .default(sql`0`),
-  },
-  (table) => [
-    primaryKey({ columns: [table.jobId, table.grantId] }),
-    foreignKey({ columns: [table.jobId], foreignColumns: [creditHold.jobId] }),
-    check(
-      "credit_hold_lot_captured_within",
-      sql`${table.captured} between 0 and ${table.amount} and ${table.amount} > 0`,
-    ),
-  ],
 );

@@ -1,0 +1,30 @@
+/** What the leader does for the ledger: posts the end of grants, tells accounts, and audits it. A breach is logged row by row. */
+import type { Logger } from "pino";
+import type { Sql } from "#control-plane/db/connect.ts";
+import { AUDIT_EVERY_MS, superviseLedger } from "#control-plane/usecase/audit-ledger.ts";
+import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
+import { tellCredits } from "#control-plane/usecase/tell-credits.ts";
+import { Ticker } from "./ticker.ts";
+
+const EXPIRE_MS = 1_000;
+/** How soon an account hears that its balance is low. */
+const NOTICES_MS = 1_000;
+
+export function ledgerTickers(sql: Sql, leaderEpoch: number, log: Logger): readonly Ticker[] {
+  return [
+    new Ticker("expire-grants", EXPIRE_MS, log, async () => {
+      await expireGrants(sql, leaderEpoch);
+    }),
+    new Ticker("credit-notices", NOTICES_MS, log, () => tellCredits(sql, leaderEpoch)),
+    new Ticker("audit", AUDIT_EVERY_MS, log, () => audit(sql, leaderEpoch, log)),
+  ];
+}
+
+async function audit(sql: Sql, leaderEpoch: number, log: Logger): Promise<void> {
+  const { breaches, rules, entries } = await superviseLedger(sql, leaderEpoch);
+  // The field is what a metric will count.
+  const counts = { ledger_breaches: breaches.length, rules, entries };
+  if (breaches.length === 0) return log.info(counts, "the ledger is sound");
+  log.error(counts, "the ledger is broken: nothing is admitted until an audit is clean");
+  for (const breach of breaches) log.error(breach, "a row breaks a rule of the ledger");
+}
