@@ -9,7 +9,7 @@ import type { Sql, Transaction } from "./connect.ts";
 export const BREACHES_PER_RULE_MAX = 20;
 /** An audit reads the whole ledger; the session's own limit is for requests. */
 const AUDIT_STATEMENT_MS = 50_000;
-/** By so much may a clock step back without the journal counting as shuffled. */
+/** By so much may the clock step back, as after a failover, without honest rows counting as broken. */
 const CLOCK_STEP = "5 seconds";
 
 export interface Breach {
@@ -57,7 +57,8 @@ export const RULES: readonly Rule[] = [
       select format('entry %s: %s of grant %s at %s, which lives from %s to %s', e.id, e.kind, g.id, e.at, g.effective_at, g.expires_at) as row
       from credit_entry e join credit_grant g on g.id = e.grant_id
       where e.from_book = 'available' and e.to_book in ('held', 'consumed')
-        and (e.at < date_trunc('milliseconds', g.effective_at) or e.at >= g.expires_at or e.at > g.voided_at)`,
+        and (e.at < date_trunc('milliseconds', g.effective_at) or e.at >= g.expires_at
+          or e.at > g.voided_at + ${CLOCK_STEP}::interval)`,
   },
   {
     name: "L4",
@@ -195,11 +196,11 @@ export const RULES: readonly Rule[] = [
       select format('entry %s: %s %s to grant %s at %s, which ended', e.id, e.kind, e.amount, g.id, e.at) as row
       from credit_entry e join credit_grant g on g.id = e.grant_id
       where e.kind in ('released', 'refunded') and e.to_book = 'available'
-        and (e.at >= g.expires_at or e.at > g.expired_at or e.at > g.voided_at)
+        and (e.at >= g.expires_at or e.at > least(g.expired_at, g.voided_at) + ${CLOCK_STEP}::interval)
       union all
       select format('entry %s: %s forfeited of grant %s at %s, before its end', e.id, e.amount, g.id, e.at)
       from credit_entry e join credit_grant g on g.id = e.grant_id
-      where e.to_book = 'expired' and (g.expires_at is null or e.at < g.expires_at)
+      where e.to_book = 'expired' and (g.expires_at is null or e.at < g.expires_at - ${CLOCK_STEP}::interval)
       union all
       select format('video %s: made good %s of %s forfeited', m.job_id, m.amount, coalesce(f.amount, 0))
       from credit_entry m left join (
@@ -221,7 +222,7 @@ export const RULES: readonly Rule[] = [
       union all
       select format('video %s: attempt %s ended at %s, the next began at %s', job_id, epoch, ended_at, next)
       from (select *, lead(started_at) over (partition by job_id order by epoch) as next from attempt) a
-      where next < ended_at or (ended_at is null and next is not null)`,
+      where next < ended_at - ${CLOCK_STEP}::interval or (ended_at is null and next is not null)`,
   },
 ];
 

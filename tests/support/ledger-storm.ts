@@ -15,6 +15,8 @@ export interface Storm {
   readonly operations: number;
   readonly accounts: number;
   readonly seed: number;
+  /** Stops early when it has lasted so long. */
+  readonly lastsMs?: number;
 }
 
 /** How often each operation was done, and how often it was refused. */
@@ -158,23 +160,24 @@ interface Possessions {
 /** Runs the storm; afterwards every job still open waits in its queue. */
 export async function rage(
   studio: Studio,
-  { clients, operations, accounts, seed }: Storm,
-): Promise<{ readonly accounts: readonly AccountId[]; readonly tally: Tally }> {
+  { clients, operations, accounts, seed, lastsMs = Infinity }: Storm,
+): Promise<{ readonly accounts: readonly AccountId[]; readonly done: number; readonly tally: Tally }> {
   await studio.leaderEpoch();
   const owners: Possessions[] = [];
   for (let n = 0; n < accounts; n++) owners.push({ id: await studio.account("pro"), jobs: [], grants: [] });
-  let left = operations;
+  const endMs = performance.now() + lastsMs;
+  let done = 0;
   const all = Array.from({ length: clients }, (_, n) => new Client(studio, owners, seed * 1_000 + n));
   await Promise.all(
     all.map(async (client) => {
-      while (left-- > 0) await client.act();
+      while (done++ < operations && performance.now() < endMs) await client.act();
     }),
   );
   const tally: Record<string, number> = {};
   for (const client of all) {
     for (const [what, times] of Object.entries(client.tally)) tally[what] = (tally[what] ?? 0) + times;
   }
-  return { accounts: owners.map(({ id }) => id), tally };
+  return { accounts: owners.map(({ id }) => id), done: done - clients, tally };
 }
 
 /** Mulberry32: small, and the same everywhere. */
