@@ -14,8 +14,11 @@ import type { CostModel, JobClass } from "#control-plane/core/scheduler/job-clas
 import { JobLine } from "#control-plane/core/scheduler/job-line.ts";
 import { place } from "#control-plane/core/scheduler/placement.ts";
 import { Reservations } from "#control-plane/core/scheduler/reservation.ts";
-import { gangSlack, PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
+import { gangSlack } from "#control-plane/core/scheduler/limits.ts";
 import { invariant } from "#protocol/invariant.ts";
+
+/** Wider gangs, as the scheduler makes them, cost baselines more than they gain: they do not look for warm devices. */
+const GANG_LIMITS = { slackMax: 0.5, fullBacklogMs: 300_000 };
 
 export interface BaselineAccount {
   readonly id: string;
@@ -158,7 +161,7 @@ export class Baseline implements Policy {
       class: this.#classOf(job),
       nowMs,
       // The scheduler's own rule for the width of gangs, so that no policy is ahead by it.
-      slack: gangSlack(PRODUCTION_LIMITS, this.#runnableMs, this.#cluster.deviceCount),
+      slack: gangSlack(GANG_LIMITS, this.#runnableMs, this.#cluster.deviceCount),
       fragmentation: this.#fragmentation,
       allows: (runner, use) => reservations.allows(runner, job.id, use, nowMs),
     });

@@ -39,7 +39,11 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
 };
 
 /** Share of GPU time that a gang may waste for speed: less and less as the work that could run now piles up. */
-export function gangSlack(limits: SchedulerLimits, runnableMs: number, devices: number): number {
+export function gangSlack(
+  limits: Pick<SchedulerLimits, "slackMax" | "fullBacklogMs">,
+  runnableMs: number,
+  devices: number,
+): number {
   if (devices === 0) return 0;
   return limits.slackMax * Math.max(0, 1 - runnableMs / devices / limits.fullBacklogMs);
 }
