@@ -13,7 +13,7 @@ import { WaitQuantile } from "./quantile.ts";
 import { QuoteMemory } from "./quote-memory.ts";
 
 /** Dispatches of one dry run: a few milliseconds, also with a million jobs waiting. */
-export const DRY_RUN_MAX = 1_000;
+export const DRY_RUN_MAX = 500;
 const P90 = 0.9;
 /** Runs are well known; this is what cold starts and slow devices may add. */
 const RUN_P90_OVER_P50 = 1.2;
