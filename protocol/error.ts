@@ -32,7 +32,7 @@ export const ERROR_RULES = {
   method_not_allowed: { status: 405, type: "invalid_request_error", shouldRetry: null },
   video_not_ready: { status: 409, type: "invalid_request_error", shouldRetry: false },
   grant_ended: { status: 409, type: "invalid_request_error", shouldRetry: false },
-  idempotency_key_reuse: { status: 409, type: "invalid_request_error", shouldRetry: false },
+  idempotency_key_reuse: { status: 422, type: "invalid_request_error", shouldRetry: false },
   video_expired: { status: 410, type: "invalid_request_error", shouldRetry: null },
   file_too_large: { status: 413, type: "invalid_request_error", shouldRetry: null },
   unsupported_media_type: { status: 415, type: "invalid_request_error", shouldRetry: null },

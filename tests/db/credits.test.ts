@@ -139,11 +139,11 @@ test("a grant that is sent twice under one key is one grant; another one under t
   expect(new Set(answers.map(({ body }) => AdminGrant.parse(body).id)).size).toBe(1);
   expect(answers.every(({ status }) => status === 200)).toBe(true);
   expect(await act("/grants", { ...grant, amount: "6" }, "order-1")).toMatchObject({
-    status: 409,
+    status: 422,
     body: { error: { code: "idempotency_key_reuse" } },
   });
   // Another act under the same key is another request, too.
-  expect((await act("/adjustments", { account_id: account, amount: "5", reason: "x" }, "order-1")).status).toBe(409);
+  expect((await act("/adjustments", { account_id: account, amount: "5", reason: "x" }, "order-1")).status).toBe(422);
   expect((await readBalance(studio.sql, account)).available).toBe("5");
 });
 
