@@ -19,6 +19,7 @@ export class NoPreemptionCycle implements Laws {
   readonly #events: (string | null)[] = [];
   #terms = "";
   #leader: object | null = null;
+  #lookedMs = 0;
 
   onPlace(_world: World, { job }: Place): void {
     this.#events.push(job.id);
@@ -46,6 +47,10 @@ export class NoPreemptionCycle implements Laws {
     if (terms !== this.#terms || world.leader !== this.#leader) this.#events.push(null);
     this.#terms = terms;
     this.#leader = world.leader;
+    // The end of a backoff is an arrival, too.
+    const woke = ({ notBeforeMs }: QueuedJob) => notBeforeMs > this.#lookedMs && notBeforeMs <= world.nowMs;
+    if ([...world.waiting.values()].some(woke)) this.#events.push(null);
+    this.#lookedMs = world.nowMs;
     const circle = this.#circle(head.id, job.id);
     if (circle !== null) {
       const since = this.#events.slice(circle.from);

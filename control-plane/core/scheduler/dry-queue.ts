@@ -112,12 +112,13 @@ export class DryQueue {
   }
 
   /** Dispatches; answers the tier, and where its virtual time stands then. */
-  take(job: QueuedJob): { readonly tier: string; readonly virtual: number } {
+  take(job: QueuedJob, first: QueuedJob = job): { readonly tier: string; readonly virtual: number } {
     const account = this.#touch(job.account);
     const { tier } = account;
     const units = remainingChargeMs(this.#cost, job) * TAG_UNITS;
-    this.#virtual = Math.max(this.#virtual, tier.tag);
-    tier.virtual = Math.max(tier.virtual, account.tag);
+    const turnTier = this.#tierOf(first.account) ?? tier;
+    this.#virtual = Math.max(this.#virtual, Math.min(tier.tag, turnTier.tag));
+    if (turnTier === tier) tier.virtual = Math.max(tier.virtual, Math.min(account.tag, this.#tagOf(first.account)));
     tier.tag += Math.ceil(units / shareOf(tier));
     account.tag += Math.ceil(units / tier.terms.weight);
     account.running++;

@@ -126,7 +126,7 @@ class Player {
       const [spot] = spots;
       if (job === null || spot === undefined) return;
       const soonest = this.#soonest({ job, spot }, blocked);
-      this.#start(soonest.job, soonest.spot);
+      this.#start(soonest.job, soonest.spot, job);
     }
   }
 
@@ -145,8 +145,8 @@ class Player {
     return best;
   }
 
-  #start(job: QueuedJob, spot: DrySpot): void {
-    const { tier, virtual } = this.#queue.take(job);
+  #start(job: QueuedJob, spot: DrySpot, first: QueuedJob): void {
+    const { tier, virtual } = this.#queue.take(job, first);
     this.#devices.occupy(spot, job.weights);
     const startMs = this.#nowMs;
     const start = { job, position: this.#starts.size, startMs, finishMs: startMs + spot.wallMs, virtual };

@@ -248,16 +248,18 @@ export class FairQueue {
     return batchMates(this.#tiersInOrder(), (id) => this.#account(id), unitsIn, first, limit);
   }
 
-  /** Dispatches a waiting job, alone or as one of `batch`: it leaves the queue, and its estimate is charged. */
-  take(id: string, batch = 1): void {
+  /** Dispatches a waiting job, alone or as one of `batch`: it leaves the queue, and its estimate is charged. `first`: whose turn it was. */
+  take(id: string, batch: number, first: QueuedJob | null): void {
     const job = this.#waiting.get(id);
     invariant(job !== undefined, "only a waiting job is taken");
     const account = this.#account(job.account);
     const { tier } = account;
     const units = unitsOf(this.#cost, job, account, batch);
     this.#charges.set(id, chargeOf(job, account, units));
-    this.#virtual = Math.max(this.#virtual, tier.tag);
-    tier.virtual = Math.max(tier.virtual, account.tag);
+    // Virtual time is where the one stands whose turn it was: who is served before its turn does not advance it.
+    const turn = first === null ? account : this.#account(first.account);
+    this.#virtual = Math.max(this.#virtual, Math.min(tier.tag, turn.tier.tag));
+    if (turn.tier === tier) tier.virtual = Math.max(tier.virtual, Math.min(account.tag, turn.tag));
     charge(tier, units.tier);
     charge(account, units.account);
     account.running++;

@@ -129,7 +129,7 @@ export class Scheduler implements Policy {
       if (taken === null || found === null) break;
       found = this.#soonest(found, blocked, nowMs);
       const together = this.#batch(found, limit - decisions.length, nowMs);
-      for (const member of together) this.#take(member, together.length, nowMs);
+      for (const member of together) this.#take(member, together.length, taken, nowMs);
       decisions.push(...together);
     }
     return [...decisions, ...this.#helpHead(head, nowMs)];
@@ -195,7 +195,7 @@ export class Scheduler implements Policy {
       if (job === null || !this.#cluster.hasFree(runner)) continue;
       const found = this.#fit(job, nowMs);
       if (found === null) continue;
-      this.#take(found, 1, nowMs);
+      this.#take(found, 1, null, nowMs);
       claimed.push(found);
     }
     return claimed;
@@ -243,8 +243,9 @@ export class Scheduler implements Policy {
     });
   }
 
-  #take(found: Place, batch: number, nowMs: number): void {
-    this.#queue.take(found.job.id, batch);
+  /** `turn`: whose turn it was, where the order decided. */
+  #take(found: Place, batch: number, turn: QueuedJob | null, nowMs: number): void {
+    this.#queue.take(found.job.id, batch, turn);
     this.#cluster.occupy(found, nowMs);
     this.#startedAt(found, nowMs);
     this.#reservations.drop(found.job.id);
