@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { connect } from "#control-plane/db/connect.ts";
 import { SchedulerLoop } from "#control-plane/loop/scheduler-loop.ts";
+import { systemClock } from "#control-plane/system-clock.ts";
 import { DiskStore } from "#control-plane/store/disk-store.ts";
 import { AccountId } from "#protocol/id.ts";
 import { Product } from "#tests/support/product.ts";
@@ -29,11 +30,16 @@ try {
       n, '{}', 21000, 21000, now() + interval '1 day'
     from generate_series(1, ${jobs}) as n`;
   const database = connect(product.dev.database_url);
-  const host = { now: () => Date.now(), limits: PRODUCTION_LIMITS, send: () => undefined, stop: () => undefined };
-  const log = pino({ level: "silent" });
+  const host = {
+    clock: systemClock,
+    log: pino({ level: "silent" }),
+    limits: PRODUCTION_LIMITS,
+    send: () => undefined,
+    stop: () => undefined,
+  };
   const times: number[] = [];
   for (let round = 0; round < 3; round++) {
-    const loop = new SchedulerLoop(database.sql, new DiskStore(product.home), round, host, log);
+    const loop = new SchedulerLoop(database.sql, new DiskStore(product.home), round, host);
     const startedMs = performance.now();
     await loop.load();
     times.push(Math.round(performance.now() - startedMs));

@@ -32,6 +32,7 @@ import { DiskStore } from "./store/disk-store.ts";
 import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { deliverDue, DELIVERIES_AT_ONCE_MAX } from "./usecase/deliver-webhooks.ts";
+import { systemClock } from "./system-clock.ts";
 import { leadOf } from "./usecase/lead.ts";
 
 const WEBHOOK_POLL_MS = 200;
@@ -106,25 +107,22 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
 function wire(settings: Config, logger: Logger): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
   const { sql } = database;
+  const host = { clock: systemClock, log: logger };
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
   const reign: LeaderReign = new LeaderReign(
-    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], now, log: logger },
+    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], ...host },
     () => hub,
     () => sender,
   );
-  const sender = new EdgeSender(
-    sql,
-    {
-      now,
-      push: (account, push) => pusher.push(account, push, now()),
-      waitingOf: (account) => reign.waitingOf(account),
-      explain: (id) => reign.explain(id),
-    },
-    logger,
-  );
-  const recorder = new ProgressRecorder(sql, logger, (shown) => sender.show(shown));
+  const sender = new EdgeSender(sql, {
+    ...host,
+    push: (account, push) => pusher.push(account, push, now()),
+    waitingOf: (account) => reign.waitingOf(account),
+    explain: (id) => reign.explain(id),
+  });
+  const recorder = new ProgressRecorder(sql, host, (shown) => sender.show(shown));
   const desk = new RunnerDesk({
     sql,
     store,
@@ -140,9 +138,9 @@ function wire(settings: Config, logger: Logger): Parts {
     up: (runner) => reign.runnerUp(runner),
     down: (runner) => reign.runnerDown(runner),
   });
-  const hub = new RunnerHub(desk, logger);
+  const hub = new RunnerHub(desk, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
-  const leadership = new Leadership(leadOf(sql), self, reign, logger);
+  const leadership = new Leadership(leadOf(sql), self, reign, host);
   return { database, store, urls, pusher, reign, leadership, sender, recorder, hub };
 }
 
@@ -192,14 +190,14 @@ function operatorApp(settings: Config, logger: Logger, { database, hub, pusher, 
 
 function webhookLoop(settings: Config, logger: Logger, { sql }: Database): Ticker {
   const attempt = (message: WebhookMessage) => postWebhook(message, new Date(), settings.CALLSHEET_WEBHOOK_PRIVATE);
-  const webhooks: Ticker = new Ticker("webhooks", WEBHOOK_POLL_MS, logger, async () => {
+  const webhooks: Ticker = new Ticker("webhooks", WEBHOOK_POLL_MS, { clock: systemClock, log: logger }, async () => {
     if ((await deliverDue(sql, attempt, Math.random)) === DELIVERIES_AT_ONCE_MAX) webhooks.wake();
   });
   return webhooks;
 }
 
 function now(): number {
-  return Date.now();
+  return systemClock.nowMs();
 }
 
 function listen(

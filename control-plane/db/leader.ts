@@ -26,10 +26,16 @@ export async function takeLeadership(
   return row?.epoch ?? null;
 }
 
-/** Where the present leader is reached; null if nobody leads. */
-export async function leaderUrl(sql: Sql): Promise<string | null> {
-  const [row] = await sql<{ url: string | null }[]>`select url from leader where expires_at > clock_timestamp()`;
-  return row?.url ?? null;
+export interface LeaseSeen {
+  /** Where the present leader is reached; null if nobody leads, or it does not say. */
+  readonly url: string | null;
+  readonly free: boolean;
+}
+
+export async function seeLeadership(sql: Sql): Promise<LeaseSeen> {
+  const [row] = await sql<{ url: string | null; held: boolean }[]>`
+    select url, expires_at > clock_timestamp() as held from leader`;
+  return row?.held === true ? { url: row.url, free: false } : { url: null, free: true };
 }
 
 export async function renewLeadership(sql: Sql, epoch: number, leaseMs: number): Promise<boolean> {

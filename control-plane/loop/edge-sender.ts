@@ -4,7 +4,6 @@
  * Numbered events come from Postgres and are sent until acknowledged; progress and positions come from memory, newest
  * only, at most twice a second, and may be lost.
  */
-import type { Logger } from "pino";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { endSubscription, recordSent, subscriptions, unsentEvents } from "#control-plane/usecase/live-session.ts";
@@ -14,7 +13,7 @@ import type { Event } from "#protocol/event.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { ShownProgress } from "./progress-recorder.ts";
 import { Ticker } from "./ticker.ts";
-import type { Service } from "./ticker.ts";
+import type { LoopHost, Service } from "./ticker.ts";
 
 const POLL_MS = 50;
 const EPHEMERAL_MS = 500;
@@ -24,8 +23,7 @@ const EVENTS_MAX = 50;
 
 type Item = Push["items"][number];
 
-export interface EdgeSenderHost {
-  readonly now: () => number;
+export interface EdgeSenderHost extends LoopHost {
   /** Delivers one push; false if the account has no socket left. Throws if the edge cannot be reached. */
   push(account: AccountId, push: Push): Promise<boolean>;
   waitingOf(account: AccountId): readonly VideoId[];
@@ -44,15 +42,13 @@ interface Lane {
 export class EdgeSender implements Service {
   readonly #sql: Sql;
   readonly #host: EdgeSenderHost;
-  readonly #log: Logger;
   readonly #ticker: Ticker;
   readonly #lanes = new Map<AccountId, Lane>();
 
-  constructor(sql: Sql, host: EdgeSenderHost, log: Logger) {
+  constructor(sql: Sql, host: EdgeSenderHost) {
     this.#sql = sql;
     this.#host = host;
-    this.#log = log;
-    this.#ticker = new Ticker("edge-sender", POLL_MS, log, () => this.#turn());
+    this.#ticker = new Ticker("edge-sender", POLL_MS, host, () => this.#turn());
   }
 
   start(): void {
@@ -83,7 +79,7 @@ export class EdgeSender implements Service {
       lane.busy = true;
       this.#serve(accountId, lane, sentThrough, last)
         .catch((error: unknown) =>
-          this.#log.info({ account: accountId, err: error }, "a push to the edge failed; it will be repeated"),
+          this.#host.log.info({ account: accountId, err: error }, "a push to the edge failed; it will be repeated"),
         )
         .finally(() => (lane.busy = false));
     }
@@ -106,7 +102,7 @@ export class EdgeSender implements Service {
   }
 
   #takeProgress(lane: Lane): ReadonlyMap<VideoId, ShownProgress> {
-    const nowMs = this.#host.now();
+    const nowMs = this.#host.clock.nowMs();
     if (lane.progress.size === 0 || nowMs - lane.progressSentAtMs < EPHEMERAL_MS) return new Map();
     const taken = lane.progress;
     lane.progress = new Map();
@@ -115,7 +111,7 @@ export class EdgeSender implements Service {
   }
 
   #positionItems(account: AccountId, lane: Lane): readonly Item[] {
-    const nowMs = this.#host.now();
+    const nowMs = this.#host.clock.nowMs();
     if (nowMs - lane.positionsSentAtMs < POSITION_MS) return [];
     lane.positionsSentAtMs = nowMs;
     const items: Item[] = [];

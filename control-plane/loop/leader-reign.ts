@@ -1,5 +1,4 @@
 /** What runs only while this replica leads: the scheduling loop and the runner sockets that feed it. */
-import type { Logger } from "pino";
 import { UNEXPLAINED, runSpecOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
@@ -16,6 +15,7 @@ import type { LeaseRef, Resume, RunSpec, Stage } from "#protocol/runner.ts";
 import type { EdgeSender } from "./edge-sender.ts";
 import type { Reign } from "./leadership.ts";
 import { SchedulerLoop } from "./scheduler-loop.ts";
+import type { LoopHost } from "./ticker.ts";
 
 /** The runner sockets, as the reign sees them. */
 export interface Runners {
@@ -33,13 +33,11 @@ export interface Runners {
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
 }
 
-export interface ReignHost {
+export interface ReignHost extends LoopHost {
   readonly sql: Sql;
   readonly store: ArtifactStore;
   readonly urls: StoreUrls;
   readonly limits: SchedulerLimits;
-  readonly now: () => number;
-  readonly log: Logger;
 }
 
 export class LeaderReign implements Reign {
@@ -56,18 +54,13 @@ export class LeaderReign implements Reign {
   }
 
   async begin(epoch: number): Promise<void> {
-    const loop = new SchedulerLoop(
-      this.#host.sql,
-      this.#host.store,
-      epoch,
-      {
-        now: this.#host.now,
-        send: (work) => this.#send(work),
-        limits: this.#host.limits,
-        stop: (runner, lease, why) => this.#runners().stop(runner, lease, why),
-      },
-      this.#host.log,
-    );
+    const loop = new SchedulerLoop(this.#host.sql, this.#host.store, epoch, {
+      clock: this.#host.clock,
+      log: this.#host.log,
+      send: (work) => this.#send(work),
+      limits: this.#host.limits,
+      stop: (runner, lease, why) => this.#runners().stop(runner, lease, why),
+    });
     await loop.load();
     this.#loop = loop;
     loop.start();
@@ -128,7 +121,7 @@ export class LeaderReign implements Reign {
 
   #send({ job, checkpoint }: Dispatched): void {
     invariant(job.runnerId !== null && job.devices !== null, "a dispatched job has a runner");
-    const nowMs = this.#host.now();
+    const nowMs = this.#host.clock.nowMs();
     const { urls } = this.#host;
     const reference =
       job.referenceSha256 === null

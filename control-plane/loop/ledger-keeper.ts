@@ -5,18 +5,19 @@ import { AUDIT_EVERY_MS, superviseLedger } from "#control-plane/usecase/audit-le
 import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
 import { tellCredits } from "#control-plane/usecase/tell-credits.ts";
 import { Ticker } from "./ticker.ts";
+import type { LoopHost } from "./ticker.ts";
 
 const EXPIRE_MS = 1_000;
 /** How soon an account hears that its balance is low. */
 const NOTICES_MS = 1_000;
 
-export function ledgerTickers(sql: Sql, leaderEpoch: number, log: Logger): readonly Ticker[] {
+export function ledgerTickers(sql: Sql, leaderEpoch: number, host: LoopHost): readonly Ticker[] {
   return [
-    new Ticker("expire-grants", EXPIRE_MS, log, async () => {
+    new Ticker("expire-grants", EXPIRE_MS, host, async () => {
       await expireGrants(sql, leaderEpoch);
     }),
-    new Ticker("credit-notices", NOTICES_MS, log, () => tellCredits(sql, leaderEpoch)),
-    new Ticker("audit", AUDIT_EVERY_MS, log, () => audit(sql, leaderEpoch, log)),
+    new Ticker("credit-notices", NOTICES_MS, host, () => tellCredits(sql, leaderEpoch)),
+    new Ticker("audit", AUDIT_EVERY_MS, host, () => audit(sql, leaderEpoch, host.log)),
   ];
 }
 

@@ -1,12 +1,11 @@
 /** Step reports of all runners, coalesced: the newest of each job is stored and shown at most once an interval. */
-import type { Logger } from "pino";
 import { progressOf } from "#control-plane/core/progress.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { recordProgress } from "#control-plane/usecase/record-run.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { FromRunner, LeaseRef, Stage } from "#protocol/runner.ts";
 import { Ticker } from "./ticker.ts";
-import type { Service } from "./ticker.ts";
+import type { LoopHost, Service } from "./ticker.ts";
 
 const FLUSH_MS = 200;
 
@@ -29,10 +28,10 @@ export class ProgressRecorder implements Service {
   readonly #ticker: Ticker;
   #pending = new Map<VideoId, Report>();
 
-  constructor(sql: Sql, log: Logger, show: (shown: readonly ShownProgress[]) => void) {
+  constructor(sql: Sql, host: LoopHost, show: (shown: readonly ShownProgress[]) => void) {
     this.#sql = sql;
     this.#show = show;
-    this.#ticker = new Ticker("progress", FLUSH_MS, log, () => this.#flush());
+    this.#ticker = new Ticker("progress", FLUSH_MS, host, () => this.#flush());
   }
 
   start(): void {

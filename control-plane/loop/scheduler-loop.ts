@@ -4,7 +4,6 @@
  * The world in memory is a copy: it is rebuilt from Postgres at takeover and thrown away when leadership ends. A
  * decision counts only once its transaction committed under the leader's epoch.
  */
-import type { Logger } from "pino";
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import { UNEXPLAINED } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
@@ -40,7 +39,7 @@ import { RunnerRoster } from "./runner-roster.ts";
 import { RunningJobs } from "./running-jobs.ts";
 import { TermsKeeper } from "./terms-keeper.ts";
 import { Ticker } from "./ticker.ts";
-import type { Service } from "./ticker.ts";
+import type { LoopHost, Service } from "./ticker.ts";
 
 /** Mail is also looked for without a wake-up: other replicas submit too. */
 const POLL_MS = 100;
@@ -51,9 +50,8 @@ const HELD_RETRY_MS = 1_000;
 /** How often replicas are told what jobs that come now would meet. */
 const PUBLISH_MS = 1_000;
 
-export interface SchedulerHost {
+export interface SchedulerHost extends LoopHost {
   readonly limits: SchedulerLimits;
-  readonly now: () => number;
   send(work: Dispatched): void;
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
 }
@@ -73,8 +71,8 @@ export class SchedulerLoop implements Service {
   readonly #tickers: readonly Ticker[];
   readonly #turns: Ticker;
 
-  constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost, log: Logger) {
-    const tell = (event: SchedulerEvent) => this.#scheduler.apply(event, host.now());
+  constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost) {
+    const tell = (event: SchedulerEvent) => this.#scheduler.apply(event, this.#now());
     this.#scheduler = new Scheduler(this.#costs, host.limits);
     this.#sql = sql;
     this.#epoch = epoch;
@@ -89,21 +87,23 @@ export class SchedulerLoop implements Service {
       limits: host.limits,
       waiting: () => this.#waiting.values(),
     });
-    this.#turns = new Ticker("scheduler", POLL_MS, log, () => this.#turn());
+    this.#turns = new Ticker("scheduler", POLL_MS, host, () => this.#turn());
     this.#tickers = [
       this.#turns,
-      new Ticker("sweep", SWEEP_MS, log, async () => {
-        if ((await sweep(this.#sql, host.now())).length > 0) this.wake();
+      new Ticker("sweep", SWEEP_MS, host, async () => {
+        if ((await sweep(this.#sql, this.#now())).length > 0) this.wake();
       }),
-      new Ticker("admission", PUBLISH_MS, log, () => publishOutlooks(sql, epoch, this.#scheduler.outlooks(host.now()))),
-      new Ticker("store-sweep", STORE_SWEEP_MS, log, () => sweepCheckpoints(sql, store)),
-      ...ledgerTickers(sql, epoch, log),
+      new Ticker("admission", PUBLISH_MS, host, () =>
+        publishOutlooks(sql, epoch, this.#scheduler.outlooks(this.#now())),
+      ),
+      new Ticker("store-sweep", STORE_SWEEP_MS, host, () => sweepCheckpoints(sql, store)),
+      ...ledgerTickers(sql, epoch, host),
     ];
   }
 
   /** Loads the world; then `start` runs it. */
   async load(): Promise<void> {
-    await this.#terms.refresh(this.#host.now());
+    await this.#terms.refresh(this.#now());
     for (const outcome of await pastOutcomes(this.#sql)) this.#costs.observe(outcome);
     for (const clock of await storedClocks(this.#sql)) this.#tell({ t: "tier_clock", clock });
     for (const runner of await knownRunners(this.#sql)) this.#roster.remember(runner);
@@ -140,16 +140,16 @@ export class SchedulerLoop implements Service {
 
   /** An attempt went on to this stage, as its runner says. */
   staged(lease: LeaseRef, stage: Stage): void {
-    this.#running.enter(lease, stage, this.#host.now());
+    this.#running.enter(lease, stage, this.#now());
   }
 
   /** An attempt is over, as its runner says: how long its stages took. */
   stageTimes(lease: LeaseRef, how: "finished" | "broken"): readonly StageTime[] {
-    return this.#running.end(lease, how, this.#host.now());
+    return this.#running.end(lease, how, this.#now());
   }
 
   explain(job: VideoId): Explanation {
-    const found = this.#scheduler.explain(job, this.#host.now());
+    const found = this.#scheduler.explain(job, this.#now());
     return found === null ? UNEXPLAINED : explanationOf(found);
   }
 
@@ -162,7 +162,7 @@ export class SchedulerLoop implements Service {
     // 1. Mail: terms that changed, and jobs that came, moved or ended, as Postgres has them now.
     await this.#readMail();
     // 2. Decide.
-    const decisions = this.#scheduler.decide(this.#host.now(), DISPATCH_BATCH_MAX);
+    const decisions = this.#scheduler.decide(this.#now(), DISPATCH_BATCH_MAX);
     for (const decision of decisions) if (decision.t === "preempt") this.#preempt(VideoId.parse(decision.job));
     const places = decisions.filter((decision) => decision.t === "place");
     if (places.length === 0) return;
@@ -177,7 +177,7 @@ export class SchedulerLoop implements Service {
     const mail = await takeMail(this.#sql);
     for (const id of mail.jobs) this.#unread.add(id);
     if (mail.termsChanged) this.#terms.expire();
-    await this.#terms.refresh(this.#host.now());
+    await this.#terms.refresh(this.#now());
     const jobs = await readJobs(this.#sql, [...this.#unread]);
     await this.#terms.meet(jobs);
     this.#unread.clear();
@@ -194,7 +194,7 @@ export class SchedulerLoop implements Service {
   }
 
   async #commit(places: readonly Place[]): Promise<void> {
-    const nowMs = this.#host.now();
+    const nowMs = this.#now();
     const undo = (id: string) => this.#scheduler.apply({ t: "refused", job: id }, nowMs);
     try {
       const batch = places.map((place) => this.#dispatchOf(place));
@@ -275,8 +275,12 @@ export class SchedulerLoop implements Service {
     if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");
   }
 
+  #now(): number {
+    return this.#host.clock.nowMs();
+  }
+
   #tell(event: SchedulerEvent): void {
-    this.#scheduler.apply(event, this.#host.now());
+    this.#scheduler.apply(event, this.#now());
   }
 }
 

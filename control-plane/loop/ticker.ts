@@ -5,26 +5,33 @@
  * waits for the turn under way.
  */
 import type { Logger } from "pino";
+import type { Cancel, Clock } from "#control-plane/core/clock.ts";
 
 export interface Service {
   start(): void;
   stop(): Promise<void>;
 }
 
+/** What every loop needs of its process. */
+export interface LoopHost {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
 export class Ticker implements Service {
   readonly #name: string;
   readonly #intervalMs: number;
   readonly #turn: () => Promise<void>;
-  readonly #log: Logger;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #host: LoopHost;
+  #cancel: Cancel | null = null;
   #running: Promise<void> | null = null;
   #stopped = true;
   #woken = false;
 
-  constructor(name: string, intervalMs: number, log: Logger, turn: () => Promise<void>) {
+  constructor(name: string, intervalMs: number, host: LoopHost, turn: () => Promise<void>) {
     this.#name = name;
     this.#intervalMs = intervalMs;
-    this.#log = log;
+    this.#host = host;
     this.#turn = turn;
   }
 
@@ -41,20 +48,20 @@ export class Ticker implements Service {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#cancel?.();
     await this.#running;
   }
 
   #schedule(delayMs: number): void {
     if (this.#stopped) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
+    this.#cancel?.();
+    this.#cancel = this.#host.clock.after(delayMs, () => {
+      this.#cancel = null;
       this.#running = this.#run().finally(() => {
         this.#running = null;
         this.#schedule(this.#woken ? 0 : this.#intervalMs);
       });
-    }, delayMs);
+    });
   }
 
   async #run(): Promise<void> {
@@ -62,7 +69,7 @@ export class Ticker implements Service {
     try {
       await this.#turn();
     } catch (error) {
-      this.#log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");
+      this.#host.log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");
     }
   }
 }

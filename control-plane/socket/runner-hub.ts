@@ -6,6 +6,7 @@
  * lost that attempt, so the job goes back at once.
  */
 import type { Logger } from "pino";
+import type { Cancel, Clock } from "#control-plane/core/clock.ts";
 import type { WebSocket } from "ws";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { RunnerId } from "#protocol/id.ts";
@@ -13,7 +14,7 @@ import { FromRunner, leaseName, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
 import { RunnerSession } from "./runner-session.ts";
-import type { Assignment, Hello, RunnerWork } from "./runner-session.ts";
+import type { Assignment, Hello, RunnerWork, SessionHost } from "./runner-session.ts";
 
 interface HeldLease extends LeaseRef {
   readonly state: string;
@@ -36,13 +37,15 @@ const RUNNERS_MAX = 1_024;
 
 export class RunnerHub {
   readonly #host: HubHost;
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #sessions = new Map<RunnerId, RunnerSession>();
-  readonly #graces = new Map<RunnerId, NodeJS.Timeout>();
+  readonly #graces = new Map<RunnerId, Cancel>();
   #leading = false;
 
-  constructor(host: HubHost, log: Logger) {
+  constructor(host: HubHost, { clock, log }: SessionHost) {
     this.#host = host;
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -53,7 +56,7 @@ export class RunnerHub {
 
   close(reason: string): void {
     this.#leading = false;
-    for (const grace of this.#graces.values()) clearTimeout(grace);
+    for (const cancel of this.#graces.values()) cancel();
     this.#graces.clear();
     for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);
     this.#sessions.clear();
@@ -64,12 +67,12 @@ export class RunnerHub {
     if (!this.#leading || this.#sessions.size >= RUNNERS_MAX) {
       return socket.close(CLOSE_NOT_LEADER, "this replica does not lead; try the next address");
     }
-    const wait = setTimeout(() => socket.terminate(), HELLO_WAIT_MS);
+    const cancelWait = this.#clock.after(HELLO_WAIT_MS, () => socket.terminate());
     let session: Promise<RunnerSession | null> | null = null;
     socket.on("message", (data, isBinary) => {
       const text = !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : "";
       if (session === null) {
-        clearTimeout(wait);
+        cancelWait();
         session = this.#greet(text, socket);
         return;
       }
@@ -80,7 +83,7 @@ export class RunnerHub {
     });
     socket.on("error", (error) => this.#log.info({ err: error }, "runner socket error"));
     socket.on("close", () => {
-      clearTimeout(wait);
+      cancelWait();
       session?.then(
         (ready) => ready !== null && this.#closed(ready),
         () => {},
@@ -133,10 +136,10 @@ export class RunnerHub {
 
   async #admit(hello: Hello, socket: WebSocket): Promise<RunnerSession> {
     const { runner } = hello;
-    clearTimeout(this.#graces.get(runner));
+    this.#graces.get(runner)?.();
     this.#graces.delete(runner);
     this.#sessions.get(runner)?.close(CLOSE_REPLACED, "the runner dialled again");
-    const session = new RunnerSession(hello, socket, this.#host, this.#log);
+    const session = new RunnerSession(hello, socket, this.#host, { clock: this.#clock, log: this.#log });
     this.#sessions.set(runner, session);
     const { renewed, stale } = await this.#host.heartbeat(runner, hello.leases);
     for (const lease of stale) session.stale(lease);
@@ -156,12 +159,12 @@ export class RunnerHub {
     this.#host.down(runner);
     this.#graces.set(
       runner,
-      setTimeout(() => {
+      this.#clock.after(REDIAL_GRACE_MS, () => {
         this.#graces.delete(runner);
         this.#giveUp(runner).catch((error: unknown) =>
           this.#log.warn({ runner, err: error }, "a lost runner's jobs could not be taken back; the sweep will"),
         );
-      }, REDIAL_GRACE_MS),
+      }),
     );
   }
 

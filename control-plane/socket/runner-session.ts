@@ -4,6 +4,7 @@
  * The session decides nothing about jobs; it turns frames into calls of `RunnerWork` and answers `recorded` or `stale`.
  */
 import type { Logger } from "pino";
+import type { Cancel, Clock } from "#control-plane/core/clock.ts";
 import type { WebSocket } from "ws";
 import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
 import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, leaseName, LEASE_MS } from "#protocol/runner.ts";
@@ -44,21 +45,28 @@ const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 /** After the runner's own deadline; then the lease is taken back. */
 const STOP_OVERDUE_MS = 5_000;
 
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
 export class RunnerSession {
   readonly hello: Hello;
   draining = false;
   readonly #socket: WebSocket;
   readonly #work: RunnerWork;
+  readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #acks = new Map<string, NodeJS.Timeout>();
-  readonly #stops = new Map<string, NodeJS.Timeout>();
+  readonly #acks = new Map<string, Cancel>();
+  readonly #stops = new Map<string, Cancel>();
   #queued = 0;
   #tail: Promise<void> = Promise.resolve();
 
-  constructor(hello: Hello, socket: WebSocket, work: RunnerWork, log: Logger) {
+  constructor(hello: Hello, socket: WebSocket, work: RunnerWork, { clock, log }: SessionHost) {
     this.hello = hello;
     this.#socket = socket;
     this.#work = work;
+    this.#clock = clock;
     this.#log = log.child({ runner: hello.runner });
     this.send({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
   }
@@ -83,7 +91,7 @@ export class RunnerSession {
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
     this.#acks.set(
       leaseName(lease),
-      setTimeout(() => this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease)), ASSIGN_ACK_MS),
+      this.#clock.after(ASSIGN_ACK_MS, () => this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease))),
     );
   }
 
@@ -92,9 +100,8 @@ export class RunnerSession {
     this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS[why] });
     this.#stops.set(
       leaseName(lease),
-      setTimeout(
-        () => this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
-        STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS,
+      this.#clock.after(STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS, () =>
+        this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
       ),
     );
   }
@@ -115,7 +122,7 @@ export class RunnerSession {
 
   /** After the socket closed: what is not acknowledged is left to the redial grace. */
   dispose(): void {
-    for (const timer of [...this.#acks.values(), ...this.#stops.values()]) clearTimeout(timer);
+    for (const cancel of [...this.#acks.values(), ...this.#stops.values()]) cancel();
   }
 
   async #handle(frame: FromRunner, onDraining: () => void): Promise<void> {
@@ -175,7 +182,7 @@ export class RunnerSession {
     this.send({ t: "recorded", lease, what, sha256 });
   }
 
-  #overdue(timers: Map<string, NodeJS.Timeout>, lease: LeaseRef, act: () => Promise<void>): void {
+  #overdue(timers: Map<string, Cancel>, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
@@ -187,8 +194,8 @@ export class RunnerSession {
     this.#clear(this.#stops, lease);
   }
 
-  #clear(timers: Map<string, NodeJS.Timeout>, lease: LeaseRef): void {
-    clearTimeout(timers.get(leaseName(lease)));
+  #clear(timers: Map<string, Cancel>, lease: LeaseRef): void {
+    timers.get(leaseName(lease))?.();
     timers.delete(leaseName(lease));
   }
 }

@@ -10,7 +10,8 @@ import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/
 import type { HeldLease } from "#control-plane/db/leases.ts";
 import { allRunners, upsertRunner } from "#control-plane/db/runners.ts";
 import type { RunnerRow } from "#control-plane/db/runners.ts";
-import { leaderUrl, renewLeadership, resignLeadership, takeLeadership } from "#control-plane/db/leader.ts";
+import { renewLeadership, resignLeadership, seeLeadership, takeLeadership } from "#control-plane/db/leader.ts";
+import type { LeaseSeen } from "#control-plane/db/leader.ts";
 import { forgetNonces } from "#control-plane/db/submit.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import { NONCE_KEPT_MS } from "#protocol/signed-call.ts";
@@ -24,8 +25,7 @@ const SWEEP_BATCH_MAX = 100;
 export interface Lead {
   /** `url`: where the other replicas reach this one. */
   take(holder: string, url: string): Promise<number | null>;
-  /** Where the leader is; null if there is none. */
-  url(): Promise<string | null>;
+  look(): Promise<LeaseSeen>;
   renew(epoch: number): Promise<boolean>;
   resign(epoch: number): Promise<void>;
 }
@@ -33,7 +33,7 @@ export interface Lead {
 export function leadOf(sql: Sql): Lead {
   return {
     take: (holder, url) => takeLeadership(sql, holder, url, LEADER_LEASE_MS),
-    url: () => leaderUrl(sql),
+    look: () => seeLeadership(sql),
     renew: (epoch) => renewLeadership(sql, epoch, LEADER_LEASE_MS),
     resign: (epoch) => resignLeadership(sql, epoch),
   };

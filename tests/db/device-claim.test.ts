@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { takeLeadership } from "#control-plane/db/leader.ts";
 import { SchedulerLoop } from "#control-plane/loop/scheduler-loop.ts";
+import { systemClock } from "#control-plane/system-clock.ts";
 import { DiskStore } from "#control-plane/store/disk-store.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
 import type { Dispatched, DispatchOutcome } from "#control-plane/usecase/dispatch.ts";
@@ -80,12 +81,13 @@ test("a leader that cannot know who holds a device tries again until the lease i
   await place(a, ["gpu-0"], null);
   const sent = Promise.withResolvers<VideoId>();
   const host = {
-    now: () => Date.now(),
+    clock: systemClock,
+    log: pino({ level: "silent" }),
     limits: PRODUCTION_LIMITS,
     send: (work: Dispatched) => sent.resolve(work.job.id),
+    stop: () => undefined,
   };
-  const log = pino({ level: "silent" });
-  const loop = new SchedulerLoop(studio.sql, new DiskStore("/nowhere"), epoch, { ...host, stop: () => undefined }, log);
+  const loop = new SchedulerLoop(studio.sql, new DiskStore("/nowhere"), epoch, host);
   await loop.load();
   loop.runnerUp({
     id: RUNNER,

@@ -5,6 +5,7 @@ import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { takeLeadership } from "#control-plane/db/leader.ts";
 import { adminApp } from "#control-plane/http/admin.ts";
 import { SchedulerLoop } from "#control-plane/loop/scheduler-loop.ts";
+import { systemClock } from "#control-plane/system-clock.ts";
 import { DiskStore } from "#control-plane/store/disk-store.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import { registerRunner, runnerTermsOf } from "#control-plane/usecase/lead.ts";
@@ -43,11 +44,12 @@ export class Leader {
     this.#studio = studio;
     const host = {
       limits: PRODUCTION_LIMITS,
-      now: () => this.nowMs,
+      clock: { ...systemClock, nowMs: () => this.nowMs },
+      log: pino({ level: "silent" }),
       send: (work: Dispatched) => this.#heard(this.sent, work),
       stop: (_runner: Runner, lease: LeaseRef) => this.#heard(this.stops, lease),
     };
-    this.#loop = new SchedulerLoop(studio.sql, new DiskStore("/nonexistent"), epoch, host, pino({ level: "silent" }));
+    this.#loop = new SchedulerLoop(studio.sql, new DiskStore("/nonexistent"), epoch, host);
   }
 
   get loop(): SchedulerLoop {
