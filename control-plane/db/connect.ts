@@ -2,10 +2,12 @@
  * The two PostgreSQL clients of a replica: `sql` for every hand-written statement and transaction, `orm` (drizzle) for
  * plain CRUD. Two, because drizzle re-maps the types of the client it is given.
  *
- * Session timeouts bound what a frozen replica can block: a row that it locked is free after 1.5 s.
+ * Session timeouts bound what a frozen replica can block: a row that it locked is free after 1.5 s. A server that is cut off
+ * fails what waits for it after 8 s (`watched-socket.ts`).
  */
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
+import { watchedSocket } from "./watched-socket.ts";
 
 const POOL_CONNECTIONS_MAX = 10;
 const ORM_CONNECTIONS_MAX = 2;
@@ -18,6 +20,8 @@ const SESSION = {
   lock_timeout: 1_000,
 } as const;
 
+/** A documented option of the driver that its types leave out. */
+const SOCKET = { socket: watchedSocket };
 const TYPES = { bigint: postgres.BigInt };
 
 export type Sql = postgres.Sql<{ bigint: bigint }>;
@@ -27,6 +31,7 @@ export type Database = ReturnType<typeof connect>;
 
 export function connect(databaseUrl: string, connectionsMax = POOL_CONNECTIONS_MAX) {
   const sql: Sql = postgres(databaseUrl, {
+    ...SOCKET,
     max: connectionsMax,
     connect_timeout: CONNECT_TIMEOUT_S,
     connection: SESSION,
@@ -36,6 +41,7 @@ export function connect(databaseUrl: string, connectionsMax = POOL_CONNECTIONS_M
     onnotice: () => {},
   });
   const ormClient = postgres(databaseUrl, {
+    ...SOCKET,
     max: ORM_CONNECTIONS_MAX,
     connect_timeout: CONNECT_TIMEOUT_S,
     connection: SESSION,
