@@ -138,9 +138,9 @@ function wire(settings: Config, logger: Logger): Parts {
     up: (runner) => reign.runnerUp(runner),
     down: (runner) => reign.runnerDown(runner),
   });
-  const hub = new RunnerHub(desk, host);
+  const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
-  const leadership = new Leadership(leadOf(sql), self, reign, host);
+  const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
   return { database, store, urls, pusher, reign, leadership, sender, recorder, hub };
 }
 

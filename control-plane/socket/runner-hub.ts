@@ -33,18 +33,22 @@ export interface HubHost extends RunnerWork {
 const HELLO_WAIT_MS = 5_000;
 const CLOSE_NOT_LEADER = 4_200;
 const CLOSE_REPLACED = 4_009;
+const CLOSE_TRY_LATER = 1_013;
 const RUNNERS_MAX = 1_024;
 
 export class RunnerHub {
   readonly #host: HubHost;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #leaderUrl: () => string | null;
   readonly #sessions = new Map<RunnerId, RunnerSession>();
   readonly #graces = new Map<RunnerId, Cancel>();
   #leading = false;
 
-  constructor(host: HubHost, { clock, log }: SessionHost) {
+  /** `leaderUrl`: where another replica leads, which a runner that dialled this one is sent to. */
+  constructor(host: HubHost, leaderUrl: () => string | null, { clock, log }: SessionHost) {
     this.#host = host;
+    this.#leaderUrl = leaderUrl;
     this.#clock = clock;
     this.#log = log;
   }
@@ -64,9 +68,9 @@ export class RunnerHub {
 
   /** A socket whose bearer token was checked. The first frame must be a hello. */
   accept(socket: WebSocket): void {
-    if (!this.#leading || this.#sessions.size >= RUNNERS_MAX) {
-      return socket.close(CLOSE_NOT_LEADER, "this replica does not lead; try the next address");
-    }
+    // The reason is where to dial next, if that is known.
+    if (!this.#leading) return socket.close(CLOSE_NOT_LEADER, this.#leaderUrl() ?? "nobody leads yet; try again");
+    if (this.#sessions.size >= RUNNERS_MAX) return socket.close(CLOSE_TRY_LATER, `more than ${RUNNERS_MAX} runners`);
     const cancelWait = this.#clock.after(HELLO_WAIT_MS, () => socket.terminate());
     let session: Promise<RunnerSession | null> | null = null;
     socket.on("message", (data, isBinary) => {
@@ -77,7 +81,7 @@ export class RunnerHub {
         return;
       }
       session.then(
-        (ready) => ready?.receive(text, () => this.#host.down(ready.hello.runner)),
+        (ready) => ready?.receive(text),
         () => {},
       );
     });
@@ -139,7 +143,16 @@ export class RunnerHub {
     this.#graces.get(runner)?.();
     this.#graces.delete(runner);
     this.#sessions.get(runner)?.close(CLOSE_REPLACED, "the runner dialled again");
-    const session = new RunnerSession(hello, socket, this.#host, { clock: this.#clock, log: this.#log });
+    const terms = runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices });
+    const own = () => this.#sessions.get(runner) === session;
+    const events = {
+      hearing: () => own() && this.#host.up(terms),
+      resting: () => own() && this.#host.down(runner),
+    };
+    const session: RunnerSession = new RunnerSession(hello, socket, this.#host, events, {
+      clock: this.#clock,
+      log: this.#log,
+    });
     this.#sessions.set(runner, session);
     const { renewed, stale } = await this.#host.heartbeat(runner, hello.leases);
     for (const lease of stale) session.stale(lease);
@@ -147,7 +160,6 @@ export class RunnerHub {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");
     }
     this.#log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
-    this.#host.up(runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices }));
     return session;
   }
 

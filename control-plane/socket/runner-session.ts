@@ -1,7 +1,9 @@
 /**
  * One runner's socket after its `hello`: frames in order, one at a time, and the acknowledgements that are due.
  *
- * The session decides nothing about jobs; it turns frames into calls of `RunnerWork` and answers `recorded` or `stale`.
+ * greeted → hearing ⇄ doubted → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it is given
+ * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row
+ * its socket is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
@@ -44,17 +46,30 @@ const INBOUND_FRAMES_MAX = 1_000;
 const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 /** After the runner's own deadline; then the lease is taken back. */
 const STOP_OVERDUE_MS = 5_000;
+/** Assignments in a row without an answer after which a socket is of no use, whatever it sends. */
+const UNACKNOWLEDGED_MAX = 2;
 
 export interface SessionHost {
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** What becomes of the runner as a whole. */
+export interface SessionEvents {
+  /** It may be given work. */
+  hearing(): void;
+  /** It may not, for now: it does not hear, or it drains. */
+  resting(): void;
+}
+
 export class RunnerSession {
   readonly hello: Hello;
   draining = false;
+  #hearing = false;
+  #unacknowledged = 0;
   readonly #socket: WebSocket;
   readonly #work: RunnerWork;
+  readonly #events: SessionEvents;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #acks = new Map<string, Cancel>();
@@ -62,20 +77,22 @@ export class RunnerSession {
   #queued = 0;
   #tail: Promise<void> = Promise.resolve();
 
-  constructor(hello: Hello, socket: WebSocket, work: RunnerWork, { clock, log }: SessionHost) {
+  constructor(hello: Hello, socket: WebSocket, work: RunnerWork, events: SessionEvents, { clock, log }: SessionHost) {
     this.hello = hello;
     this.#socket = socket;
     this.#work = work;
+    this.#events = events;
     this.#clock = clock;
     this.#log = log.child({ runner: hello.runner });
+    socket.on("pong", () => this.#unacknowledged < UNACKNOWLEDGED_MAX && this.#hears());
     this.send({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
   }
 
-  receive(text: string, onDraining: () => void): void {
+  receive(text: string): void {
     if (++this.#queued > INBOUND_FRAMES_MAX) return this.#socket.terminate();
     this.#tail = this.#tail.then(async () => {
       try {
-        await this.#handle(FromRunner.parse(JSON.parse(text)), onDraining);
+        await this.#handle(FromRunner.parse(JSON.parse(text)));
       } catch (error) {
         // A broken frame or a database fault: the runner keeps its unacknowledged messages and redials.
         this.#log.warn({ err: error }, "a runner's frame could not be handled; closing its socket");
@@ -91,7 +108,10 @@ export class RunnerSession {
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
     this.#acks.set(
       leaseName(lease),
-      this.#clock.after(ASSIGN_ACK_MS, () => this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease))),
+      this.#clock.after(ASSIGN_ACK_MS, () => {
+        this.#doubt();
+        this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease));
+      }),
     );
   }
 
@@ -125,7 +145,7 @@ export class RunnerSession {
     for (const cancel of [...this.#acks.values(), ...this.#stops.values()]) cancel();
   }
 
-  async #handle(frame: FromRunner, onDraining: () => void): Promise<void> {
+  async #handle(frame: FromRunner): Promise<void> {
     switch (frame.t) {
       case "hello":
         throw new Error("a second hello on one socket");
@@ -133,12 +153,13 @@ export class RunnerSession {
         const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
         this.send({ t: "renewed", leases: [...renewed], lease_ms: LEASE_MS });
         for (const lease of stale) this.stale(lease);
+        if (this.#unacknowledged === 0) this.#hears();
         return;
       }
       case "accepted":
-        return this.#clear(this.#acks, frame.lease);
+        return this.#acknowledged(frame.lease);
       case "refused":
-        this.#clear(this.#acks, frame.lease);
+        this.#acknowledged(frame.lease);
         return this.#work.notTaken(frame.lease);
       case "stage":
       case "step":
@@ -161,10 +182,31 @@ export class RunnerSession {
         return this.#end(frame.lease, "stopped", null, await this.#work.stopped(frame));
       case "draining":
         this.draining = true;
-        return onDraining();
+        return this.#events.resting();
       default:
         return frame satisfies never;
     }
+  }
+
+  #hears(): void {
+    if (this.#hearing || this.draining) return;
+    this.#hearing = true;
+    this.#events.hearing();
+  }
+
+  #doubt(): void {
+    this.#unacknowledged++;
+    this.#log.warn({ unacknowledged: this.#unacknowledged }, "a runner did not acknowledge its work");
+    if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) return this.#socket.terminate();
+    this.#hearing = false;
+    this.#events.resting();
+    this.#socket.ping();
+  }
+
+  #acknowledged(lease: LeaseRef): void {
+    this.#unacknowledged = 0;
+    this.#hears();
+    this.#clear(this.#acks, lease);
   }
 
   #end(lease: LeaseRef, what: "finished" | "failed" | "stopped", sha256: Sha256Hex | null, outcome: Recorded): void {

@@ -1,0 +1,189 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
+import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
+import type { HubHost } from "#control-plane/socket/runner-hub.ts";
+import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
+import { ASSIGN_ACK_MS, ToRunner } from "#protocol/runner.ts";
+import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
+import { HandClock } from "#tests/support/hand-clock.ts";
+
+const RUNNER = RunnerId.parse("runner-1");
+const DEVICE = DeviceId.parse("gpu-0");
+const lease = (n: number): LeaseRef => ({ job: VideoId.parse(`video_${String(n).padStart(32, "0")}`), epoch: 1 });
+
+let clock: HandClock;
+let hub: RunnerHub;
+let server: WebSocketServer;
+/** What the hub told its host, as it came. */
+let told: string[];
+let leaderUrl: string | null;
+
+beforeEach(async () => {
+  clock = new HandClock();
+  const log: string[] = []; // Of this test alone: sockets of the last one may still close.
+  told = log;
+  leaderUrl = null;
+  const never = () => Promise.reject(new Error("no runner of this test does that"));
+  const host: HubHost = {
+    register: async () => undefined,
+    heldBy: async () => [],
+    heartbeat: async (_runner, leases) => ({ renewed: leases, stale: [] }),
+    lost: async () => undefined,
+    notTaken: async ({ job }) => void log.push(`not taken ${Number(job.slice(6))}`),
+    up: () => void log.push("up"),
+    down: () => void log.push("down"),
+    report: () => undefined,
+    uploadUrl: () => "",
+    checkpoint: never,
+    finished: never,
+    failed: never,
+    stopped: never,
+    stopOverdue: never,
+  };
+  hub = new RunnerHub(host, () => leaderUrl, { clock, log: pino({ level: "silent" }) });
+  server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  server.on("connection", (socket) => hub.accept(socket));
+  await once(server, "listening");
+});
+afterEach(() => {
+  for (const socket of server.clients) socket.terminate();
+  server.close();
+});
+
+interface Dialled {
+  readonly socket: WebSocket;
+  say(frame: FromRunner): void;
+  /** The next frame of this kind. */
+  hear<Kind extends ToRunner["t"]>(kind: Kind): Promise<Extract<ToRunner, { t: Kind }>>;
+}
+
+async function dial(options: WebSocket.ClientOptions = {}): Promise<Dialled> {
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, options);
+  const heard: ToRunner[] = [];
+  let wake = () => undefined as void;
+  socket.on("message", (data) => {
+    heard.push(ToRunner.parse(JSON.parse(String(data))));
+    wake();
+  });
+  await once(socket, "open");
+  return {
+    socket,
+    say: (frame) => socket.send(JSON.stringify(frame)),
+    async hear(kind) {
+      for (;;) {
+        const at = heard.findIndex((frame) => frame.t === kind);
+        if (at >= 0) return heard.splice(at, 1)[0] as never;
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+  };
+}
+
+const HELLO: FromRunner = {
+  t: "hello",
+  version: 1,
+  runner: RUNNER,
+  build: "toy",
+  engine: "toy",
+  models: ["reference"],
+  caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
+  devices: [{ id: DEVICE, gpu: "toy", vram_bytes: 1, slots: 1 }],
+  leases: [],
+};
+
+async function greeted(options?: WebSocket.ClientOptions): Promise<Dialled> {
+  const runner = await dial(options);
+  runner.say(HELLO);
+  await runner.hear("welcome");
+  return runner;
+}
+
+async function beating(options?: WebSocket.ClientOptions): Promise<Dialled> {
+  const runner = await greeted(options);
+  runner.say({ t: "heartbeat", leases: [] });
+  await runner.hear("renewed");
+  await until(() => told.includes("up"));
+  return runner;
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise(setImmediate);
+}
+
+function assign(n: number): void {
+  const spec = {
+    model: "reference",
+    prompt: "",
+    negative_prompt: "",
+    width: 16,
+    height: 16,
+    fps: 1,
+    frames: 1,
+    steps: 1,
+    seed: 0,
+    reference: null,
+  };
+  hub.assign(RUNNER, { lease: lease(n), devices: [DEVICE], spec, resume: null });
+}
+
+test("a replica that does not lead sends a runner to the one that does", async () => {
+  leaderUrl = "http://127.0.0.1:4321";
+  const runner = await dial();
+  expect(await once(runner.socket, "close")).toEqual([4_200, Buffer.from("http://127.0.0.1:4321")]);
+});
+
+test("a runner is given work only once it beats, because only then it has heard its welcome", async () => {
+  hub.open();
+  const runner = await greeted();
+  expect(told).toEqual([]);
+  runner.say({ t: "heartbeat", leases: [] });
+  await until(() => told.length > 0);
+  expect(told).toEqual(["up"]);
+});
+
+test("a runner that hears but does not take its work rests until it answers a ping; the second time it is cut", async () => {
+  hub.open();
+  const runner = await beating();
+  assign(1);
+  await runner.hear("assign");
+  await clock.pass(ASSIGN_ACK_MS);
+  await until(() => told.length === 4);
+  expect(told).toEqual(["up", "down", "not taken 1", "up"]);
+
+  const closed = once(runner.socket, "close");
+  assign(2);
+  await clock.pass(ASSIGN_ACK_MS);
+  await closed;
+  await until(() => told.length === 6);
+  expect(told.slice(4)).toEqual(["not taken 2", "down"]);
+});
+
+test("a deaf runner, whose beats come through, gets no more work after the first that it does not answer", async () => {
+  hub.open();
+  const runner = await beating({ autoPong: false });
+  assign(1);
+  await clock.pass(ASSIGN_ACK_MS);
+  for (let beat = 0; beat < 3; beat++) {
+    runner.say({ t: "heartbeat", leases: [] });
+    await runner.hear("renewed");
+  }
+  expect(told).toEqual(["up", "down", "not taken 1"]);
+});
+
+test("an answer clears a runner of all doubt", async () => {
+  hub.open();
+  const runner = await beating();
+  for (let n = 1; n < 8; n += 2) {
+    assign(n);
+    await clock.pass(ASSIGN_ACK_MS);
+    await until(() => told.at(-1) === "up");
+    assign(n + 1);
+    runner.say({ t: "accepted", lease: lease(n + 1) });
+    runner.say({ t: "heartbeat", leases: [] });
+    await runner.hear("renewed");
+  }
+  expect(runner.socket.readyState).toBe(WebSocket.OPEN);
+});
