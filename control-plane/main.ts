@@ -128,6 +128,7 @@ function wire(settings: Config, logger: Logger): Parts {
     store,
     urls,
     now,
+    leaderEpoch: () => reign.epoch,
     report(frame) {
       recorder.report(frame);
       if (frame.t === "stage") reign.staged(frame.lease, frame.stage);

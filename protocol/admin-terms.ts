@@ -129,6 +129,7 @@ const limits = {
   victim_left_min_share: z.number().min(0).max(1),
   preemptions_max: z.int().min(0).max(100),
   waste_share: z.number().min(0).max(1),
+  retries_per_minute: z.int().min(1).max(1_000_000),
   skip_ms: z.int().min(0).max(DAY_MS),
   passed_max_ms: z.int().min(0).max(DAY_MS),
   dry_run_every_ms: z.int().min(100).max(HOUR_MS),

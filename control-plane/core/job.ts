@@ -1,5 +1,5 @@
 /**
- * The life of a job and the one function that moves it: `step(job, event, now)`.
+ * The life of a job and the one function that moves it: `step(job, event, load)`.
  *
  * waiting (queued, preempted, retrying) → leased (starting, running, uploading, cancelling) → ended (completed, failed,
  * cancelled). A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
@@ -12,6 +12,7 @@ import type { Artifact, RunError } from "#protocol/runner.ts";
 import { milliCredits } from "#protocol/unit.ts";
 import type { GpuMillis, MilliCredits } from "#protocol/unit.ts";
 import type { JobErrorCode, JobState } from "#protocol/video.ts";
+import type { RetryLoad } from "./retry-budget.ts";
 import { afterLoss, afterRunError } from "./retry.ts";
 import type { Verdict } from "./retry.ts";
 import { chargeFor } from "./settlement.ts";
@@ -81,7 +82,8 @@ export type JobEvent =
   /** `died`: the runner is gone or silent; `not_taken`: it never accepted the work. */
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "died" | "not_taken" }
   | { readonly kind: "cancel_requested" }
-  | { readonly kind: "deadline_passed" };
+  /** `start`: nothing ran it in time; `total`: it was not finished in time. */
+  | { readonly kind: "deadline_passed"; readonly which: "start" | "total" };
 
 export type AttemptOutcome = "completed" | "failed" | "stopped" | "lost";
 
@@ -117,7 +119,8 @@ export type JobChange =
       readonly runnerDeaths: number;
       readonly engineFailures: number;
       readonly preemptions: number;
-      readonly notBeforeMs: number;
+      /** From the commit, by the database's clock. */
+      readonly delayMs: number;
       readonly avoidRunner: RunnerId | null;
     }
   | { readonly to: "cancelling"; readonly event: null; readonly attempt: null };
@@ -145,7 +148,8 @@ export const PHASE_OF = {
 const NOTHING = milliCredits(0n);
 const STALE: Step = { ok: false, refusal: "stale" };
 
-export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
+/** `load`: how many attempts broke lately, which spreads retries. */
+export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
   const phase: Phase = PHASE_OF[job.state];
   if (phase === "ended") return { ok: false, refusal: "ended" };
   if ("epoch" in event && (phase !== "leased" || event.epoch !== job.epoch)) return STALE;
@@ -162,24 +166,24 @@ export function step(job: JobRecord, event: JobEvent, nowMs: number): Step {
       });
     case "run_failed":
       if (job.state === "cancelling") return cancelled(job, "failed");
-      return resolve(job, afterRunError(event.error, job), "failed", nowMs);
+      return resolve(job, afterRunError(event.error, job, load), "failed");
     case "stopped":
       if (job.state === "cancelling") {
         return cancelled({ ...job, stepsDone: Math.max(job.stepsDone, Math.min(event.step, job.steps)) }, "stopped");
       }
-      return waitAgain(job, event.why === "preempt" ? "preempted" : "retrying", "stopped", nowMs);
+      return waitAgain(job, event.why === "preempt" ? "preempted" : "retrying", "stopped");
     case "lost":
       if (job.state === "cancelling") return cancelled(job, "lost");
       return event.how === "not_taken"
-        ? waitAgain(job, "retrying", "lost", nowMs)
-        : resolve(job, afterLoss(job), "lost", nowMs);
+        ? waitAgain(job, "retrying", "lost")
+        : resolve(job, afterLoss(job, load), "lost");
     case "cancel_requested":
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
       return failed(job, phase === "leased" ? "lost" : null, {
         code: "deadline_exceeded",
-        message: "The video was not finished before its deadline.",
+        message: `The video was not ${event.which === "start" ? "started" : "finished"} before its deadline.`,
         fault: "platform",
       });
     default:
@@ -206,7 +210,7 @@ function failed(job: JobRecord, attempt: AttemptOutcome | null, failure: JobFail
   return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, stepsDone: job.stepsDone, failure });
 }
 
-function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowMs: number): Step {
+function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome): Step {
   if (verdict.kind === "fail") return failed(job, attempt, verdict.failure);
   return done({
     to: "retrying",
@@ -215,13 +219,13 @@ function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome, nowM
     runnerDeaths: verdict.runnerDeaths,
     engineFailures: verdict.engineFailures,
     preemptions: job.preemptions,
-    notBeforeMs: nowMs + verdict.delayMs,
+    delayMs: verdict.delayMs,
     avoidRunner: job.runnerId,
   });
 }
 
 /** Waits without blame: it was stopped on purpose, or never taken. */
-function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: AttemptOutcome, nowMs: number): Step {
+function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: AttemptOutcome): Step {
   invariant(PHASE_OF[job.state] === "leased", "only a leased job can wait again");
   return done({
     to,
@@ -230,7 +234,7 @@ function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: Attemp
     runnerDeaths: job.runnerDeaths,
     engineFailures: job.engineFailures,
     preemptions: job.preemptions + (to === "preempted" ? 1 : 0),
-    notBeforeMs: nowMs,
+    delayMs: 0,
     avoidRunner: attempt === "lost" ? job.runnerId : null,
   });
 }

@@ -1,23 +1,39 @@
 /**
  * What happens to a job after its attempt broke: try again, or fail with a fault that says who pays.
  *
- * A fault of ours (runner gone, GPU broken, engine crashed) never uses up the user's attempts; only a job that keeps
- * killing what runs it is given up, so that one poison prompt cannot take the fleet down.
+ * `RULES` is the taxonomy: by class of fault, whether the try counts against the job. A fault of ours (runner gone, GPU broken)
+ * never does; only a job that keeps killing what runs it is given up, so that one poison prompt cannot take the fleet down.
+ * Tries that wait do so with full jitter, over a window that doubles, and at least over what the retry budget asks for.
  */
+import { invariant } from "#protocol/invariant.ts";
 import type { RunError } from "#protocol/runner.ts";
 import type { JobErrorCode } from "#protocol/video.ts";
+import { chanceOf, spreadMs } from "./retry-budget.ts";
+import type { RetryLoad } from "./retry-budget.ts";
 
 /** Runner deaths under one job before it counts as poison. */
 export const RUNNER_DEATHS_MAX = 3;
 /** Resumes after engine failures (crash, hang, out of memory) before the job fails. */
 export const ENGINE_RESUMES_MAX = 2;
 
-/** Faults of ours may come again and again; each try waits twice as long, up to this. */
 const BACKOFF_MS_MAX = 30_000;
 const BACKOFF_MS_MIN = 500;
 const BACKOFF_DOUBLINGS_MAX = 10;
 
-interface Counters {
+/** `fail`: at once, the request itself is bad. `counted`: a few resumes, then it fails. `uncounted`: as often as it takes. */
+type Rule = "fail" | "counted" | "uncounted";
+
+const RULES = {
+  user: "fail",
+  capacity: "counted",
+  engine_fatal: "counted",
+  retryable: "uncounted",
+  gpu_fatal: "uncounted",
+  host_fatal: "uncounted",
+} as const satisfies Record<RunError["class"], Rule>;
+
+interface Tried {
+  readonly id: string;
   readonly attempts: number;
   readonly runnerDeaths: number;
   readonly engineFailures: number;
@@ -34,18 +50,19 @@ export type Verdict =
       };
     };
 
-export function afterLoss(job: Counters): Verdict {
+/** The runner is gone, with the job aboard. */
+export function afterLoss(job: Tried, load: RetryLoad): Verdict {
   const runnerDeaths = job.runnerDeaths + 1;
   if (runnerDeaths >= RUNNER_DEATHS_MAX) {
     return fail("runner_crashed", `The video was given up: ${runnerDeaths} runners were lost while it ran.`);
   }
-  // The first retry goes at once: a lost host is no sign against the job.
-  return { kind: "retry", delayMs: (runnerDeaths - 1) * 1_000, runnerDeaths, engineFailures: job.engineFailures };
+  return { ...again(job, runnerDeaths, load), runnerDeaths };
 }
 
-export function afterRunError(error: RunError, job: Counters): Verdict {
-  switch (error.class) {
-    case "user":
+export function afterRunError(error: RunError, job: Tried, load: RetryLoad): Verdict {
+  const rule: Rule = RULES[error.class];
+  switch (rule) {
+    case "fail":
       return {
         kind: "fail",
         failure: {
@@ -54,37 +71,31 @@ export function afterRunError(error: RunError, job: Counters): Verdict {
           fault: "user",
         },
       };
-    case "capacity":
-    case "engine_fatal":
-      return afterEngineFailure(error, job);
-    case "retryable":
-    case "gpu_fatal":
-    case "host_fatal":
-      return {
-        kind: "retry",
-        delayMs: backoffMs(job.attempts),
-        runnerDeaths: job.runnerDeaths,
-        engineFailures: job.engineFailures,
-      };
+    case "counted": {
+      const engineFailures = job.engineFailures + 1;
+      if (engineFailures > ENGINE_RESUMES_MAX) return gaveUp(error, engineFailures);
+      return { ...again(job, engineFailures, load), engineFailures };
+    }
+    case "uncounted":
+      return again(job, job.attempts, load);
     default:
-      return error.class satisfies never;
+      return rule satisfies never;
   }
 }
 
-function afterEngineFailure(error: RunError, job: Counters): Verdict {
-  const engineFailures = job.engineFailures + 1;
-  if (engineFailures > ENGINE_RESUMES_MAX) {
-    return error.class === "capacity"
-      ? fail("runner_out_of_memory", "The video does not fit into the memory of any runner.")
-      : fail("engine_failed", `The engine failed ${engineFailures} times on this video (${error.code}).`);
-  }
-  return { kind: "retry", delayMs: (engineFailures - 1) * 1_000, runnerDeaths: job.runnerDeaths, engineFailures };
+function gaveUp(error: RunError, engineFailures: number): Verdict {
+  return error.class === "capacity"
+    ? fail("runner_out_of_memory", "The video does not fit into the memory of any runner.")
+    : fail("engine_failed", `The engine failed ${engineFailures} times on this video (${error.code}).`);
 }
 
-/** The first retry goes at once: most faults are over by then. */
-function backoffMs(attempts: number): number {
-  if (attempts <= 1) return 0;
-  return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(attempts - 2, BACKOFF_DOUBLINGS_MAX));
+/** `nth` break of this kind. The first one goes at once, unless many break now: most faults are over by then. */
+function again(job: Tried, nth: number, load: RetryLoad): Extract<Verdict, { kind: "retry" }> {
+  invariant(nth >= 1, "a retry follows a try");
+  const backoffMs =
+    nth === 1 ? 0 : Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(nth - 2, BACKOFF_DOUBLINGS_MAX));
+  const delayMs = Math.floor(chanceOf(job.id, job.attempts) * Math.max(backoffMs, spreadMs(load)));
+  return { kind: "retry", delayMs, runnerDeaths: job.runnerDeaths, engineFailures: job.engineFailures };
 }
 
 function fail(code: JobErrorCode, message: string): Verdict {

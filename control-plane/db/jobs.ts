@@ -1,6 +1,7 @@
 /** Reads of jobs and the guarded update behind every transition. Each `where` names the expected state and epoch. */
 import type { JobChange, JobRecord } from "#control-plane/core/job.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
+import { invariant } from "#protocol/invariant.ts";
 import type { ListQuery } from "#protocol/video.ts";
 import type { Sql, Transaction } from "./connect.ts";
 import { holdColumns, holdUsage } from "./ledger-read.ts";
@@ -56,7 +57,8 @@ function split(row: JobRow & HoldColumns): JobWithUsage {
 export async function saveChange(tx: Transaction, before: JobRow, change: JobChange): Promise<JobRow | null> {
   const rows = await tx<JobRow[]>`
     with moved as (
-      update job set ${tx(columnsOf(change))}, not_before = ${notBeforeOf(change)}
+      update job set ${tx(columnsOf(change))},
+        not_before = ${notBeforeIn(tx, change)}, finished_at = ${isOver(change) ? tx`now()` : null}
       where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
       returning *
     ),
@@ -76,7 +78,6 @@ function columnsOf(change: JobChange) {
         state: change.to,
         ...OFF_RUNNER,
         progress: 100,
-        finished_at: new Date(),
         artifact_key: change.artifactKey,
         artifact_sha256: change.artifact.sha256,
         artifact_bytes: change.artifact.bytes,
@@ -88,7 +89,6 @@ function columnsOf(change: JobChange) {
       return {
         state: change.to,
         ...OFF_RUNNER,
-        finished_at: new Date(),
         steps_done: change.stepsDone,
         error_code: change.failure.code,
         error_message: change.failure.message,
@@ -111,8 +111,12 @@ function columnsOf(change: JobChange) {
   }
 }
 
-function notBeforeOf(change: JobChange): Date | null {
-  return "notBeforeMs" in change ? new Date(change.notBeforeMs) : null;
+function notBeforeIn(tx: Transaction, change: JobChange) {
+  return "delayMs" in change ? tx`now() + make_interval(secs => ${change.delayMs / 1_000})` : null;
+}
+
+function isOver({ to }: JobChange): boolean {
+  return to === "completed" || to === "failed" || to === "cancelled";
 }
 
 /** Whose video it is, deleted or not. */
@@ -131,6 +135,8 @@ export async function jobsByIds(sql: Sql, ids: readonly VideoId[]): Promise<read
 }
 
 export interface Mail {
+  /** The database's clock. */
+  readonly atMs: number;
   readonly jobs: readonly VideoId[];
   /** The operator changed tiers, accounts, classes, limits or a runner's drain. */
   readonly termsChanged: boolean;
@@ -138,12 +144,16 @@ export interface Mail {
 
 /** Takes the leader's mail: ids of jobs whose state may have changed, and whether the operator changed anything. */
 export async function takeInbox(sql: Sql, limit: number): Promise<Mail> {
-  const rows = await sql<{ jobId: VideoId | null }[]>`
-    delete from inbox where id in (select id from inbox order by id limit ${limit} for update skip locked)
-    returning job_id`;
-  const ids = new Set(rows.map((row) => row.jobId));
-  const termsChanged = ids.delete(null);
-  return { jobs: [...ids].filter((id) => id !== null), termsChanged };
+  const [row] = await sql<{ at: Date; jobs: readonly VideoId[]; termsChanged: boolean }[]>`
+    with taken as (
+      delete from inbox where id in (select id from inbox order by id limit ${limit} for update skip locked)
+      returning job_id
+    )
+    select clock_timestamp() as at,
+      array(select distinct job_id from taken where job_id is not null) as jobs,
+      exists (select 1 from taken where job_id is null) as terms_changed`;
+  invariant(row !== undefined, "a select without a table has one row");
+  return { atMs: row.at.getTime(), jobs: row.jobs, termsChanged: row.termsChanged };
 }
 
 export async function postInbox(tx: Transaction, id: VideoId): Promise<void> {

@@ -38,6 +38,12 @@ export async function seeLeadership(sql: Sql): Promise<LeaseSeen> {
   return row?.held === true ? { url: row.url, free: false } : { url: null, free: true };
 }
 
+/** Milliseconds since 1970, by the database's clock. */
+export async function serverTime(sql: Sql): Promise<number> {
+  const [row] = await sql<{ at: Date }[]>`select clock_timestamp() as at`;
+  return row?.at.getTime() ?? 0;
+}
+
 export async function renewLeadership(sql: Sql, epoch: number, leaseMs: number): Promise<boolean> {
   const rows = await sql`
     update leader set expires_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1_000})

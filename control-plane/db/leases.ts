@@ -218,17 +218,32 @@ export async function forgetCheckpoint(sql: Sql, checkpoint: DoneCheckpoint): Pr
 }
 
 /** Leases whose runner fell silent. */
-export async function expiredLeases(sql: Sql, limit: number): Promise<readonly LeaseRef[]> {
-  return sql<{ job: VideoId; epoch: number }[]>`
-    select id as job, epoch from job
-    where finished_at is null and lease_expires_at < now()
+export async function expiredLeases(
+  sql: Sql,
+  limit: number,
+): Promise<readonly (LeaseRef & { readonly runner: RunnerId })[]> {
+  return sql<(LeaseRef & { readonly runner: RunnerId })[]>`
+    select id as job, epoch, runner_id as runner from job
+    where lease_expires_at < now()
     order by lease_expires_at limit ${limit}`;
 }
 
-export async function jobsPastDeadline(sql: Sql, limit: number): Promise<readonly VideoId[]> {
-  const rows = await sql<{ id: VideoId }[]>`
-    select id from job where finished_at is null and deadline_at < now() order by deadline_at limit ${limit}`;
-  return rows.map((row) => row.id);
+/** A job is to be started within this many times what its tier was promised at most when it was admitted. */
+const START_BOUNDS_MAX = 2;
+
+export interface PastDeadline {
+  readonly job: VideoId;
+  readonly which: "start" | "total";
+}
+
+export async function jobsPastDeadline(sql: Sql, limit: number): Promise<readonly PastDeadline[]> {
+  return sql<PastDeadline[]>`
+    select id as job, 'total' as which from job where finished_at is null and deadline_at < now()
+    union all
+    select job.id, 'start' from job join tier on tier.name = job.tier
+    where job.finished_at is null and job.started_at is null and job.deadline_at >= now()
+      and job.created_at < now() - ${START_BOUNDS_MAX} * make_interval(secs => tier.start_bound_s)
+    limit ${limit}`;
 }
 
 export interface HeldLease {

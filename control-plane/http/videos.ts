@@ -62,7 +62,7 @@ export function videoRoutes(host: VideosHost) {
     .delete("/:id", (c) =>
       withVideo(
         c,
-        (id) => deleteVideo(host.sql, c.var.account, id, host.now()),
+        (id) => deleteVideo(host.sql, c.var.account, id),
         async ({ job }) => {
           host.wake();
           if (job.artifactKey !== null) await host.store.remove(job.artifactKey);
@@ -74,7 +74,7 @@ export function videoRoutes(host: VideosHost) {
     .post("/:id/cancel", (c) =>
       withVideo(
         c,
-        (id) => cancelVideo(host.sql, c.var.account, id, host.now()),
+        (id) => cancelVideo(host.sql, c.var.account, id),
         (video) => {
           host.wake();
           return show(c, video);

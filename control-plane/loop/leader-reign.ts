@@ -45,6 +45,7 @@ export class LeaderReign implements Reign {
   readonly #runners: () => Runners;
   readonly #sender: () => EdgeSender;
   #loop: SchedulerLoop | null = null;
+  #epoch: number | null = null;
 
   /** Runners and sender are asked for late: they in turn report to this reign. */
   constructor(host: ReignHost, runners: () => Runners, sender: () => EdgeSender) {
@@ -63,6 +64,7 @@ export class LeaderReign implements Reign {
     });
     await loop.load();
     this.#loop = loop;
+    this.#epoch = epoch;
     loop.start();
     this.#sender().start();
     this.#runners().open();
@@ -71,6 +73,7 @@ export class LeaderReign implements Reign {
   async end(): Promise<void> {
     const loop = this.#loop;
     this.#loop = null;
+    this.#epoch = null;
     this.#runners().close("this replica leads no more");
     await Promise.all([loop?.stop(), this.#sender().stop()]);
   }
@@ -103,6 +106,11 @@ export class LeaderReign implements Reign {
   /** False while it loads the world, too. */
   get leads(): boolean {
     return this.#loop !== null;
+  }
+
+  /** Null while it does not lead. */
+  get epoch(): number | null {
+    return this.#epoch;
   }
 
   explain(id: VideoId): Explanation {

@@ -25,8 +25,10 @@ import {
   knownRunners,
   queuedJobOf,
   readJobs,
+  serverTimeMs,
   storedClocks,
-  sweep,
+  sweepLeases,
+  sweepOld,
   takeMail,
 } from "#control-plane/usecase/lead.ts";
 import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
@@ -37,13 +39,15 @@ import type { LeaseRef, Stage } from "#protocol/runner.ts";
 import { ledgerTickers } from "./ledger-keeper.ts";
 import { RunnerRoster } from "./runner-roster.ts";
 import { RunningJobs } from "./running-jobs.ts";
+import { ServerTime } from "./server-time.ts";
 import { TermsKeeper } from "./terms-keeper.ts";
 import { Ticker } from "./ticker.ts";
 import type { LoopHost, Service } from "./ticker.ts";
 
 /** Mail is also looked for without a wake-up: other replicas submit too. */
 const POLL_MS = 100;
-const SWEEP_MS = 500;
+const LEASE_SWEEP_MS = 500;
+const OLD_SWEEP_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
 /** A job whose devices are still held is placed anew after this long; the lease that holds them ends by itself. */
 const HELD_RETRY_MS = 1_000;
@@ -60,6 +64,7 @@ export class SchedulerLoop implements Service {
   readonly #sql: Sql;
   readonly #epoch: number;
   readonly #host: SchedulerHost;
+  readonly #time: ServerTime;
   readonly #costs = new SeededCostModel();
   readonly #scheduler: Scheduler;
   readonly #terms: TermsKeeper;
@@ -72,11 +77,12 @@ export class SchedulerLoop implements Service {
   readonly #turns: Ticker;
 
   constructor(sql: Sql, store: ArtifactStore, epoch: number, host: SchedulerHost) {
-    const tell = (event: SchedulerEvent) => this.#scheduler.apply(event, this.#now());
+    const tell = (event: SchedulerEvent) => this.#scheduler.apply(event, this.#time.nowMs());
     this.#scheduler = new Scheduler(this.#costs, host.limits);
     this.#sql = sql;
     this.#epoch = epoch;
     this.#host = host;
+    this.#time = new ServerTime(host.clock);
     this.#roster = new RunnerRoster(tell);
     this.#running = new RunningJobs(this.#costs, (runner) => this.#roster.gpuOf(runner));
     this.#terms = new TermsKeeper({
@@ -90,11 +96,14 @@ export class SchedulerLoop implements Service {
     this.#turns = new Ticker("scheduler", POLL_MS, host, () => this.#turn());
     this.#tickers = [
       this.#turns,
-      new Ticker("sweep", SWEEP_MS, host, async () => {
-        if ((await sweep(this.#sql, this.#now())).length > 0) this.wake();
+      new Ticker("sweep-leases", LEASE_SWEEP_MS, host, async () => {
+        if ((await sweepLeases(sql, epoch)).length > 0) this.wake();
+      }),
+      new Ticker("sweep-old", OLD_SWEEP_MS, host, async () => {
+        if ((await sweepOld(sql, epoch)).length > 0) this.wake();
       }),
       new Ticker("admission", PUBLISH_MS, host, () =>
-        publishOutlooks(sql, epoch, this.#scheduler.outlooks(this.#now())),
+        publishOutlooks(sql, epoch, this.#scheduler.outlooks(this.#time.nowMs())),
       ),
       new Ticker("store-sweep", STORE_SWEEP_MS, host, () => sweepCheckpoints(sql, store)),
       ...ledgerTickers(sql, epoch, host),
@@ -103,7 +112,8 @@ export class SchedulerLoop implements Service {
 
   /** Loads the world; then `start` runs it. */
   async load(): Promise<void> {
-    await this.#terms.refresh(this.#now());
+    this.#time.heard(await serverTimeMs(this.#sql));
+    await this.#terms.refresh(this.#host.clock.monotonicMs());
     for (const outcome of await pastOutcomes(this.#sql)) this.#costs.observe(outcome);
     for (const clock of await storedClocks(this.#sql)) this.#tell({ t: "tier_clock", clock });
     for (const runner of await knownRunners(this.#sql)) this.#roster.remember(runner);
@@ -140,16 +150,16 @@ export class SchedulerLoop implements Service {
 
   /** An attempt went on to this stage, as its runner says. */
   staged(lease: LeaseRef, stage: Stage): void {
-    this.#running.enter(lease, stage, this.#now());
+    this.#running.enter(lease, stage, this.#time.nowMs());
   }
 
   /** An attempt is over, as its runner says: how long its stages took. */
   stageTimes(lease: LeaseRef, how: "finished" | "broken"): readonly StageTime[] {
-    return this.#running.end(lease, how, this.#now());
+    return this.#running.end(lease, how, this.#time.nowMs());
   }
 
   explain(job: VideoId): Explanation {
-    const found = this.#scheduler.explain(job, this.#now());
+    const found = this.#scheduler.explain(job, this.#time.nowMs());
     return found === null ? UNEXPLAINED : explanationOf(found);
   }
 
@@ -162,7 +172,7 @@ export class SchedulerLoop implements Service {
     // 1. Mail: terms that changed, and jobs that came, moved or ended, as Postgres has them now.
     await this.#readMail();
     // 2. Decide.
-    const decisions = this.#scheduler.decide(this.#now(), DISPATCH_BATCH_MAX);
+    const decisions = this.#scheduler.decide(this.#time.nowMs(), DISPATCH_BATCH_MAX);
     for (const decision of decisions) if (decision.t === "preempt") this.#preempt(VideoId.parse(decision.job));
     const places = decisions.filter((decision) => decision.t === "place");
     if (places.length === 0) return;
@@ -175,9 +185,10 @@ export class SchedulerLoop implements Service {
   /** What was taken from the inbox and could not be read, because the database failed, is read in the next turn. */
   async #readMail(): Promise<void> {
     const mail = await takeMail(this.#sql);
+    this.#time.heard(mail.atMs);
     for (const id of mail.jobs) this.#unread.add(id);
     if (mail.termsChanged) this.#terms.expire();
-    await this.#terms.refresh(this.#now());
+    await this.#terms.refresh(this.#host.clock.monotonicMs());
     const jobs = await readJobs(this.#sql, [...this.#unread]);
     await this.#terms.meet(jobs);
     this.#unread.clear();
@@ -194,7 +205,7 @@ export class SchedulerLoop implements Service {
   }
 
   async #commit(places: readonly Place[]): Promise<void> {
-    const nowMs = this.#now();
+    const nowMs = this.#time.nowMs();
     const undo = (id: string) => this.#scheduler.apply({ t: "refused", job: id }, nowMs);
     try {
       const batch = places.map((place) => this.#dispatchOf(place));
@@ -275,12 +286,8 @@ export class SchedulerLoop implements Service {
     if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");
   }
 
-  #now(): number {
-    return this.#host.clock.nowMs();
-  }
-
   #tell(event: SchedulerEvent): void {
-    this.#scheduler.apply(event, this.#now());
+    this.#scheduler.apply(event, this.#time.nowMs());
   }
 }
 

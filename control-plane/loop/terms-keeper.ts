@@ -51,7 +51,7 @@ export class TermsKeeper {
     this.#accountsDueMs = 0;
   }
 
-  /** Reads what is due. */
+  /** Reads what is due; `nowMs` only grows. */
   async refresh(nowMs: number): Promise<void> {
     if (nowMs >= this.#termsDueMs) {
       await this.#readTerms();
@@ -72,13 +72,13 @@ export class TermsKeeper {
 
   async #readTerms(): Promise<void> {
     const { costs, roster, limits: defaults, sql, tell } = this.#host;
-    const { tiers, classes, limits, drained } = await readTerms(sql);
+    const { tiers, classes, limits, resting } = await readTerms(sql);
     const present = limitsWith(defaults, limits);
     if (this.#isNew("limits", present)) tell({ t: "limits", limits: present });
     for (const terms of tiers) if (this.#isNew(`tier ${terms.tier}`, terms)) tell({ t: "tier", terms });
     for (const { tier } of tiers) this.#tiers.add(tier);
     for (const declared of classes) this.#declare(declared, costs);
-    roster.drain(drained);
+    roster.rest(resting);
   }
 
   #declare({ class: jobClass, cost }: DeclaredClass, costs: SeededCostModel): void {

@@ -10,6 +10,7 @@ import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { leasesHeldBy, registerRunner } from "#control-plane/usecase/lead.ts";
+import { loseRunner } from "#control-plane/usecase/lose-runner.ts";
 import { recordCheckpoint, recordEnd, renew } from "#control-plane/usecase/record-run.ts";
 import type { RunnerId } from "#protocol/id.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
@@ -23,6 +24,8 @@ export interface DeskHost {
   readonly store: ArtifactStore;
   readonly urls: StoreUrls;
   readonly now: () => number;
+  /** Null while this replica does not lead. */
+  readonly leaderEpoch: () => number | null;
   readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
   /** How long the stages of an attempt took that is over. */
   readonly stageTimes: (lease: LeaseRef, how: "finished" | "broken") => readonly StageTime[];
@@ -82,16 +85,21 @@ export class RunnerDesk implements HubHost {
     return this.#end(lease, { kind: "stopped", epoch: lease.epoch, why, step });
   }
 
-  async lost(lease: LeaseRef): Promise<void> {
-    await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "died" });
+  async lost(runner: RunnerId, leases: readonly LeaseRef[]): Promise<void> {
+    const leaderEpoch = this.#host.leaderEpoch();
+    // The next leader sees what became of the runner.
+    if (leaderEpoch === null || leases.length === 0) return;
+    for (const lease of leases) this.#host.stageTimes(lease, "broken");
+    const lost = await loseRunner(this.#host.sql, leaderEpoch, runner, leases);
+    if (lost.length > 0) this.#host.moved();
   }
 
   async notTaken(lease: LeaseRef): Promise<void> {
     await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "not_taken" });
   }
 
-  stopOverdue(lease: LeaseRef): Promise<void> {
-    return this.lost(lease);
+  async stopOverdue(lease: LeaseRef): Promise<void> {
+    await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "died" });
   }
 
   up(runner: RunnerTerms): void {
@@ -111,7 +119,7 @@ export class RunnerDesk implements HubHost {
 
   async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>): Promise<Recorded> {
     const stages = this.#host.stageTimes(lease, event.kind === "finished" ? "finished" : "broken");
-    const moved = await recordEnd(this.#host.sql, lease, event, this.#host.now(), stages);
+    const moved = await recordEnd(this.#host.sql, lease, event, stages);
     if (!moved.ok) return "stale";
     this.#host.moved();
     return "recorded";

@@ -25,7 +25,8 @@ export interface HubHost extends RunnerWork {
   register(hello: Hello): Promise<void>;
   /** Leases that Postgres knows for this runner. */
   heldBy(runner: RunnerId): Promise<readonly HeldLease[]>;
-  lost(lease: LeaseRef): Promise<void>;
+  /** The runner is gone, and these leases with it. */
+  lost(runner: RunnerId, leases: readonly LeaseRef[]): Promise<void>;
   up(runner: RunnerTerms): void;
   down(runner: RunnerId): void;
 }
@@ -133,9 +134,11 @@ export class RunnerHub {
   /** Compares what the runner holds with what Postgres says it holds. */
   async #reconcile(hello: Hello): Promise<void> {
     const alive = new Set(hello.leases.map(leaseName));
-    for (const held of await this.#host.heldBy(hello.runner)) {
-      if (!alive.has(leaseName(held))) await this.#host.lost(held);
-    }
+    const held = await this.#host.heldBy(hello.runner);
+    await this.#host.lost(
+      hello.runner,
+      held.filter((lease) => !alive.has(leaseName(lease))),
+    );
   }
 
   async #admit(hello: Hello, socket: WebSocket): Promise<RunnerSession> {
@@ -183,6 +186,6 @@ export class RunnerHub {
   async #giveUp(runner: RunnerId): Promise<void> {
     const held = await this.#host.heldBy(runner);
     this.#log.warn({ runner, leases: held.length }, "runner lost");
-    for (const lease of held) await this.#host.lost(lease);
+    await this.#host.lost(runner, held);
   }
 }

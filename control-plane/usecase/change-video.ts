@@ -8,23 +8,28 @@ import type { AccountId, VideoId } from "#protocol/id.ts";
 import { moveJobIn } from "./move-job.ts";
 
 /** The video after the request; null if the account has no such video. A finished one is left as it is. */
-export function cancelVideo(sql: Sql, account: AccountId, id: VideoId, nowMs: number): Promise<JobWithUsage | null> {
+export function cancelVideo(sql: Sql, account: AccountId, id: VideoId): Promise<JobWithUsage | null> {
   return inTransaction(sql, async (tx) => {
-    await moveJobIn(tx, id, { kind: "cancel_requested" }, nowMs, {
-      guard: (job) => job.accountId === account && job.deletedAt === null,
-    });
+    await moveJobIn(
+      tx,
+      id,
+      { kind: "cancel_requested" },
+      {
+        guard: (job) => job.accountId === account && job.deletedAt === null,
+      },
+    );
     return findVideo(tx, account, id);
   });
 }
 
 /** Cancels what still runs, then hides the video; null if the account has no such video. */
-export function deleteVideo(sql: Sql, account: AccountId, id: VideoId, nowMs: number): Promise<JobWithUsage | null> {
+export function deleteVideo(sql: Sql, account: AccountId, id: VideoId): Promise<JobWithUsage | null> {
   return inTransaction(sql, async (tx) => {
     const video = await findVideo(tx, account, id);
     if (video === null) return null;
     if (PHASE_OF[video.job.state] !== "ended") {
       const guard = (job: JobRow) => job.accountId === account;
-      await moveJobIn(tx, id, { kind: "cancel_requested" }, nowMs, { guard });
+      await moveJobIn(tx, id, { kind: "cancel_requested" }, { guard });
     }
     await markDeleted(tx, account, id);
     return video;

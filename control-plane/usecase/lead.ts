@@ -4,17 +4,25 @@ import type { QueuedJob, RunnerTerms, TierClock } from "#control-plane/core/sche
 import { standingsOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { tierClocks } from "#control-plane/db/fair-clock.ts";
+import { forgetIncidents } from "#control-plane/db/incidents.ts";
 import { jobsByIds, takeInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
 import type { JobRow, Mail } from "#control-plane/db/jobs.ts";
 import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
 import type { HeldLease } from "#control-plane/db/leases.ts";
 import { allRunners, upsertRunner } from "#control-plane/db/runners.ts";
 import type { RunnerRow } from "#control-plane/db/runners.ts";
-import { renewLeadership, resignLeadership, seeLeadership, takeLeadership } from "#control-plane/db/leader.ts";
+import {
+  renewLeadership,
+  resignLeadership,
+  seeLeadership,
+  serverTime,
+  takeLeadership,
+} from "#control-plane/db/leader.ts";
 import type { LeaseSeen } from "#control-plane/db/leader.ts";
 import { forgetNonces } from "#control-plane/db/submit.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import { NONCE_KEPT_MS } from "#protocol/signed-call.ts";
+import { loseRunner } from "./lose-runner.ts";
 import { moveJob } from "./move-job.ts";
 import { classIdOf } from "./read-terms.ts";
 
@@ -37,6 +45,11 @@ export function leadOf(sql: Sql): Lead {
     renew: (epoch) => renewLeadership(sql, epoch, LEADER_LEASE_MS),
     resign: (epoch) => resignLeadership(sql, epoch),
   };
+}
+
+/** Milliseconds since 1970, by the database's clock. */
+export function serverTimeMs(sql: Sql): Promise<number> {
+  return serverTime(sql);
 }
 
 export function everyUnfinishedJob(sql: Sql): Promise<readonly JobRow[]> {
@@ -101,17 +114,22 @@ export function registerRunner(sql: Sql, runner: RunnerRow): Promise<void> {
   return upsertRunner(sql, runner);
 }
 
-/** Gives jobs of silent runners back to the queue, and fails those past their deadline; answers what it touched. */
-export async function sweep(sql: Sql, nowMs: number): Promise<readonly VideoId[]> {
-  const touched: VideoId[] = [];
-  for (const lease of await expiredLeases(sql, SWEEP_BATCH_MAX)) {
-    const moved = await moveJob(sql, lease.job, { kind: "lost", epoch: lease.epoch, how: "died" }, nowMs);
-    if (moved.ok) touched.push(lease.job);
-  }
-  for (const job of await jobsPastDeadline(sql, SWEEP_BATCH_MAX)) {
-    const moved = await moveJob(sql, job, { kind: "deadline_passed" }, nowMs);
-    if (moved.ok) touched.push(job);
+/** Gives jobs of silent runners back to the queue; answers which. */
+export async function sweepLeases(sql: Sql, leaderEpoch: number): Promise<readonly VideoId[]> {
+  const silent = Map.groupBy(await expiredLeases(sql, SWEEP_BATCH_MAX), ({ runner }) => runner);
+  const lost: VideoId[] = [];
+  for (const [runner, leases] of silent) lost.push(...(await loseRunner(sql, leaderEpoch, runner, leases)));
+  return lost;
+}
+
+/** Fails jobs past a deadline, and forgets what is past its use; answers which jobs. */
+export async function sweepOld(sql: Sql, leaderEpoch: number): Promise<readonly VideoId[]> {
+  const failed: VideoId[] = [];
+  for (const { job, which } of await jobsPastDeadline(sql, SWEEP_BATCH_MAX)) {
+    const moved = await moveJob(sql, job, { kind: "deadline_passed", which }, { leaderEpoch });
+    if (moved.ok) failed.push(job);
   }
   await forgetNonces(sql, NONCE_KEPT_MS);
-  return touched;
+  await forgetIncidents(sql);
+  return failed;
 }

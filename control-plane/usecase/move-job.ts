@@ -13,7 +13,9 @@ import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
 import { lockJob, postInbox, saveChange } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
+import { assertLeader } from "#control-plane/db/leader.ts";
 import { closeAttempt, discardNewestCheckpoint } from "#control-plane/db/leases.ts";
+import { retryLoad } from "#control-plane/db/attempts.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
@@ -24,36 +26,36 @@ export type Moved =
   | { readonly ok: true; readonly before: JobRow; readonly after: JobRow }
   | { readonly ok: false; readonly refusal: "unknown" | "stale" | "ended" };
 
+/** For events after which nothing is tried again. */
+const NO_LOAD = { broken: 0, dispatched: 0, perMinute: null };
+
 /** Run errors that blame what the attempt was to resume from. */
 const CHECKPOINT_FAULTS: ReadonlySet<string> = new Set(["bad_checkpoint", "checkpoint_unavailable"]);
 
 interface MoveOptions {
   /** Checked under the job's lock, e.g. that this account owns it. */
   readonly guard?: (job: JobRow) => boolean;
+  /** The act of a leader, refused by `NotLeaderError` if another one leads: what it knows may be out of date. */
+  readonly leaderEpoch?: number;
   /** How long the stages of the attempt took that this ends. */
   readonly stages?: readonly StageTime[];
 }
 
-export function moveJob(
-  sql: Sql,
-  id: VideoId,
-  event: JobEvent,
-  nowMs: number,
-  options: MoveOptions = {},
-): Promise<Moved> {
-  return inTransaction(sql, (tx) => moveJobIn(tx, id, event, nowMs, options));
+export function moveJob(sql: Sql, id: VideoId, event: JobEvent, options: MoveOptions = {}): Promise<Moved> {
+  return inTransaction(sql, (tx) => moveJobIn(tx, id, event, options));
 }
 
 export async function moveJobIn(
   tx: Transaction,
   id: VideoId,
   event: JobEvent,
-  nowMs: number,
-  { guard = () => true, stages = [] }: MoveOptions = {},
+  { guard = () => true, leaderEpoch, stages = [] }: MoveOptions = {},
 ): Promise<Moved> {
+  if (leaderEpoch !== undefined) await assertLeader(tx, leaderEpoch);
   const before = await lockJob(tx, id);
   if (before === null || !guard(before)) return { ok: false, refusal: "unknown" };
-  const decision = step(before, event, nowMs);
+  const breaks = event.kind === "run_failed" || event.kind === "lost";
+  const decision = step(before, event, breaks ? await retryLoad(tx) : NO_LOAD);
   if (!decision.ok) return decision;
   const after = await saveChange(tx, before, decision.change);
   invariant(after !== null, "a locked job cannot move between decision and save");

@@ -4,8 +4,9 @@ import type { DeclaredCost } from "#control-plane/core/scheduler/cost-model.ts";
 import type { TierTerms } from "#control-plane/core/scheduler/event.ts";
 import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import type { LimitOverrides } from "#control-plane/core/scheduler/limit-overrides.ts";
-import { recentOutcomes } from "#control-plane/db/attempt-stages.ts";
+import { recentOutcomes } from "#control-plane/db/attempts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
+import { quarantinedRunners } from "#control-plane/db/incidents.ts";
 import { allClasses, allModels } from "#control-plane/db/models.ts";
 import type { ClassRow, ModelRow } from "#control-plane/db/models.ts";
 import { drainedRunners } from "#control-plane/db/runners.ts";
@@ -21,20 +22,22 @@ export interface LiveTerms {
   readonly tiers: readonly TierTerms[];
   readonly classes: readonly DeclaredClass[];
   readonly limits: LimitOverrides;
-  readonly drained: readonly RunnerId[];
+  /** Runners that get no new work: by the operator, or for what they lost. */
+  readonly resting: { readonly drained: readonly RunnerId[]; readonly quarantined: readonly RunnerId[] };
 }
 
 export async function readTerms(sql: Sql): Promise<LiveTerms> {
-  const [tiers, models, classes, limits, drained] = await Promise.all([
+  const [tiers, models, classes, limits, drained, quarantined] = await Promise.all([
     allTiers(sql),
     allModels(sql),
     allClasses(sql),
     limitOverrides(sql),
     drainedRunners(sql),
+    quarantinedRunners(sql),
   ]);
   return {
     limits,
-    drained,
+    resting: { drained, quarantined },
     tiers: tiers.map((row) => ({
       tier: row.name,
       weight: row.weight,

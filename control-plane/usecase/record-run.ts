@@ -37,8 +37,7 @@ export async function recordEnd(
   sql: Sql,
   lease: LeaseRef,
   event: Extract<JobEvent, { epoch: number }>,
-  nowMs: number,
   stages: readonly StageTime[] = [],
 ): Promise<Moved> {
-  return moveJob(sql, lease.job, event, nowMs, { stages });
+  return moveJob(sql, lease.job, event, { stages });
 }

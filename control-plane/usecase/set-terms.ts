@@ -8,6 +8,7 @@ import { limitsOnWire, limitsWith } from "#control-plane/core/scheduler/limit-ov
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import { updateAccount } from "#control-plane/db/accounts.ts";
 import type { Database, Sql, Transaction } from "#control-plane/db/connect.ts";
+import { forgiveRunner } from "#control-plane/db/incidents.ts";
 import { postTermsChanged } from "#control-plane/db/jobs.ts";
 import { setDrained } from "#control-plane/db/runners.ts";
 import { allTiers, limitOverrides, saveLimits, upsertTier } from "#control-plane/db/tiers.ts";
@@ -62,7 +63,7 @@ export function changeAccount(
   });
 }
 
-/** A drained runner finishes what it runs and gets nothing new, also after a restart of anything. */
+/** A drained runner finishes what it runs and gets nothing new, also after a restart of anything. To take that back ends a quarantine, too. */
 export function drainRunner(
   { sql }: Database,
   id: RunnerId,
@@ -70,6 +71,7 @@ export function drainRunner(
 ): Promise<Answer<{ readonly id: RunnerId; readonly drained: boolean }>> {
   return changing(sql, async (tx) => {
     const known = await setDrained(tx, id, drained);
+    if (!drained) await forgiveRunner(tx, id);
     return known ? answer({ id, drained }) : refuse({ code: "not_found", message: "No such runner." });
   });
 }

@@ -62,6 +62,9 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
   };
 }
 
+/** Nothing else broke lately. */
+const QUIET = { broken: 0, dispatched: 100, perMinute: null };
+
 const finished: JobEvent = { kind: "finished", epoch: 3, artifact: ARTIFACT, artifactKey: "jobs/a/3/a.mp4" };
 const lost: JobEvent = { kind: "lost", epoch: 3, how: "died" };
 const stopped: JobEvent = { kind: "stopped", epoch: 3, why: "preempt", step: 4 };
@@ -78,7 +81,7 @@ test.each<[JobState, JobEvent, string]>([
   ["queued", { kind: "cancel_requested" }, "cancelled"],
   ["preempted", { kind: "cancel_requested" }, "cancelled"],
   ["running", { kind: "cancel_requested" }, "cancelling"],
-  ["queued", { kind: "deadline_passed" }, "failed"],
+  ["queued", { kind: "deadline_passed", which: "total" }, "failed"],
   ["running", { kind: "run_failed", epoch: 3, error: { class: "user", code: "bad_shape", detail: "" } }, "failed"],
   ["running", { kind: "run_failed", epoch: 3, error: { class: "retryable", code: "network", detail: "" } }, "retrying"],
   [
@@ -87,20 +90,26 @@ test.each<[JobState, JobEvent, string]>([
     "retrying",
   ],
 ])("a %s job that meets %j becomes %s", (state, event, to) => {
-  expect(step(aJob(state), event, 0)).toMatchObject({ ok: true, change: { to } });
+  expect(step(aJob(state), event, QUIET)).toMatchObject({ ok: true, change: { to } });
 });
 
 test.each(JobState.options)("an event of another lease is refused for a %s job", (state) => {
   for (const epoch of [2, 4]) {
     for (const event of [finished, lost, stopped]) {
-      expect(step(aJob(state), { ...event, epoch }, 0).ok).toBe(false);
+      expect(step(aJob(state), { ...event, epoch }, QUIET).ok).toBe(false);
     }
   }
 });
 
 test.each(["completed", "failed", "cancelled"] as const)("nothing moves a %s job any more", (state) => {
-  for (const event of [finished, lost, stopped, { kind: "cancel_requested" }, { kind: "deadline_passed" }] as const) {
-    expect(step(aJob(state), event, 0)).toEqual({ ok: false, refusal: "ended" });
+  for (const event of [
+    finished,
+    lost,
+    stopped,
+    { kind: "cancel_requested" },
+    { kind: "deadline_passed", which: "total" },
+  ] as const) {
+    expect(step(aJob(state), event, QUIET)).toEqual({ ok: false, refusal: "ended" });
   }
 });
 

@@ -28,6 +28,7 @@ const LIMITS = {
   victim_left_min_share: 0.2,
   preemptions_max: 2,
   waste_share: 0.03,
+  retries_per_minute: 10,
   skip_ms: 1_000_000,
   passed_max_ms: 1_200_000,
   dry_run_every_ms: 1_000,

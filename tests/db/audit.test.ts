@@ -25,8 +25,8 @@ async function aCancelledJob(): Promise<{ readonly account: AccountId; readonly 
   const account = await studio.account("pro", { amount: "0.2", priority: 1 }, { amount: "5" });
   const { id } = await studio.submitted(account);
   const { epoch } = (await studio.dispatched(id)).job;
-  await cancelVideo(studio.sql, account, id, Date.now());
-  await recordEnd(studio.sql, { job: id, epoch }, { kind: "stopped", epoch, why: "cancel", step: 4 }, Date.now());
+  await cancelVideo(studio.sql, account, id);
+  await recordEnd(studio.sql, { job: id, epoch }, { kind: "stopped", epoch, why: "cancel", step: 4 });
   return { account, id };
 }
 

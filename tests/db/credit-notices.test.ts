@@ -133,7 +133,7 @@ test("a refund is an event with its video, and goes to the webhooks that asked f
     artifact: anArtifact(),
     artifactKey: "jobs/x/1/a.mp4",
   } as const;
-  await recordEnd(studio.sql, lease, event, Date.now());
+  await recordEnd(studio.sql, lease, event);
   const refund = () => refundVideo(studio.sql, job.id, "it was late", "refund-1");
   expect(await refund()).toMatchObject({ ok: true, value: { repeated: false } });
   expect(await refund()).toMatchObject({ ok: true, value: { repeated: true } });

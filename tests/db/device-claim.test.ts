@@ -37,7 +37,7 @@ async function jobs(count: number): Promise<readonly VideoId[]> {
 
 async function finish(job: VideoId): Promise<void> {
   const artifact = { artifact: anArtifact(), artifactKey: "jobs/x/1/a.mp4" };
-  const ended = await recordEnd(studio.sql, { job, epoch: 1 }, { kind: "finished", epoch: 1, ...artifact }, Date.now());
+  const ended = await recordEnd(studio.sql, { job, epoch: 1 }, { kind: "finished", epoch: 1, ...artifact });
   expect(ended.ok).toBe(true);
 }
 
@@ -69,7 +69,7 @@ test("whatever takes a job off its runner gives its slot to the next", async () 
   const [a, b] = await jobs(2);
   if (a === undefined || b === undefined) throw new Error("two jobs were made");
   await place(a, ["gpu-0"], 0);
-  await recordEnd(studio.sql, { job: a, epoch: 1 }, { kind: "lost", epoch: 1, how: "died" }, Date.now());
+  await recordEnd(studio.sql, { job: a, epoch: 1 }, { kind: "lost", epoch: 1, how: "died" });
   expect(await studio.job(a)).toMatchObject({ state: "retrying", slot: null, devices: null });
   expect(started(await place(b, ["gpu-0"], 0))).toEqual([b]);
 });

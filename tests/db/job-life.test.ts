@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
 import { recordCheckpoint, recordEnd, recordProgress, renew } from "#control-plane/usecase/record-run.ts";
 import { readVideo } from "#control-plane/usecase/read-account.ts";
-import { sweep } from "#control-plane/usecase/lead.ts";
+import { sweepLeases, sweepOld } from "#control-plane/usecase/lead.ts";
 import { insertEndpoint } from "#control-plane/db/webhook-endpoints.ts";
 import { NotLeaderError } from "#control-plane/db/leader.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
@@ -27,12 +27,8 @@ async function aRunningJob() {
 }
 
 function finish(lease: LeaseRef) {
-  return recordEnd(
-    studio.sql,
-    lease,
-    { kind: "finished", epoch: lease.epoch, artifact: anArtifact(), artifactKey: KEY },
-    Date.now(),
-  );
+  const event = { kind: "finished", epoch: lease.epoch, artifact: anArtifact(), artifactKey: KEY } as const;
+  return recordEnd(studio.sql, lease, event);
 }
 
 function checkpointAt(lease: LeaseRef, step: number) {
@@ -64,7 +60,7 @@ test("two runners that finish under the same lease at once make one completion",
 test("a runner that lost its lease cannot report, checkpoint or finish", async () => {
   const { lease, id } = await aRunningJob();
   await checkpointAt(lease, 4);
-  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died" }, Date.now());
+  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died" });
   const { job, checkpoint } = await studio.dispatched(id, RunnerId.parse("runner-2"));
   expect(job.epoch).toBe(lease.epoch + 1);
   expect(checkpoint?.step).toBe(4);
@@ -83,7 +79,7 @@ test("progress never falls, also over a retry, and only a completion makes it 10
   await recordProgress(studio.sql, [{ lease, progress: 30, uploading: false }]);
   await recordProgress(studio.sql, [{ lease, progress: 100, uploading: true }]);
   expect(await studio.job(id)).toMatchObject({ progress: 99, state: "uploading" });
-  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died" }, Date.now());
+  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died" });
   const { job } = await studio.dispatched(id);
   await recordProgress(studio.sql, [{ lease: { job: id, epoch: job.epoch }, progress: 5, uploading: false }]);
   expect((await studio.job(id)).progress).toBe(99);
@@ -92,17 +88,17 @@ test("progress never falls, also over a retry, and only a completion makes it 10
 test("a cancel in the queue is free, a cancel while running pays the steps that were kept", async () => {
   const account = await studio.account("pro", { amount: "100" });
   const waiting = await studio.submitted(account);
-  await cancelVideo(studio.sql, account, waiting.id, Date.now());
+  await cancelVideo(studio.sql, account, waiting.id);
   expect(await studio.job(waiting.id)).toMatchObject({ state: "cancelled", errorCode: "cancelled" });
   expect(await studio.purse(account)).toEqual({ held: 0n, consumed: 0n });
 
   const { account: owner, lease, id } = await aRunningJob();
-  await cancelVideo(studio.sql, owner, id, Date.now());
+  await cancelVideo(studio.sql, owner, id);
   expect((await studio.job(id)).state).toBe("cancelling");
-  await recordEnd(studio.sql, lease, { kind: "stopped", epoch: lease.epoch, why: "cancel", step: 4 }, Date.now());
+  await recordEnd(studio.sql, lease, { kind: "stopped", epoch: lease.epoch, why: "cancel", step: 4 });
   // 250 milli-credits for 10 steps; 4 were done.
   expect(await studio.purse(owner)).toEqual({ held: 0n, consumed: 100n });
-  expect(await cancelVideo(studio.sql, owner, id, Date.now())).toMatchObject({ job: { state: "cancelled" } });
+  expect(await cancelVideo(studio.sql, owner, id)).toMatchObject({ job: { state: "cancelled" } });
   expect(await studio.eventTypes(owner)).toEqual(["video.queued", "video.in_progress", "video.cancelled"]);
 });
 
@@ -111,11 +107,11 @@ test("a failure is never charged, and an engine that keeps failing ends the job 
   const error = { class: "engine_fatal", code: "exited", detail: "" } as const;
   let epoch = lease.epoch;
   for (let resume = 0; resume < 2; resume++) {
-    await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error }, Date.now());
+    await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error });
     expect((await studio.job(id)).state).toBe("retrying");
     epoch = (await studio.dispatched(id)).job.epoch;
   }
-  await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error }, Date.now());
+  await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error });
   expect(await studio.job(id)).toMatchObject({ state: "failed", errorCode: "engine_failed", errorFault: "platform" });
   expect(await studio.purse(account)).toEqual({ held: 0n, consumed: 0n });
 });
@@ -128,7 +124,7 @@ test("a checkpoint that a runner cannot use is given up for an older one, and at
   let epoch = lease.epoch;
   const resumedFrom: (number | undefined)[] = [];
   for (const _ of [1, 2]) {
-    await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error }, Date.now());
+    await recordEnd(studio.sql, { job: id, epoch }, { kind: "run_failed", epoch, error });
     const { job, checkpoint } = await studio.dispatched(id);
     resumedFrom.push(checkpoint?.step);
     epoch = job.epoch;
@@ -141,7 +137,7 @@ test("a job that killed three runners is given up", async () => {
   const { lease, id } = await aRunningJob();
   let epoch = lease.epoch;
   for (let death = 1; death <= 3; death++) {
-    await recordEnd(studio.sql, { job: id, epoch }, { kind: "lost", epoch, how: "died" }, Date.now());
+    await recordEnd(studio.sql, { job: id, epoch }, { kind: "lost", epoch, how: "died" });
     if (death < 3) epoch = (await studio.dispatched(id)).job.epoch;
   }
   expect(await studio.job(id)).toMatchObject({ state: "failed", errorCode: "runner_crashed" });
@@ -150,10 +146,10 @@ test("a job that killed three runners is given up", async () => {
 test("a lease that ran out gives the job back; the deadline ends it", async () => {
   const { id } = await aRunningJob();
   await studio.sql`update job set lease_expires_at = now() - interval '1 second' where id = ${id}`;
-  expect(await sweep(studio.sql, Date.now())).toContain(id);
+  expect(await sweepLeases(studio.sql, await studio.leaderEpoch())).toContain(id);
   expect((await studio.job(id)).state).toBe("retrying");
   await studio.sql`update job set deadline_at = now() - interval '1 second' where id = ${id}`;
-  await sweep(studio.sql, Date.now());
+  await sweepOld(studio.sql, await studio.leaderEpoch());
   expect(await studio.job(id)).toMatchObject({ state: "failed", errorCode: "deadline_exceeded" });
 });
 
@@ -161,8 +157,8 @@ test("another account's video is not there: reading, cancelling and deleting it 
   const { id } = await aRunningJob();
   const stranger = await studio.account("pro");
   expect(await readVideo(studio.sql, stranger, id)).toBeNull();
-  expect(await cancelVideo(studio.sql, stranger, id, Date.now())).toBeNull();
-  expect(await deleteVideo(studio.sql, stranger, id, Date.now())).toBeNull();
+  expect(await cancelVideo(studio.sql, stranger, id)).toBeNull();
+  expect(await deleteVideo(studio.sql, stranger, id)).toBeNull();
   expect((await studio.job(id)).state).toBe("starting");
 });
 
@@ -180,8 +176,8 @@ test("an endpoint gets the deliveries it asked for; one that only knows failures
   await insertEndpoint(studio.database.orm, { ...endpoint, events: ["video.failed"] });
   await insertEndpoint(studio.database.orm, { ...endpoint, events: ["video.cancelled", "video.failed"] });
   await insertEndpoint(studio.database.orm, { ...endpoint, events: ["video.completed"] });
-  await cancelVideo(studio.sql, account, id, Date.now());
-  await recordEnd(studio.sql, lease, { kind: "stopped", epoch: lease.epoch, why: "cancel", step: 0 }, Date.now());
+  await cancelVideo(studio.sql, account, id);
+  await recordEnd(studio.sql, lease, { kind: "stopped", epoch: lease.epoch, why: "cancel", step: 0 });
   const rows = await studio.sql<{ body: string }[]>`
     select body from webhook_delivery d join webhook_endpoint e on e.id = d.endpoint_id where e.account_id = ${account}`;
   const types = rows.map((row) => (JSON.parse(row.body) as { type: string }).type);

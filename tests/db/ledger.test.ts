@@ -46,7 +46,7 @@ async function grantOf(account: AccountId, amount: bigint, lifeMs: number | null
 async function finish(id: VideoId): Promise<void> {
   const { epoch } = (await studio.dispatched(id)).job;
   const event = { kind: "finished", epoch, artifact: anArtifact(), artifactKey: "x.mp4" } as const;
-  expect(await recordEnd(studio.sql, { job: id, epoch }, event, Date.now())).toMatchObject({ ok: true });
+  expect(await recordEnd(studio.sql, { job: id, epoch }, event)).toMatchObject({ ok: true });
 }
 
 async function booksOf(grant: string) {
@@ -72,7 +72,7 @@ test("what a cancelled video gives back to a grant that has ended is forfeited",
   const grant = await grantOf(account, PRICE, SOON_MS);
   const job = await studio.submitted(account);
   await studio.expired(grant);
-  await cancelVideo(studio.sql, account, job.id, Date.now());
+  await cancelVideo(studio.sql, account, job.id);
   expect(await booksOf(grant)).toEqual({ ...NONE, expired: PRICE });
   expect(await grantsOf(studio.sql, account, { limit: 10 })).toHaveLength(1);
 });
@@ -83,7 +83,7 @@ test("what the platform's fault forfeits is made good by one grant of the same k
   const job = await studio.submitted(account);
   await studio.expired(first);
   await studio.expired(second);
-  await moveJob(studio.sql, job.id, { kind: "deadline_passed" }, Date.now());
+  await moveJob(studio.sql, job.id, { kind: "deadline_passed", which: "total" });
   const grants = await grantsOf(studio.sql, account, { limit: 10 });
   const made = grants.find(({ id }) => id === `make_good:${job.id}`);
   expect(made).toMatchObject({ amount: PRICE, available: PRICE, category: "paid", priority: 50, status: "active" });
@@ -99,7 +99,7 @@ test("a void takes what is free at once, and what a video holds when it gives it
   expect(voided).toMatchObject({ ok: true, value: { amount: 500n, repeated: false } });
   expect(await booksOf(grant)).toEqual({ ...NONE, held: 500n, voided: 500n });
   await finish(kept.id);
-  await moveJob(studio.sql, given.id, { kind: "deadline_passed" }, Date.now());
+  await moveJob(studio.sql, given.id, { kind: "deadline_passed", which: "total" });
   // A void is the operator's will: nothing is made good.
   expect(await booksOf(grant)).toEqual({ ...NONE, consumed: PRICE, voided: 750n });
   expect(await grantsOf(studio.sql, account, { limit: 10 })).toHaveLength(1);
@@ -181,7 +181,7 @@ test("an ended grant and one that is not there cannot be voided, and zero cannot
 test("the journal has every move in order, a running balance, and pages that meet", async () => {
   const account = await studio.account("pro", { amount: "1" });
   const job = await studio.submitted(account);
-  await cancelVideo(studio.sql, account, job.id, Date.now());
+  await cancelVideo(studio.sql, account, job.id);
   const all = await transactionsOf(studio.sql, account, { limit: 10 });
   expect(all.map(({ kind, effect, availableAfter }) => [kind, effect, availableAfter])).toEqual([
     ["released", 250n, 1_000n],
@@ -223,7 +223,7 @@ test("an account never waits for another's: submits, ends and top-ups go on besi
     await tx`select 1 from account where id = ${slow} for no key update`;
     await tx`update credit_grant set priority = priority where account_id = ${slow}`;
     const job = await studio.submitted(quick);
-    await cancelVideo(studio.sql, quick, job.id, Date.now());
+    await cancelVideo(studio.sql, quick, job.id);
     await grantOf(quick, 1n);
   });
   expect(await balanceOf(studio.sql, quick)).toMatchObject({ available: 9_001n });

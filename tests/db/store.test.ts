@@ -96,7 +96,7 @@ test("of a running job the two newest checkpoints are kept, of a finished one no
     artifact: anArtifact(),
     artifactKey: "jobs/x/1/a.mp4",
   } as const;
-  await recordEnd(studio.sql, lease, finished, Date.now());
+  await recordEnd(studio.sql, lease, finished);
   await sweepCheckpoints(studio.sql, store);
   expect(await kept()).toEqual([false, false, false]);
   expect(await studio.sql`select 1 from checkpoint where job_id = ${id}`).toHaveLength(0);

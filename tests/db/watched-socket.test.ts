@@ -49,12 +49,14 @@ async function tunnel(to: URL): Promise<{ readonly url: string; swallow(): void 
 test("a statement whose server is cut off fails instead of waiting for ever; an idle connection is left alone", async () => {
   const { url, swallow } = await tunnel(new URL(database.url));
   const dialled: Socket[] = [];
-  const socket = (address: Address) => {
-    const made = watchedSocket(address, 300);
-    dialled.push(made);
-    return made;
+  const hasty = {
+    socket(address: Address) {
+      const made = watchedSocket(address, 300);
+      dialled.push(made);
+      return made;
+    },
   };
-  const sql = postgres(url, { max: 1, ...{ socket } });
+  const sql = postgres(url, { max: 1, ...hasty });
   closers.push(() => void sql.end({ timeout: 0 }));
   const [first] = await sql`select pg_backend_pid() as pid`;
   const [only] = dialled;
@@ -70,7 +72,8 @@ test("a statement whose server is cut off fails instead of waiting for ever; an 
 test("a server that refuses connections is a fault of the statement, and the next one tries anew", async () => {
   const closed = new URL(database.url);
   closed.port = "1";
-  const sql = postgres(closed.href, { max: 2, ...{ socket: watchedSocket } });
+  const watched = { socket: watchedSocket };
+  const sql = postgres(closed.href, { max: 2, ...watched });
   closers.push(() => void sql.end({ timeout: 0 }));
   for (let round = 0; round < 5; round++) {
     await expect(sql`select 1`).rejects.toMatchObject({ code: "ECONNREFUSED" });

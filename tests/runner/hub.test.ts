@@ -64,8 +64,8 @@ async function dial(options: WebSocket.ClientOptions = {}): Promise<Dialled> {
   const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, options);
   const heard: ToRunner[] = [];
   let wake = () => undefined as void;
-  socket.on("message", (data) => {
-    heard.push(ToRunner.parse(JSON.parse(String(data))));
+  socket.on("message", (data: Buffer) => {
+    heard.push(ToRunner.parse(JSON.parse(data.toString())));
     wake();
   });
   await once(socket, "open");

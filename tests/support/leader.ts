@@ -44,7 +44,7 @@ export class Leader {
     this.#studio = studio;
     const host = {
       limits: PRODUCTION_LIMITS,
-      clock: { ...systemClock, nowMs: () => this.nowMs },
+      clock: { ...systemClock, monotonicMs: () => this.nowMs },
       log: pino({ level: "silent" }),
       send: (work: Dispatched) => this.#heard(this.sent, work),
       stop: (_runner: Runner, lease: LeaseRef) => this.#heard(this.stops, lease),
@@ -124,7 +124,7 @@ export class Leader {
       artifactKey: "jobs/x/1/a.mp4",
     } as const;
     const times = this.#loop.stageTimes(lease, "finished");
-    const moved = await recordEnd(this.#studio.sql, lease, event, this.nowMs, times);
+    const moved = await recordEnd(this.#studio.sql, lease, event, times);
     if (!moved.ok) throw new Error(`the end was refused: ${moved.refusal}`);
     this.#loop.wake();
   }

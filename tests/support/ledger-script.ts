@@ -134,16 +134,16 @@ class Actor {
 
   async #end(line: Extract<Line, { step: number }>, job: VideoId): Promise<void> {
     const { sql } = this.#studio;
-    if (line.t === "fail") return void (await moveJob(sql, job, { kind: "deadline_passed" }, Date.now()));
-    if (line.t === "cancel") return void (await cancelVideo(sql, this.#account, job, Date.now()));
+    if (line.t === "fail") return void (await moveJob(sql, job, { kind: "deadline_passed", which: "total" }));
+    if (line.t === "cancel") return void (await cancelVideo(sql, this.#account, job));
     const { epoch } = (await this.#studio.dispatched(job)).job;
     if (line.t === "finish") {
       const done = { kind: "finished", epoch, artifact: anArtifact(), artifactKey: "script.mp4" } as const;
-      return void (await recordEnd(sql, { job, epoch }, done, Date.now()));
+      return void (await recordEnd(sql, { job, epoch }, done));
     }
-    await cancelVideo(sql, this.#account, job, Date.now());
+    await cancelVideo(sql, this.#account, job);
     const stopped = { kind: "stopped", epoch, why: "cancel", step: line.step } as const;
-    await recordEnd(sql, { job, epoch }, stopped, Date.now());
+    await recordEnd(sql, { job, epoch }, stopped);
   }
 }
 

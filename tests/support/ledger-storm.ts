@@ -105,7 +105,7 @@ class Client {
   }
 
   async #cancelWaiting({ id }: Possessions, job: VideoId): Promise<void> {
-    await cancelVideo(this.#studio.sql, id, job, Date.now());
+    await cancelVideo(this.#studio.sql, id, job);
     this.#count("cancel while queued");
   }
 
@@ -113,19 +113,19 @@ class Client {
     const { sql } = this.#studio;
     const dice = this.#random();
     if (dice < 0.15) {
-      await moveJob(sql, job, { kind: "deadline_passed" }, Date.now());
+      await moveJob(sql, job, { kind: "deadline_passed", which: "total" });
       return this.#count("fail by the platform's fault");
     }
     const { epoch, steps } = (await this.#studio.dispatched(job)).job;
     const lease = { job, epoch };
     if (dice < 0.65) {
       const done = { kind: "finished", epoch, artifact: anArtifact(), artifactKey: "storm.mp4" } as const;
-      await recordEnd(sql, lease, done, Date.now());
+      await recordEnd(sql, lease, done);
       return this.#count("finish");
     }
     if (dice < 0.75) {
       const error = { class: "user", code: "bad_reference", detail: "" } as const;
-      await recordEnd(sql, lease, { kind: "run_failed", epoch, error }, Date.now());
+      await recordEnd(sql, lease, { kind: "run_failed", epoch, error });
       return this.#count("fail");
     }
     const step = Math.floor(this.#random() * Math.min(steps, STEPS));
@@ -133,8 +133,8 @@ class Client {
       const file = { storeKey: "x", sha256: sha256("c"), bytes: 1, exactness: "exact" } as const;
       await recordCheckpoint(sql, { lease, step, ...file });
     }
-    await cancelVideo(sql, id, job, Date.now());
-    await recordEnd(sql, lease, { kind: "stopped", epoch, why: "cancel", step }, Date.now());
+    await cancelVideo(sql, id, job);
+    await recordEnd(sql, lease, { kind: "stopped", epoch, why: "cancel", step });
     this.#count("cancel while running");
   }
 

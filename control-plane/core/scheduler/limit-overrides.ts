@@ -12,6 +12,7 @@ const NAME_OF = {
   victimLeftMinShare: "victim_left_min_share",
   preemptionsMax: "preemptions_max",
   wasteShare: "waste_share",
+  retriesPerMinute: "retries_per_minute",
   skipMs: "skip_ms",
   passedMaxMs: "passed_max_ms",
   dryRunEveryMs: "dry_run_every_ms",

@@ -19,6 +19,8 @@ export interface SchedulerLimits {
   readonly preemptionsMax: number;
   /** GPU time that preemption may waste, as a share of all GPU time: a bucket of one hour's worth that starts full. */
   readonly wasteShare: number;
+  /** Attempts that may break in a minute before their retries are spread; more, where much is dispatched. */
+  readonly retriesPerMinute: number;
   /** Quotes come from a dry run that is at most this old. */
   readonly dryRunEveryMs: number;
 }
@@ -35,6 +37,7 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
   victimLeftMinShare: 0.2,
   preemptionsMax: 2,
   wasteShare: 0.03,
+  retriesPerMinute: 10,
   dryRunEveryMs: 1_000,
 };
 

@@ -100,6 +100,12 @@ export const job = pgTable(
     foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
     unique("job_one_per_create_key").on(table.accountId, table.createKey),
     index("job_by_account").on(table.accountId, table.createdAt, table.id),
+    index("job_by_lease_end")
+      .on(table.leaseExpiresAt)
+      .where(sql`${table.leaseExpiresAt} is not null`),
+    index("job_by_deadline")
+      .on(table.deadlineAt)
+      .where(sql`${table.finishedAt} is null`),
     index("job_unfinished")
       .on(table.state)
       .where(sql`${table.finishedAt} is null`),
@@ -151,6 +157,7 @@ export const attempt = pgTable(
       .on(table.jobId)
       .where(sql`${table.endedAt} is null`),
     index("attempt_by_end").on(table.endedAt),
+    index("attempt_by_start").on(table.startedAt),
     check("attempt_ended_has_outcome", sql`(${table.endedAt} is null) = (${table.outcome} is null)`),
   ],
 );

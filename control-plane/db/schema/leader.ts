@@ -6,13 +6,14 @@ import {
   boolean,
   check,
   doublePrecision,
+  index,
   integer,
   jsonb,
   pgTable,
   primaryKey,
   text,
 } from "drizzle-orm/pg-core";
-import type { AccountId } from "#protocol/id.ts";
+import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
 import { moment } from "./column.ts";
 
@@ -103,3 +104,18 @@ export const runner = pgTable("runner", {
   firstSeenAt: moment("first_seen_at").notNull().defaultNow(),
   lastSeenAt: moment("last_seen_at").notNull().defaultNow(),
 });
+
+/** A runner went away with these jobs aboard: what quarantine is decided by. */
+export const runnerIncident = pgTable(
+  "runner_incident",
+  {
+    id: bigserial({ mode: "bigint" }).primaryKey(),
+    runnerId: text("runner_id").$type<RunnerId>().notNull(),
+    at: moment("at").notNull().defaultNow(),
+    jobs: text().array().$type<VideoId[]>().notNull(),
+  },
+  (table) => [
+    index("runner_incident_by_time").on(table.at),
+    check("runner_incident_has_jobs", sql`cardinality(${table.jobs}) > 0`),
+  ],
+);

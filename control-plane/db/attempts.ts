@@ -1,6 +1,8 @@
-/** How long stages of attempts were declared to take, and took: what a new leader learns its estimates from. */
+/** Attempts of the past, over all jobs: what a new leader learns its estimates from, and how many broke lately. */
+import { BUDGET_WINDOW_MS } from "#control-plane/core/retry-budget.ts";
+import type { RetryLoad } from "#control-plane/core/retry-budget.ts";
 import type { Outcome } from "#control-plane/core/scheduler/cost-correction.ts";
-import type { Sql } from "./connect.ts";
+import type { Sql, Transaction } from "./connect.ts";
 
 /** Attempts looked back at, and outcomes kept of each (build, model, GPU, gang): older ones weigh nothing any more. */
 const ATTEMPTS_MAX = 4_096;
@@ -19,4 +21,15 @@ export async function recentOutcomes(sql: Sql): Promise<readonly Outcome[]> {
     ) as ranked
     where age <= ${OUTCOMES_PER_KEY_MAX}
     order by ended_at, job_id`;
+}
+
+/** How many attempts broke within the budget's window, beside how many began; and what the operator allows a minute, if he says. */
+export async function retryLoad(tx: Transaction): Promise<RetryLoad> {
+  const since = tx`now() - make_interval(secs => ${BUDGET_WINDOW_MS / 1_000})`;
+  const [row] = await tx<RetryLoad[]>`
+    select
+      (select count(*) from attempt where ended_at > ${since} and outcome in ('failed', 'lost'))::int as broken,
+      (select count(*) from attempt where started_at > ${since})::int as dispatched,
+      (select value from scheduler_limit where name = 'retries_per_minute') as per_minute`;
+  return row ?? { broken: 0, dispatched: 0, perMinute: null };
 }
