@@ -3,7 +3,6 @@
  *
  * `npm run bench:takeover [-- jobs accounts]`
  */
-import { pino } from "pino";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { connect } from "#control-plane/db/connect.ts";
 import { SchedulerLoop } from "#control-plane/loop/scheduler-loop.ts";
@@ -11,6 +10,7 @@ import { systemClock } from "#control-plane/system-clock.ts";
 import { DiskStore } from "#control-plane/store/disk-store.ts";
 import { AccountId } from "#protocol/id.ts";
 import { Product } from "#tests/support/product.ts";
+import { QUIET } from "#tests/support/quiet-host.ts";
 
 const jobs = Number(process.argv[2] ?? 100_000);
 const accounts = Number(process.argv[3] ?? 10_000);
@@ -32,7 +32,7 @@ try {
   const database = connect(product.dev.database_url);
   const host = {
     clock: systemClock,
-    log: pino({ level: "silent" }),
+    ...QUIET,
     limits: PRODUCTION_LIMITS,
     send: () => undefined,
     stop: () => undefined,

@@ -25,6 +25,7 @@ import { LeaderReign } from "./loop/leader-reign.ts";
 import { Leadership } from "./loop/leadership.ts";
 import { ProgressRecorder } from "./loop/progress-recorder.ts";
 import { Ticker } from "./loop/ticker.ts";
+import type { LoopHost } from "./loop/ticker.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
@@ -32,6 +33,7 @@ import { DiskStore } from "./store/disk-store.ts";
 import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { deliverDue, DELIVERIES_AT_ONCE_MAX } from "./usecase/deliver-webhooks.ts";
+import { Metrics } from "./metrics.ts";
 import { systemClock } from "./system-clock.ts";
 import { leadOf } from "./usecase/lead.ts";
 
@@ -68,6 +70,7 @@ process.send?.({ ready: true });
 
 /** Everything of a replica that lives as long as the process. */
 interface Parts {
+  readonly metrics: Metrics;
   readonly database: Database;
   readonly store: DiskStore;
   readonly urls: StoreUrls;
@@ -83,7 +86,7 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   await migrate(settings.CALLSHEET_DATABASE_URL);
   const parts = wire(settings, logger);
   const { database, hub, recorder, leadership } = parts;
-  const webhooks = webhookLoop(settings, logger, database);
+  const webhooks = webhookLoop(settings, { clock: systemClock, log: logger, meter: parts.metrics }, database);
   const servers = [
     await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
@@ -107,7 +110,8 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
 function wire(settings: Config, logger: Logger): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
   const { sql } = database;
-  const host = { clock: systemClock, log: logger };
+  const metrics = new Metrics();
+  const host = { clock: systemClock, log: logger, meter: metrics };
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
@@ -128,6 +132,7 @@ function wire(settings: Config, logger: Logger): Parts {
     store,
     urls,
     now,
+    meter: metrics,
     leaderEpoch: () => reign.epoch,
     report(frame) {
       recorder.report(frame);
@@ -142,10 +147,14 @@ function wire(settings: Config, logger: Logger): Parts {
   const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
-  return { database, store, urls, pusher, reign, leadership, sender, recorder, hub };
+  return { metrics, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
 }
 
-function mainApp(settings: Config, logger: Logger, { database, store, urls, reign, leadership, sender }: Parts) {
+function mainApp(
+  settings: Config,
+  logger: Logger,
+  { metrics, database, store, urls, reign, leadership, sender }: Parts,
+) {
   const leader = new LeaderCall({
     secret: settings.CALLSHEET_EDGE_SECRET,
     now,
@@ -159,6 +168,7 @@ function mainApp(settings: Config, logger: Logger, { database, store, urls, reig
     storeUrls: urls,
     now,
     log: logger,
+    timed: metrics.timed,
     edgeSecret: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
@@ -171,11 +181,12 @@ function mainApp(settings: Config, logger: Logger, { database, store, urls, reig
   });
 }
 
-function operatorApp(settings: Config, logger: Logger, { database, hub, pusher, reign }: Parts) {
+function operatorApp(settings: Config, logger: Logger, { metrics, database, hub, pusher, reign }: Parts) {
   return adminApp({
     database,
     limits: LIMITS[settings.CALLSHEET_ENV],
     termsChanged: () => reign.wake(),
+    scraped: () => metrics.scraped(),
     token: settings.CALLSHEET_ADMIN_TOKEN,
     keyEnv: KEY_ENV[settings.CALLSHEET_ENV],
     randomBytes,
@@ -189,9 +200,9 @@ function operatorApp(settings: Config, logger: Logger, { database, hub, pusher, 
   });
 }
 
-function webhookLoop(settings: Config, logger: Logger, { sql }: Database): Ticker {
+function webhookLoop(settings: Config, host: LoopHost, { sql }: Database): Ticker {
   const attempt = (message: WebhookMessage) => postWebhook(message, new Date(), settings.CALLSHEET_WEBHOOK_PRIVATE);
-  const webhooks: Ticker = new Ticker("webhooks", WEBHOOK_POLL_MS, { clock: systemClock, log: logger }, async () => {
+  const webhooks: Ticker = new Ticker("webhooks", WEBHOOK_POLL_MS, host, async () => {
     if ((await deliverDue(sql, attempt, Math.random)) === DELIVERIES_AT_ONCE_MAX) webhooks.wake();
   });
   return webhooks;

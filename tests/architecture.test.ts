@@ -16,7 +16,17 @@ interface Row {
   readonly types?: readonly string[];
 }
 
-const PACKAGES = ["hono", "@hono/node-server", "ws", "pino", "zod", "standardwebhooks", "ipaddr.js", "node:"] as const;
+const PACKAGES = [
+  "hono",
+  "@hono/node-server",
+  "ws",
+  "pino",
+  "zod",
+  "standardwebhooks",
+  "ipaddr.js",
+  "prom-client",
+  "node:",
+] as const;
 const IMPORTS: readonly Row[] = [
   { folder: "protocol", may: ["zod"] },
   { folder: "control-plane/core", may: ["protocol"] },

@@ -15,6 +15,7 @@ import type { TermsHost } from "./admin-terms.ts";
 
 export interface AdminHost extends TermsHost {
   readonly token: string;
+  readonly scraped: () => Promise<{ readonly type: string; readonly text: string }>;
   readonly keyEnv: KeyEnv;
   readonly randomBytes: (count: number) => Uint8Array;
   readonly runnerStates: () => ReadonlyMap<RunnerId, "connected" | "draining">;
@@ -25,10 +26,14 @@ export interface AdminHost extends TermsHost {
 export function adminApp(host: AdminHost) {
   const app = new Hono();
   app.get("/livez", (c) => c.json({ status: "ok" }));
-  app.use("/admin/*", async (c, next) => {
+  app.use(async (c, next) => {
     if (!bearerMatches(c.req.header("authorization"), host.token))
       return refuse({ code: "invalid_api_key", message: "A valid admin token is required." });
     return next();
+  });
+  app.get("/metrics", async (c) => {
+    const { type, text } = await host.scraped();
+    return c.body(text, 200, { "content-type": type });
   });
   app.post("/admin/v1/accounts", async (c) => {
     const wanted = await parse(c, CreateAccount);

@@ -1,5 +1,6 @@
 /** The main listener: signed calls of the edge and of other replicas, the store's lease-bound URLs, health. Runner sockets upgrade beside it. */
 import { Hono } from "hono";
+import type { MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Logger } from "pino";
 import { renderRefusal } from "#protocol/error.ts";
@@ -23,6 +24,8 @@ export interface AppHost extends VideosHost, AccountHost, PeerHost {
   readonly edgeSecret: string;
   readonly storeUrls: StoreUrls;
   readonly log: Logger;
+  /** Times every request. */
+  readonly timed: MiddlewareHandler;
 }
 
 export function app(host: AppHost) {
@@ -44,6 +47,7 @@ export function app(host: AppHost) {
     .route("/", peerRoutes(host));
 
   return new Hono()
+    .use(host.timed)
     .get("/livez", (c) => c.json({ status: "ok" }))
     .get("/readyz", async (c) => {
       await host.sql`select 1`;

@@ -58,6 +58,7 @@ export class LeaderReign implements Reign {
     const loop = new SchedulerLoop(this.#host.sql, this.#host.store, epoch, {
       clock: this.#host.clock,
       log: this.#host.log,
+      meter: this.#host.meter,
       send: (work) => this.#send(work),
       limits: this.#host.limits,
       stop: (runner, lease, why) => this.#runners().stop(runner, lease, why),
@@ -65,6 +66,7 @@ export class LeaderReign implements Reign {
     await loop.load();
     this.#loop = loop;
     this.#epoch = epoch;
+    this.#host.meter.show("leader_epoch", epoch);
     loop.start();
     this.#sender().start();
     this.#runners().open();
@@ -74,6 +76,7 @@ export class LeaderReign implements Reign {
     const loop = this.#loop;
     this.#loop = null;
     this.#epoch = null;
+    this.#host.meter.show("leader_epoch", 0);
     this.#runners().close("this replica leads no more");
     await Promise.all([loop?.stop(), this.#sender().stop()]);
   }

@@ -1,5 +1,4 @@
 /** What the leader does for the ledger: posts the end of grants, tells accounts, and audits it. A breach is logged row by row. */
-import type { Logger } from "pino";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { AUDIT_EVERY_MS, superviseLedger } from "#control-plane/usecase/audit-ledger.ts";
 import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
@@ -17,13 +16,16 @@ export function ledgerTickers(sql: Sql, leaderEpoch: number, host: LoopHost): re
       await expireGrants(sql, leaderEpoch);
     }),
     new Ticker("credit-notices", NOTICES_MS, host, () => tellCredits(sql, leaderEpoch)),
-    new Ticker("audit", AUDIT_EVERY_MS, host, () => audit(sql, leaderEpoch, host.log)),
+    new Ticker("audit", AUDIT_EVERY_MS, host, () => auditAndShow(sql, leaderEpoch, host)),
   ];
 }
 
-async function audit(sql: Sql, leaderEpoch: number, log: Logger): Promise<void> {
+/** One audit: logged row by row, exported as metrics; a breach stops admission. */
+export async function auditAndShow(sql: Sql, leaderEpoch: number, { clock, log, meter }: LoopHost): Promise<void> {
   const { breaches, rules, entries } = await superviseLedger(sql, leaderEpoch);
-  // The field is what a metric will count.
+  meter.show("ledger_breaches", breaches.length);
+  meter.show("ledger_entries", entries);
+  meter.show("ledger_audited_seconds", clock.nowMs() / 1_000);
   const counts = { ledger_breaches: breaches.length, rules, entries };
   if (breaches.length === 0) return log.info(counts, "the ledger is sound");
   log.error(counts, "the ledger is broken: nothing is admitted until an audit is clean");

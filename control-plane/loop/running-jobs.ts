@@ -30,6 +30,10 @@ export class RunningJobs {
     this.#gpuOf = gpuOf;
   }
 
+  get size(): number {
+    return this.#jobs.size;
+  }
+
   has(id: VideoId): boolean {
     return this.#jobs.has(id);
   }

@@ -171,6 +171,8 @@ export class SchedulerLoop implements Service {
   async #turn(): Promise<void> {
     // 1. Mail: terms that changed, and jobs that came, moved or ended, as Postgres has them now.
     await this.#readMail();
+    this.#host.meter.show("jobs_waiting", this.#waiting.size);
+    this.#host.meter.show("jobs_running", this.#running.size);
     // 2. Decide.
     const decisions = this.#scheduler.decide(this.#time.nowMs(), DISPATCH_BATCH_MAX);
     for (const decision of decisions) if (decision.t === "preempt") this.#preempt(VideoId.parse(decision.job));

@@ -6,6 +6,7 @@
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
+import type { Meter } from "#control-plane/core/meter.ts";
 
 export interface Service {
   start(): void;
@@ -16,6 +17,7 @@ export interface Service {
 export interface LoopHost {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly meter: Meter;
 }
 
 export class Ticker implements Service {
@@ -69,6 +71,7 @@ export class Ticker implements Service {
     try {
       await this.#turn();
     } catch (error) {
+      this.#host.meter.count("loop_failures_total", this.#name);
       this.#host.log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");
     }
   }

@@ -3,6 +3,7 @@
  * lease is still worth.
  */
 import type { JobEvent } from "#control-plane/core/job.ts";
+import type { Meter } from "#control-plane/core/meter.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
@@ -24,6 +25,7 @@ export interface DeskHost {
   readonly store: ArtifactStore;
   readonly urls: StoreUrls;
   readonly now: () => number;
+  readonly meter: Meter;
   /** Null while this replica does not lead. */
   readonly leaderEpoch: () => number | null;
   readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
@@ -91,7 +93,9 @@ export class RunnerDesk implements HubHost {
     if (leaderEpoch === null || leases.length === 0) return;
     for (const lease of leases) this.#host.stageTimes(lease, "broken");
     const lost = await loseRunner(this.#host.sql, leaderEpoch, runner, leases);
-    if (lost.length > 0) this.#host.moved();
+    if (lost.length === 0) return;
+    this.#host.meter.count("attempts_ended_total", "died", lost.length);
+    this.#host.moved();
   }
 
   async notTaken(lease: LeaseRef): Promise<void> {
@@ -121,6 +125,7 @@ export class RunnerDesk implements HubHost {
     const stages = this.#host.stageTimes(lease, event.kind === "finished" ? "finished" : "broken");
     const moved = await recordEnd(this.#host.sql, lease, event, stages);
     if (!moved.ok) return "stale";
+    this.#host.meter.count("attempts_ended_total", "how" in event ? event.how : event.kind);
     this.#host.moved();
     return "recorded";
   }

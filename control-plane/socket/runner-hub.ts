@@ -5,8 +5,7 @@
  * leases; if it does not, its jobs are given to others. A hello that misses a lease means that the runner restarted and
  * lost that attempt, so the job goes back at once.
  */
-import type { Logger } from "pino";
-import type { Cancel, Clock } from "#control-plane/core/clock.ts";
+import type { Cancel } from "#control-plane/core/clock.ts";
 import type { WebSocket } from "ws";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { RunnerId } from "#protocol/id.ts";
@@ -39,19 +38,17 @@ const RUNNERS_MAX = 1_024;
 
 export class RunnerHub {
   readonly #host: HubHost;
-  readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #own: SessionHost;
   readonly #leaderUrl: () => string | null;
   readonly #sessions = new Map<RunnerId, RunnerSession>();
   readonly #graces = new Map<RunnerId, Cancel>();
   #leading = false;
 
   /** `leaderUrl`: where another replica leads, which a runner that dialled this one is sent to. */
-  constructor(host: HubHost, leaderUrl: () => string | null, { clock, log }: SessionHost) {
+  constructor(host: HubHost, leaderUrl: () => string | null, own: SessionHost) {
     this.#host = host;
     this.#leaderUrl = leaderUrl;
-    this.#clock = clock;
-    this.#log = log;
+    this.#own = own;
   }
 
   /** Only the leader keeps runner sockets. */
@@ -65,6 +62,7 @@ export class RunnerHub {
     this.#graces.clear();
     for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);
     this.#sessions.clear();
+    this.#showConnected();
   }
 
   /** A socket whose bearer token was checked. The first frame must be a hello. */
@@ -72,7 +70,7 @@ export class RunnerHub {
     // The reason is where to dial next, if that is known.
     if (!this.#leading) return socket.close(CLOSE_NOT_LEADER, this.#leaderUrl() ?? "nobody leads yet; try again");
     if (this.#sessions.size >= RUNNERS_MAX) return socket.close(CLOSE_TRY_LATER, `more than ${RUNNERS_MAX} runners`);
-    const cancelWait = this.#clock.after(HELLO_WAIT_MS, () => socket.terminate());
+    const cancelWait = this.#own.clock.after(HELLO_WAIT_MS, () => socket.terminate());
     let session: Promise<RunnerSession | null> | null = null;
     socket.on("message", (data, isBinary) => {
       const text = !isBinary && Buffer.isBuffer(data) ? data.toString("utf8") : "";
@@ -86,7 +84,7 @@ export class RunnerHub {
         () => {},
       );
     });
-    socket.on("error", (error) => this.#log.info({ err: error }, "runner socket error"));
+    socket.on("error", (error) => this.#own.log.info({ err: error }, "runner socket error"));
     socket.on("close", () => {
       cancelWait();
       session?.then(
@@ -100,7 +98,7 @@ export class RunnerHub {
     const session = this.#sessions.get(runner);
     if (session !== undefined) return session.assign(assignment);
     this.#host.notTaken(assignment.lease).catch((error: unknown) => {
-      this.#log.warn({ ...assignment.lease, err: error }, "an assignment without a runner could not be taken back");
+      this.#own.log.warn({ ...assignment.lease, err: error }, "an assignment without a runner could not be taken back");
     });
   }
 
@@ -125,7 +123,7 @@ export class RunnerHub {
       }
       return this.#admit(hello, socket);
     } catch (error) {
-      this.#log.warn({ err: error }, "a runner's hello was refused");
+      this.#own.log.warn({ err: error }, "a runner's hello was refused");
       socket.close(1_008, "bad hello");
       return null;
     }
@@ -152,17 +150,15 @@ export class RunnerHub {
       hearing: () => own() && this.#host.up(terms),
       resting: () => own() && this.#host.down(runner),
     };
-    const session: RunnerSession = new RunnerSession(hello, socket, this.#host, events, {
-      clock: this.#clock,
-      log: this.#log,
-    });
+    const session: RunnerSession = new RunnerSession(hello, socket, this.#host, events, this.#own);
     this.#sessions.set(runner, session);
+    this.#showConnected();
     const { renewed, stale } = await this.#host.heartbeat(runner, hello.leases);
     for (const lease of stale) session.stale(lease);
     for (const held of await this.#host.heldBy(runner)) {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");
     }
-    this.#log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
+    this.#own.log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
     return session;
   }
 
@@ -171,13 +167,14 @@ export class RunnerHub {
     session.dispose();
     if (this.#sessions.get(runner) !== session) return; // Replaced, or this replica stepped down.
     this.#sessions.delete(runner);
+    this.#showConnected();
     this.#host.down(runner);
     this.#graces.set(
       runner,
-      this.#clock.after(REDIAL_GRACE_MS, () => {
+      this.#own.clock.after(REDIAL_GRACE_MS, () => {
         this.#graces.delete(runner);
         this.#giveUp(runner).catch((error: unknown) =>
-          this.#log.warn({ runner, err: error }, "a lost runner's jobs could not be taken back; the sweep will"),
+          this.#own.log.warn({ runner, err: error }, "a lost runner's jobs could not be taken back; the sweep will"),
         );
       }),
     );
@@ -185,7 +182,11 @@ export class RunnerHub {
 
   async #giveUp(runner: RunnerId): Promise<void> {
     const held = await this.#host.heldBy(runner);
-    this.#log.warn({ runner, leases: held.length }, "runner lost");
+    this.#own.log.warn({ runner, leases: held.length }, "runner lost");
     await this.#host.lost(runner, held);
+  }
+
+  #showConnected(): void {
+    this.#own.meter.show("runners_connected", this.#sessions.size);
   }
 }

@@ -7,6 +7,7 @@
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
+import type { Meter } from "#control-plane/core/meter.ts";
 import type { WebSocket } from "ws";
 import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
 import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, leaseName, LEASE_MS } from "#protocol/runner.ts";
@@ -52,6 +53,7 @@ const UNACKNOWLEDGED_MAX = 2;
 export interface SessionHost {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly meter: Meter;
 }
 
 /** What becomes of the runner as a whole. */
@@ -72,17 +74,25 @@ export class RunnerSession {
   readonly #events: SessionEvents;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #meter: Meter;
   readonly #acks = new Map<string, Cancel>();
   readonly #stops = new Map<string, Cancel>();
   #queued = 0;
   #tail: Promise<void> = Promise.resolve();
 
-  constructor(hello: Hello, socket: WebSocket, work: RunnerWork, events: SessionEvents, { clock, log }: SessionHost) {
+  constructor(
+    hello: Hello,
+    socket: WebSocket,
+    work: RunnerWork,
+    events: SessionEvents,
+    { clock, log, meter }: SessionHost,
+  ) {
     this.hello = hello;
     this.#socket = socket;
     this.#work = work;
     this.#events = events;
     this.#clock = clock;
+    this.#meter = meter;
     this.#log = log.child({ runner: hello.runner });
     socket.on("pong", () => this.#unacknowledged < UNACKNOWLEDGED_MAX && this.#hears());
     this.send({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
@@ -152,7 +162,10 @@ export class RunnerSession {
       case "heartbeat": {
         const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
         this.send({ t: "renewed", leases: [...renewed], lease_ms: LEASE_MS });
-        for (const lease of stale) this.stale(lease);
+        for (const lease of stale) {
+          this.#meter.count("stale_frames_total", "heartbeat");
+          this.stale(lease);
+        }
         if (this.#unacknowledged === 0) this.#hears();
         return;
       }
@@ -196,6 +209,7 @@ export class RunnerSession {
 
   #doubt(): void {
     this.#unacknowledged++;
+    this.#meter.count("assignments_unanswered_total");
     this.#log.warn({ unacknowledged: this.#unacknowledged }, "a runner did not acknowledge its work");
     if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) return this.#socket.terminate();
     this.#hearing = false;
@@ -220,7 +234,10 @@ export class RunnerSession {
     sha256: Sha256Hex | null,
     outcome: Recorded,
   ): void {
-    if (outcome === "stale") return this.stale(lease);
+    if (outcome === "stale") {
+      this.#meter.count("stale_frames_total", what);
+      return this.stale(lease);
+    }
     this.send({ t: "recorded", lease, what, sha256 });
   }
 

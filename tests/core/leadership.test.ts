@@ -1,8 +1,8 @@
-import { pino } from "pino";
 import { expect, test } from "vitest";
 import { Leadership } from "#control-plane/loop/leadership.ts";
 import type { Lead } from "#control-plane/usecase/lead.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
+import { QUIET } from "#tests/support/quiet-host.ts";
 
 const LEASE_MS = 5_000;
 
@@ -65,7 +65,7 @@ function replica(row: LeaseRow, clock: HandClock, name: string, begins: Promise<
     },
     end: async () => void note("end"),
   };
-  const host = { clock, log: pino({ level: "silent" }) };
+  const host = { clock, ...QUIET };
   const leadership = new Leadership(row.lead, { holder: name, url: name }, reign, host);
   leadership.start();
   return { leadership, acts };

@@ -5,11 +5,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connect } from "#control-plane/db/connect.ts";
-import { auditLedger, superviseLedger } from "#control-plane/usecase/audit-ledger.ts";
+import type { Meter } from "#control-plane/core/meter.ts";
+import { auditAndShow } from "#control-plane/loop/ledger-keeper.ts";
+import { systemClock } from "#control-plane/system-clock.ts";
+import { auditLedger } from "#control-plane/usecase/audit-ledger.ts";
 import { cancelVideo } from "#control-plane/usecase/change-video.ts";
 import { recordEnd } from "#control-plane/usecase/record-run.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { createEmptyDatabase } from "#tests/support/postgres.ts";
+import { QUIET } from "#tests/support/quiet-host.ts";
 import { Studio } from "#tests/support/studio.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -133,17 +137,21 @@ test("fifteen corruptions by hand are found in one pass, each under its own rule
   }
 });
 
-test("a breach stops admission on every replica while reads stay up, until an audit is clean again", async () => {
+test("a breach stops admission on every replica and shows in the metrics while reads stay up, until an audit is clean again", async () => {
   const healthy = await Studio.open();
   try {
     const account = await healthy.account("pro", { amount: "5" });
     const epoch = await healthy.leaderEpoch();
     await healthy.sql`update credit_grant set consumed = consumed + 1 where account_id = ${account}`;
-    const broken = await superviseLedger(healthy.sql, epoch);
-    expect(broken.breaches.map(({ rule }) => rule)).toContain("L13");
+    const shown = new Map<string, number>();
+    const meter: Meter = { ...QUIET.meter, show: (name, value) => void shown.set(name, value) };
+    const host = { clock: systemClock, log: QUIET.log, meter };
+    await auditAndShow(healthy.sql, epoch, host);
+    expect(shown.get("ledger_breaches")).toBeGreaterThan(0);
     expect(await healthy.submit(account)).toMatchObject({ ok: false, refusal: { code: "service_unavailable" } });
     await healthy.sql`update credit_grant set consumed = consumed - 1 where account_id = ${account}`;
-    expect((await superviseLedger(healthy.sql, epoch)).breaches).toEqual([]);
+    await auditAndShow(healthy.sql, epoch, host);
+    expect(Object.fromEntries(shown)).toMatchObject({ ledger_breaches: 0, ledger_entries: 1 });
     expect(await healthy.submit(account)).toMatchObject({ ok: true });
   } finally {
     await healthy.close();

@@ -1,4 +1,3 @@
-import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { takeLeadership } from "#control-plane/db/leader.ts";
@@ -12,6 +11,7 @@ import { DeviceId } from "#protocol/id.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { until } from "#tests/support/product.ts";
 import { anArtifact, NO_CLOCK, RUNNER, Studio } from "#tests/support/studio.ts";
+import { QUIET } from "#tests/support/quiet-host.ts";
 
 let studio: Studio;
 let account: AccountId;
@@ -82,7 +82,7 @@ test("a leader that cannot know who holds a device tries again until the lease i
   const sent = Promise.withResolvers<VideoId>();
   const host = {
     clock: systemClock,
-    log: pino({ level: "silent" }),
+    ...QUIET,
     limits: PRODUCTION_LIMITS,
     send: (work: Dispatched) => sent.resolve(work.job.id),
     stop: () => undefined,

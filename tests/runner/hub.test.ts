@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
@@ -9,6 +8,7 @@ import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import { ASSIGN_ACK_MS, ToRunner } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
+import { QUIET } from "#tests/support/quiet-host.ts";
 
 const RUNNER = RunnerId.parse("runner-1");
 const DEVICE = DeviceId.parse("gpu-0");
@@ -43,7 +43,7 @@ beforeEach(async () => {
     stopped: never,
     stopOverdue: never,
   };
-  hub = new RunnerHub(host, () => leaderUrl, { clock, log: pino({ level: "silent" }) });
+  hub = new RunnerHub(host, () => leaderUrl, { clock, ...QUIET });
   server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   server.on("connection", (socket) => hub.accept(socket));
   await once(server, "listening");

@@ -1,5 +1,4 @@
 /** A real leader on a test's database: its scheduling loop, with the runners played by the test and a clock it sets. */
-import { pino } from "pino";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import { takeLeadership } from "#control-plane/db/leader.ts";
@@ -15,6 +14,7 @@ import type { RunnerId as Runner, VideoId } from "#protocol/id.ts";
 import type { LeaseRef, Stage } from "#protocol/runner.ts";
 import { anArtifact } from "./studio.ts";
 import type { Studio } from "./studio.ts";
+import { QUIET } from "#tests/support/quiet-host.ts";
 
 const ADMIN_TOKEN = "admin-token-of-the-test";
 const WAIT_MS = 10_000;
@@ -45,7 +45,7 @@ export class Leader {
     const host = {
       limits: PRODUCTION_LIMITS,
       clock: { ...systemClock, monotonicMs: () => this.nowMs },
-      log: pino({ level: "silent" }),
+      ...QUIET,
       send: (work: Dispatched) => this.#heard(this.sent, work),
       stop: (_runner: Runner, lease: LeaseRef) => this.#heard(this.stops, lease),
     };
@@ -172,6 +172,7 @@ export async function requestAdmin(
     runnerStates: () => new Map(),
     keyRevoked: () => undefined,
     termsChanged: () => undefined,
+    scraped: async () => ({ type: "text/plain", text: "" }),
   });
   return app.request(`/admin/v1${path}`, {
     method,
