@@ -98,12 +98,12 @@ export class RunnerDesk implements HubHost {
     this.#host.moved();
   }
 
-  async notTaken(lease: LeaseRef): Promise<void> {
-    await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "not_taken" });
+  notTaken(lease: LeaseRef): Promise<void> {
+    return this.#conclude(lease, "not_taken");
   }
 
-  async stopOverdue(lease: LeaseRef): Promise<void> {
-    await this.#end(lease, { kind: "lost", epoch: lease.epoch, how: "died" });
+  stopOverdue(lease: LeaseRef): Promise<void> {
+    return this.#conclude(lease, "died");
   }
 
   up(runner: RunnerTerms): void {
@@ -121,9 +121,17 @@ export class RunnerDesk implements HubHost {
     return "stale";
   }
 
-  async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>): Promise<Recorded> {
+  async #conclude(lease: LeaseRef, how: "died" | "not_taken"): Promise<void> {
+    const leaderEpoch = this.#host.leaderEpoch();
+    if (leaderEpoch !== null) await this.#end(lease, { kind: "lost", epoch: lease.epoch, how }, leaderEpoch);
+  }
+
+  async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>, leaderEpoch?: number): Promise<Recorded> {
     const stages = this.#host.stageTimes(lease, event.kind === "finished" ? "finished" : "broken");
-    const moved = await recordEnd(this.#host.sql, lease, event, stages);
+    const moved = await recordEnd(this.#host.sql, lease, event, {
+      stages,
+      ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
+    });
     if (!moved.ok) return "stale";
     this.#host.meter.count("attempts_ended_total", "how" in event ? event.how : event.kind);
     this.#host.moved();

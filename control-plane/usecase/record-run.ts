@@ -32,12 +32,13 @@ export async function renew(sql: Sql, runner: RunnerId, leases: readonly LeaseRe
 
 /**
  * The end of an attempt (finished, failed, stopped, lost). Repeating it is harmless: the second time the lease is over.
+ * What the leader concludes, and no runner said, names the leader's epoch.
  */
 export async function recordEnd(
   sql: Sql,
   lease: LeaseRef,
   event: Extract<JobEvent, { epoch: number }>,
-  stages: readonly StageTime[] = [],
+  more: { readonly stages?: readonly StageTime[]; readonly leaderEpoch?: number } = {},
 ): Promise<Moved> {
-  return moveJob(sql, lease.job, event, { stages });
+  return moveJob(sql, lease.job, event, more);
 }

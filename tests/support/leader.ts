@@ -124,7 +124,7 @@ export class Leader {
       artifactKey: "jobs/x/1/a.mp4",
     } as const;
     const times = this.#loop.stageTimes(lease, "finished");
-    const moved = await recordEnd(this.#studio.sql, lease, event, times);
+    const moved = await recordEnd(this.#studio.sql, lease, event, { stages: times });
     if (!moved.ok) throw new Error(`the end was refused: ${moved.refusal}`);
     this.#loop.wake();
   }
