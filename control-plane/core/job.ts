@@ -46,6 +46,8 @@ export interface JobRecord {
   readonly preemptions: number;
   readonly runnerDeaths: number;
   readonly engineFailures: number;
+  /** A runner died with it and others aboard: it is not to share one until it is over. */
+  readonly runAlone: boolean;
   readonly runnerId: RunnerId | null;
   readonly devices: readonly DeviceId[] | null;
   /** Of the one device; null takes the devices whole. */
@@ -79,8 +81,9 @@ export type JobEvent =
       readonly why: "preempt" | "cancel" | "drain";
       readonly step: number;
     }
-  /** `died`: the runner is gone or silent; `not_taken`: it never accepted the work. */
-  | { readonly kind: "lost"; readonly epoch: number; readonly how: "died" | "not_taken" }
+  /** `died`: the runner is gone or silent, with so many jobs aboard; `not_taken`: it never accepted the work. */
+  | { readonly kind: "lost"; readonly epoch: number; readonly how: "died"; readonly aboard: number }
+  | { readonly kind: "lost"; readonly epoch: number; readonly how: "not_taken" }
   | { readonly kind: "cancel_requested" }
   /** `start`: nothing ran it in time; `total`: it was not finished in time. */
   | { readonly kind: "deadline_passed"; readonly which: "start" | "total" };
@@ -118,6 +121,7 @@ export type JobChange =
       readonly attempt: AttemptOutcome;
       readonly runnerDeaths: number;
       readonly engineFailures: number;
+      readonly runAlone: boolean;
       readonly preemptions: number;
       /** From the commit, by the database's clock. */
       readonly delayMs: number;
@@ -176,7 +180,7 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
       if (job.state === "cancelling") return cancelled(job, "lost");
       return event.how === "not_taken"
         ? waitAgain(job, "retrying", "lost")
-        : resolve(job, afterLoss(job, load), "lost");
+        : resolve(job, afterLoss(job, event.aboard, load), "lost");
     case "cancel_requested":
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
@@ -218,6 +222,7 @@ function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome): Ste
     attempt,
     runnerDeaths: verdict.runnerDeaths,
     engineFailures: verdict.engineFailures,
+    runAlone: verdict.runAlone,
     preemptions: job.preemptions,
     delayMs: verdict.delayMs,
     avoidRunner: job.runnerId,
@@ -233,6 +238,7 @@ function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: Attemp
     attempt,
     runnerDeaths: job.runnerDeaths,
     engineFailures: job.engineFailures,
+    runAlone: job.runAlone,
     preemptions: job.preemptions + (to === "preempted" ? 1 : 0),
     delayMs: 0,
     avoidRunner: attempt === "lost" ? job.runnerId : null,

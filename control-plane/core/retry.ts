@@ -37,10 +37,18 @@ interface Tried {
   readonly attempts: number;
   readonly runnerDeaths: number;
   readonly engineFailures: number;
+  readonly runAlone: boolean;
 }
 
 export type Verdict =
-  | { readonly kind: "retry"; readonly delayMs: number; readonly runnerDeaths: number; readonly engineFailures: number }
+  | {
+      readonly kind: "retry";
+      readonly delayMs: number;
+      readonly runnerDeaths: number;
+      readonly engineFailures: number;
+      /** It was one of several that may have killed their runner: next time it runs alone. */
+      readonly runAlone: boolean;
+    }
   | {
       readonly kind: "fail";
       readonly failure: {
@@ -50,8 +58,9 @@ export type Verdict =
       };
     };
 
-/** The runner is gone, with the job aboard. */
-export function afterLoss(job: Tried, load: RetryLoad): Verdict {
+/** The runner is gone, with this many jobs aboard. */
+export function afterLoss(job: Tried, aboard: number, load: RetryLoad): Verdict {
+  if (aboard > 1) return { ...again(job, 1, load), runAlone: true };
   const runnerDeaths = job.runnerDeaths + 1;
   if (runnerDeaths >= RUNNER_DEATHS_MAX) {
     return fail("runner_crashed", `The video was given up: ${runnerDeaths} runners were lost while it ran.`);
@@ -95,7 +104,13 @@ function again(job: Tried, nth: number, load: RetryLoad): Extract<Verdict, { kin
   const backoffMs =
     nth === 1 ? 0 : Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(nth - 2, BACKOFF_DOUBLINGS_MAX));
   const delayMs = Math.floor(chanceOf(job.id, job.attempts) * Math.max(backoffMs, spreadMs(load)));
-  return { kind: "retry", delayMs, runnerDeaths: job.runnerDeaths, engineFailures: job.engineFailures };
+  return {
+    kind: "retry",
+    delayMs,
+    runnerDeaths: job.runnerDeaths,
+    engineFailures: job.engineFailures,
+    runAlone: job.runAlone,
+  };
 }
 
 function fail(code: JobErrorCode, message: string): Verdict {

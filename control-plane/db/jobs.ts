@@ -101,6 +101,7 @@ function columnsOf(change: JobChange) {
         ...OFF_RUNNER,
         runner_deaths: change.runnerDeaths,
         engine_failures: change.engineFailures,
+        run_alone: change.runAlone,
         preemptions: change.preemptions,
         avoid_runner_id: change.avoidRunner,
       };

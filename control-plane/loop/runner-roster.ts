@@ -19,6 +19,8 @@ export class RunnerRoster {
   /** Those of the connected that the scheduler was told not to use. */
   #idle: ReadonlySet<string> = new Set();
   #resting: Resting = { drained: [], quarantined: [] };
+  /** Kept empty for a job that is to run alone. */
+  #kept: string | null = null;
 
   constructor(tell: (event: SchedulerEvent) => void) {
     this.#tell = tell;
@@ -51,6 +53,32 @@ export class RunnerRoster {
     this.#settle();
   }
 
+  /** No other work for this runner; null: for none. */
+  keepFor(runner: string | null): void {
+    this.#kept = runner;
+    this.#settle();
+  }
+
+  connected(id: string): RunnerTerms | null {
+    return this.#connected.has(id) ? (this.#known.get(id) ?? null) : null;
+  }
+
+  /** Connected runners with the hardware of this one, which need not be connected itself. */
+  alike(id: string | null): readonly RunnerTerms[] {
+    const wanted = hardwareOf(id === null ? undefined : this.#known.get(id));
+    return [...this.#connected]
+      .flatMap((other) => this.#known.get(other) ?? [])
+      .filter((runner) => wanted === null || hardwareOf(runner) === wanted);
+  }
+
+  /** Whether jobs can meet on a runner at all. */
+  shares(): boolean {
+    return [...this.#connected].some((id) => {
+      const devices = this.#known.get(id)?.devices ?? [];
+      return devices.length > 1 || devices.some(({ slots }) => slots > 1);
+    });
+  }
+
   /** The most that one of these devices has. */
   slotsOf(id: string, devices: readonly string[]): number {
     const terms = this.#known.get(id)?.devices.filter((device) => devices.includes(device.id)) ?? [];
@@ -65,11 +93,21 @@ export class RunnerRoster {
   #settle(): void {
     const before = this.#idle;
     const suspects = this.#resting.quarantined.filter((id) => this.#connected.has(id));
-    this.#idle = new Set([...this.#resting.drained, ...suspects.slice(0, Math.floor(this.#connected.size / 2))]);
+    const kept = this.#kept === null ? [] : [this.#kept];
+    this.#idle = new Set([
+      ...this.#resting.drained,
+      ...kept,
+      ...suspects.slice(0, Math.floor(this.#connected.size / 2)),
+    ]);
     for (const id of this.#connected) {
       const runner = this.#known.get(id);
       if (runner === undefined || before.has(id) === this.#idle.has(id)) continue;
       this.#tell(this.#idle.has(id) ? { t: "runner_down", runner: id } : { t: "runner_up", runner });
     }
   }
+}
+
+function hardwareOf(runner: RunnerTerms | undefined): string | null {
+  if (runner === undefined) return null;
+  return JSON.stringify([runner.gpu, runner.devices.map(({ vramBytes }) => vramBytes)]);
 }

@@ -34,6 +34,14 @@ export class RunningJobs {
     return this.#jobs.size;
   }
 
+  /** Jobs on this runner. */
+  countOn(runner: string): number {
+    return this.#jobs
+      .values()
+      .filter((job) => job.runner === runner)
+      .toArray().length;
+  }
+
   has(id: VideoId): boolean {
     return this.#jobs.has(id);
   }

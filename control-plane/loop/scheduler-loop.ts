@@ -37,6 +37,7 @@ import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
 import type { LeaseRef, Stage } from "#protocol/runner.ts";
 import { ledgerTickers } from "./ledger-keeper.ts";
+import { Isolation } from "./isolation.ts";
 import { RunnerRoster } from "./runner-roster.ts";
 import { RunningJobs } from "./running-jobs.ts";
 import { ServerTime } from "./server-time.ts";
@@ -54,6 +55,9 @@ const HELD_RETRY_MS = 1_000;
 /** How often replicas are told what jobs that come now would meet. */
 const PUBLISH_MS = 1_000;
 
+/** A start that leaves the fair order where it is. */
+const NO_CLOCK = { accounts: [], tiers: [] };
+
 export interface SchedulerHost extends LoopHost {
   readonly limits: SchedulerLimits;
   send(work: Dispatched): void;
@@ -70,6 +74,7 @@ export class SchedulerLoop implements Service {
   readonly #terms: TermsKeeper;
   readonly #roster: RunnerRoster;
   readonly #running: RunningJobs;
+  readonly #isolation: Isolation;
   readonly #waiting = new Map<VideoId, QueuedJob>();
   /** Jobs that may have changed and were not read yet: from the inbox, or refused at dispatch. */
   readonly #unread = new Set<VideoId>();
@@ -85,6 +90,7 @@ export class SchedulerLoop implements Service {
     this.#time = new ServerTime(host.clock);
     this.#roster = new RunnerRoster(tell);
     this.#running = new RunningJobs(this.#costs, (runner) => this.#roster.gpuOf(runner));
+    this.#isolation = new Isolation(this.#roster);
     this.#terms = new TermsKeeper({
       sql,
       tell,
@@ -173,6 +179,7 @@ export class SchedulerLoop implements Service {
     await this.#readMail();
     this.#host.meter.show("jobs_waiting", this.#waiting.size);
     this.#host.meter.show("jobs_running", this.#running.size);
+    await this.#startAlone();
     // 2. Decide.
     const decisions = this.#scheduler.decide(this.#time.nowMs(), DISPATCH_BATCH_MAX);
     for (const decision of decisions) if (decision.t === "preempt") this.#preempt(VideoId.parse(decision.job));
@@ -240,7 +247,29 @@ export class SchedulerLoop implements Service {
     }
   }
 
-  #dispatchOf({ job, runner, devices, slot }: Place): Dispatch {
+  /** Outside the fair queue, and free of charge: that its runner died with others aboard was not its account's doing. */
+  async #startAlone(): Promise<void> {
+    const alone = this.#isolation.next((runner) => this.#running.countOn(runner), this.#time.nowMs());
+    if (alone === null) return;
+    const { job, runner } = alone;
+    const devices = runner.devices.map(({ id }) => id);
+    const place = { job, runner: runner.id, devices, slot: null };
+    const { dispatched, held } = await dispatch(this.#sql, this.#epoch, [this.#dispatchOf(place)], NO_CLOCK);
+    if (held.length > 0) return; // Somebody's lease, which ends by itself.
+    this.#isolation.started(job.id);
+    const [work] = dispatched;
+    if (work === undefined) return void this.#unread.add(job.id); // It moved on meanwhile.
+    this.#tell({ t: "running", job: queuedJobOf(work.job), runner: runner.id, devices, slot: null });
+    this.#running.begin(work.job, null);
+    this.#host.send(work);
+  }
+
+  #dispatchOf({
+    job,
+    runner,
+    devices,
+    slot,
+  }: Pick<Place, "runner" | "devices" | "slot"> & { readonly job: { readonly id: string } }): Dispatch {
     return {
       job: VideoId.parse(job.id),
       runner: RunnerId.parse(runner),
@@ -268,11 +297,17 @@ export class SchedulerLoop implements Service {
     if (this.#waiting.has(job.id)) return;
     const queued = queuedJobOf(job);
     const stepsRun = this.#running.forget(job);
+    this.#isolation.over(job.id);
+    if (this.#isolation.takes(job)) {
+      if (stepsRun !== null) this.#tell({ t: "ended", job: job.id, stepsRun });
+      return;
+    }
     this.#tell(stepsRun === null ? { t: "queued", job: queued } : { t: "requeued", job: queued, stepsRun });
     this.#waiting.set(job.id, queued);
   }
 
   #applyEnded(job: JobRow): void {
+    if (this.#isolation.over(job.id)) return;
     if (this.#waiting.delete(job.id)) return this.#tell({ t: "withdrawn", job: job.id });
     const stepsRun = this.#running.forget(job);
     if (stepsRun !== null) this.#tell({ t: "ended", job: job.id, stepsRun });
@@ -284,6 +319,7 @@ export class SchedulerLoop implements Service {
       const { runnerId: runner, devices, slot } = job;
       this.#tell({ t: "running", job: queuedJobOf(job), runner, devices, slot });
       this.#running.begin(job, null);
+      this.#isolation.found(job);
     }
     if (job.state === "cancelling") this.#host.stop(job.runnerId, { job: job.id, epoch: job.epoch }, "cancel");
   }

@@ -99,11 +99,11 @@ export class RunnerDesk implements HubHost {
   }
 
   notTaken(lease: LeaseRef): Promise<void> {
-    return this.#conclude(lease, "not_taken");
+    return this.#conclude(lease, { kind: "lost", epoch: lease.epoch, how: "not_taken" });
   }
 
   stopOverdue(lease: LeaseRef): Promise<void> {
-    return this.#conclude(lease, "died");
+    return this.#conclude(lease, { kind: "lost", epoch: lease.epoch, how: "died", aboard: 1 });
   }
 
   up(runner: RunnerTerms): void {
@@ -121,9 +121,9 @@ export class RunnerDesk implements HubHost {
     return "stale";
   }
 
-  async #conclude(lease: LeaseRef, how: "died" | "not_taken"): Promise<void> {
+  async #conclude(lease: LeaseRef, event: Extract<JobEvent, { kind: "lost" }>): Promise<void> {
     const leaderEpoch = this.#host.leaderEpoch();
-    if (leaderEpoch !== null) await this.#end(lease, { kind: "lost", epoch: lease.epoch, how }, leaderEpoch);
+    if (leaderEpoch !== null) await this.#end(lease, event, leaderEpoch);
   }
 
   async #end(lease: LeaseRef, event: Extract<JobEvent, { epoch: number }>, leaderEpoch?: number): Promise<Recorded> {

@@ -16,7 +16,7 @@ export async function loseRunner(
 ): Promise<readonly VideoId[]> {
   const lost: VideoId[] = [];
   for (const { job, epoch } of leases) {
-    const moved = await moveJob(sql, job, { kind: "lost", epoch, how: "died" }, { leaderEpoch });
+    const moved = await moveJob(sql, job, { kind: "lost", epoch, how: "died", aboard: leases.length }, { leaderEpoch });
     if (moved.ok) lost.push(job);
   }
   if (lost.length > 0) {

@@ -38,6 +38,7 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     preemptions: 0,
     runnerDeaths: 0,
     engineFailures: 0,
+    runAlone: false,
     runnerId: leased ? RunnerId.parse("r") : null,
     devices: leased ? [DeviceId.parse("d")] : null,
     slot: null,
@@ -66,7 +67,7 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
 const QUIET = { broken: 0, dispatched: 100, perMinute: null };
 
 const finished: JobEvent = { kind: "finished", epoch: 3, artifact: ARTIFACT, artifactKey: "jobs/a/3/a.mp4" };
-const lost: JobEvent = { kind: "lost", epoch: 3, how: "died" };
+const lost: JobEvent = { kind: "lost", epoch: 3, how: "died", aboard: 1 };
 const stopped: JobEvent = { kind: "stopped", epoch: 3, why: "preempt", step: 4 };
 
 test.each<[JobState, JobEvent, string]>([

@@ -5,11 +5,11 @@ import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import type { RunError } from "#protocol/runner.ts";
 
 const QUIET = { broken: 1, dispatched: 10, perMinute: null };
-const fresh = { id: "video_a", attempts: 1, runnerDeaths: 0, engineFailures: 0 };
+const fresh = { id: "video_a", attempts: 1, runnerDeaths: 0, engineFailures: 0, runAlone: false };
 const error = (of: RunError["class"]): RunError => ({ class: of, code: "x", detail: "" });
 
 test("the first retry goes at once, whatever broke", () => {
-  expect(afterLoss(fresh, QUIET)).toMatchObject({ kind: "retry", delayMs: 0 });
+  expect(afterLoss(fresh, 1, QUIET)).toMatchObject({ kind: "retry", delayMs: 0 });
   for (const of of ["capacity", "engine_fatal", "retryable", "gpu_fatal", "host_fatal"] as const)
     expect(afterRunError(error(of), fresh, QUIET)).toMatchObject({ kind: "retry", delayMs: 0 });
 });
@@ -20,7 +20,7 @@ test("faults of the infrastructure never use up a job; its own engine failures a
     expect(afterRunError(error(of), tired, QUIET)).toMatchObject({ kind: "retry", engineFailures: ENGINE_RESUMES_MAX });
   for (const of of ["capacity", "engine_fatal"] as const)
     expect(afterRunError(error(of), tired, QUIET)).toMatchObject({ kind: "fail", failure: { fault: "platform" } });
-  expect(afterLoss(tired, QUIET)).toMatchObject({
+  expect(afterLoss(tired, 1, QUIET)).toMatchObject({
     kind: "fail",
     failure: { code: "runner_crashed", fault: "platform" },
   });
@@ -41,7 +41,7 @@ test("of a thousand jobs that break at once no second starts more than three tim
   let lastMs = 0;
   for (let n = 0; n < 1_000; n++) {
     const load = { broken: n, dispatched: 1_000, perMinute: null };
-    const verdict = afterLoss({ ...fresh, id: `video_${n}` }, load);
+    const verdict = afterLoss({ ...fresh, id: `video_${n}` }, 1, load);
     if (verdict.kind === "fail") throw new Error("one death is no poison");
     const second = Math.floor(verdict.delayMs / 1_000);
     perSecond.set(second, (perSecond.get(second) ?? 0) + 1);
@@ -66,4 +66,9 @@ test("the jitter of jobs is even and independent of how alike their ids are (chi
     counts[bin] = (counts[bin] ?? 0) + 1;
   }
   expect(counts.reduce((sum, count) => sum + (count - 1_000) ** 2 / 1_000, 0)).toBeLessThan(43.8);
+});
+
+test("a death with several jobs aboard counts against none of them: each is to run alone", () => {
+  const tired = { ...fresh, runnerDeaths: RUNNER_DEATHS_MAX - 1 };
+  expect(afterLoss(tired, 2, QUIET)).toMatchObject({ kind: "retry", runnerDeaths: tired.runnerDeaths, runAlone: true });
 });

@@ -69,7 +69,7 @@ test("whatever takes a job off its runner gives its slot to the next", async () 
   const [a, b] = await jobs(2);
   if (a === undefined || b === undefined) throw new Error("two jobs were made");
   await place(a, ["gpu-0"], 0);
-  await recordEnd(studio.sql, { job: a, epoch: 1 }, { kind: "lost", epoch: 1, how: "died" });
+  await recordEnd(studio.sql, { job: a, epoch: 1 }, { kind: "lost", epoch: 1, how: "died", aboard: 1 });
   expect(await studio.job(a)).toMatchObject({ state: "retrying", slot: null, devices: null });
   expect(started(await place(b, ["gpu-0"], 0))).toEqual([b]);
 });

@@ -60,7 +60,7 @@ test("two runners that finish under the same lease at once make one completion",
 test("a runner that lost its lease cannot report, checkpoint or finish", async () => {
   const { lease, id } = await aRunningJob();
   await checkpointAt(lease, 4);
-  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died" });
+  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died", aboard: 1 });
   const { job, checkpoint } = await studio.dispatched(id, RunnerId.parse("runner-2"));
   expect(job.epoch).toBe(lease.epoch + 1);
   expect(checkpoint?.step).toBe(4);
@@ -79,7 +79,7 @@ test("progress never falls, also over a retry, and only a completion makes it 10
   await recordProgress(studio.sql, [{ lease, progress: 30, uploading: false }]);
   await recordProgress(studio.sql, [{ lease, progress: 100, uploading: true }]);
   expect(await studio.job(id)).toMatchObject({ progress: 99, state: "uploading" });
-  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died" });
+  await recordEnd(studio.sql, lease, { kind: "lost", epoch: lease.epoch, how: "died", aboard: 1 });
   const { job } = await studio.dispatched(id);
   await recordProgress(studio.sql, [{ lease: { job: id, epoch: job.epoch }, progress: 5, uploading: false }]);
   expect((await studio.job(id)).progress).toBe(99);
@@ -137,7 +137,7 @@ test("a job that killed three runners is given up", async () => {
   const { lease, id } = await aRunningJob();
   let epoch = lease.epoch;
   for (let death = 1; death <= 3; death++) {
-    await recordEnd(studio.sql, { job: id, epoch }, { kind: "lost", epoch, how: "died" });
+    await recordEnd(studio.sql, { job: id, epoch }, { kind: "lost", epoch, how: "died", aboard: 1 });
     if (death < 3) epoch = (await studio.dispatched(id)).job.epoch;
   }
   expect(await studio.job(id)).toMatchObject({ state: "failed", errorCode: "runner_crashed" });

@@ -72,6 +72,7 @@ export const job = pgTable(
     preemptions: integer().notNull().default(0),
     runnerDeaths: integer("runner_deaths").notNull().default(0),
     engineFailures: integer("engine_failures").notNull().default(0),
+    runAlone: boolean("run_alone").notNull().default(false),
     runnerId: text("runner_id").$type<RunnerId>(),
     devices: text().array().$type<DeviceId[]>(),
     /** Of the one device; null takes the devices whole. */
