@@ -19,6 +19,14 @@ export interface Assignment {
   readonly resume: Resume | null;
 }
 
+export interface Upload {
+  readonly lease: LeaseRef;
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: Sha256Hex;
+  readonly url: string;
+}
+
 interface Run {
   readonly abort: AbortController;
   /** Its slot's engine, until it ends. */
@@ -85,10 +93,10 @@ export class DeviceBay {
     await rm(join(this.#dir, folderOf(lease)), { recursive: true, force: true });
   }
 
-  /** Rejects when the transfer failed for good, or was aborted by `kill`. */
-  async upload(lease: LeaseRef, path: string, bytes: number, sha256: Sha256Hex, url: string): Promise<void> {
+  /** Rejects when the transfer failed for good, or was aborted by `kill`; `beforeTry` may kill an expired lease. */
+  async upload({ lease, path, bytes, sha256, url }: Upload, beforeTry: () => void): Promise<void> {
     const run = this.#runs.get(folderOf(lease));
-    await putFile(path, bytes, sha256, url, run?.abort.signal ?? AbortSignal.abort());
+    await putFile(path, bytes, sha256, url, run?.abort.signal ?? AbortSignal.abort(), beforeTry);
     if (path.endsWith(".safetensors")) await rm(path, { force: true });
   }
 

@@ -27,14 +27,18 @@ export class TransferError extends Error {
   }
 }
 
+/** `beforeTry` may abort the signal: a try can come long after the last one if the process was stopped in between. */
 export function putFile(
   path: string,
   bytes: number,
   sha256: Sha256Hex,
   url: string,
   signal: AbortSignal,
+  beforeTry: () => void = () => undefined,
 ): Promise<void> {
   return withRetries(signal, async () => {
+    beforeTry();
+    signal.throwIfAborted();
     const status = await putOnce(path, bytes, sha256, new URL(url), signal);
     if (status < 200 || status >= 300) throw refused("PUT", status);
   });
