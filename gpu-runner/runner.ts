@@ -48,7 +48,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
       case "kill":
         return bay.kill(effect.lease);
       case "upload":
-        return upload(effect);
+        return upload(effect, { bay, log, feed });
       case "forget":
         return void bay
           .forget(effect.lease)
@@ -64,20 +64,6 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
     }
   }
 
-  function upload(effect: Extract<Effect, { t: "upload" }>): void {
-    const { lease, sha256, kind } = effect;
-    // A tick before each try: the session looks at the clock and kills what ran out.
-    bay
-      .upload(effect, () => feed({ t: "tick" }))
-      .then(
-        () => feed({ t: "uploaded", lease, sha256, failure: null }),
-        (error: unknown) => {
-          log.warn({ ...lease, kind, err: error }, "an upload failed");
-          feed({ t: "uploaded", lease, sha256, failure: error instanceof Error ? error.message : String(error) });
-        },
-      );
-  }
-
   const line = dial({
     opened: () => feed({ t: "opened" }),
     closed: () => feed({ t: "closed" }),
@@ -90,6 +76,24 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
   });
   const ticks = setInterval(() => feed({ t: "tick" }), TICK_MS);
   return { drain: (withinMs) => feed({ t: "drain", withinMs }), ended: ended.promise };
+}
+
+interface Uploader extends Pick<RunnerHost, "bay" | "log"> {
+  readonly feed: (input: Input) => void;
+}
+
+function upload(effect: Extract<Effect, { t: "upload" }>, { bay, log, feed }: Uploader): void {
+  const { lease, sha256, kind } = effect;
+  // A tick before each try: the session looks at the clock and kills what ran out.
+  bay
+    .upload(effect, () => feed({ t: "tick" }))
+    .then(
+      () => feed({ t: "uploaded", lease, sha256, failure: null }),
+      (error: unknown) => {
+        log.warn({ ...lease, kind, err: error }, "an upload failed");
+        feed({ t: "uploaded", lease, sha256, failure: error instanceof Error ? error.message : String(error) });
+      },
+    );
 }
 
 function logEnding(log: Logger, frame: Extract<Effect, { t: "send" }>["frame"]): void {

@@ -33,6 +33,8 @@ export class Desk {
   answerPut: "rightly" | "never" | number = "rightly";
   /** Closes each socket at once, as a replica does that does not lead. */
   closeWith: { readonly code: number; readonly reason: string } | null = null;
+  /** How many of the next dials break as soon as they are open. */
+  dropDials = 0;
   leaseMs = LEASE_MS;
   heartbeatMs = HEARTBEAT_MS;
   readonly #server = createServer((request, response) => {
@@ -61,6 +63,7 @@ export class Desk {
     this.#sockets.on("connection", (socket, request) => {
       this.dialledAtMs.push(performance.now());
       if (request.headers.authorization !== `Bearer ${TOKEN}`) return socket.close(1_008);
+      if (this.dropDials-- > 0) return socket.terminate();
       if (this.closeWith !== null) return socket.close(this.closeWith.code, this.closeWith.reason);
       socket.on("message", (data: Buffer) => this.#hear(socket, FromRunner.parse(JSON.parse(data.toString()))));
     });

@@ -64,7 +64,7 @@ describe.runIf(process.platform === "linux")("a runner that was stopped beyond i
     desk.assign(LEASE, aSpec({ prompt: "!idle=25 a fox", steps: 40 }));
     await desk.frame("step");
     await sleepThrough(runner.pid as number, 1_000);
-    await desk.frame("finished", ({ lease }) => lease.epoch === LEASE.epoch);
+    expect((await desk.frame("finished")).lease).toEqual(LEASE);
   });
 });
 
