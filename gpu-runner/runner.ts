@@ -1,10 +1,12 @@
 /** The shell around the session core: one loop turn reads the clock once, steps the core, performs its effects. */
+import { rm } from "node:fs/promises";
 import type { Logger } from "pino";
 import { HEARTBEAT_MS } from "#protocol/runner.ts";
 import { type Effect } from "./core/attempt.ts";
 import { type Identity, type Input, newSession, step } from "./core/session.ts";
 import type { DeviceBay } from "./device.ts";
 import type { Line, LineHost } from "./socket.ts";
+import { isStorageFull, reasonOf } from "./storage-fault.ts";
 
 const TICK_MS = 200;
 
@@ -41,7 +43,10 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
         return line.send(effect.frame);
       case "run":
         log.info({ ...effect.lease, devices: effect.devices, resume: effect.resume?.step ?? 0 }, "attempt begins");
-        return bay.run(effect, (report) => feed({ t: "engine", lease: effect.lease, report }));
+        return bay.run(effect, (report) => {
+          if (report.t === "unsaved") log.warn({ ...effect.lease, ...report }, "a checkpoint could not be written");
+          feed({ t: "engine", lease: effect.lease, report });
+        });
       case "stop":
         log.info({ ...effect.lease, why: effect.why }, "attempt is asked to stop");
         return bay.stop(effect.lease, effect.why);
@@ -49,6 +54,10 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
         return bay.kill(effect.lease);
       case "upload":
         return upload(effect, { bay, log, feed });
+      case "discard":
+        return void rm(effect.path, { force: true }).catch((error: unknown) =>
+          log.warn({ err: error }, "a checkpoint stays behind"),
+        );
       case "forget":
         return void bay
           .forget(effect.lease)
@@ -91,7 +100,8 @@ function upload(effect: Extract<Effect, { t: "upload" }>, { bay, log, feed }: Up
       () => feed({ t: "uploaded", lease, sha256, failure: null }),
       (error: unknown) => {
         log.warn({ ...lease, kind, err: error }, "an upload failed");
-        feed({ t: "uploaded", lease, sha256, failure: error instanceof Error ? error.message : String(error) });
+        const code = isStorageFull(error) ? "storage_full" : "upload_failed";
+        feed({ t: "uploaded", lease, sha256, failure: { code, detail: reasonOf(error) } });
       },
     );
 }

@@ -21,6 +21,7 @@ import {
   onUploadUrl,
   resay,
   type Turn,
+  type UploadFailure,
 } from "./attempt.ts";
 
 export type Identity = Omit<Extract<FromRunner, { t: "hello" }>, "t" | "leases">;
@@ -52,7 +53,12 @@ export type Input =
   | { readonly t: "drain"; readonly withinMs: number }
   | { readonly t: "engine"; readonly lease: LeaseRef; readonly report: EngineReport }
   /** A PUT ended; `failure` says why it did not work. */
-  | { readonly t: "uploaded"; readonly lease: LeaseRef; readonly sha256: Sha256Hex; readonly failure: string | null };
+  | {
+      readonly t: "uploaded";
+      readonly lease: LeaseRef;
+      readonly sha256: Sha256Hex;
+      readonly failure: UploadFailure | null;
+    };
 
 export interface Step {
   readonly session: Session;

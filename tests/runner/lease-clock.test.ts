@@ -41,7 +41,11 @@ const FIRST_AFTER_WAKING: readonly (readonly [string, () => Stage, (stage: Stage
     finished,
     (stage) => stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure: null }),
   ],
-  ["an upload that failed", finished, (stage) => stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: "" })],
+  [
+    "an upload that failed",
+    finished,
+    (stage) => stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: { code: "upload_failed", detail: "" } }),
+  ],
   ["an order to stop", working, hear({ t: "stop", lease: LEASE, why: "preempt", deadline_ms: 1_000 })],
   ["a renewal that came too late", working, hear({ t: "renewed", leases: [LEASE], lease_ms: LEASE_MS })],
   ["a tick", working, (stage) => stage.feed({ t: "tick" })],

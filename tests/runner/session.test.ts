@@ -122,9 +122,44 @@ describe("reporting", () => {
     for (let ask = 1; ask <= UPLOAD_ASKS_MAX; ask++) {
       expect(kinds(effects)).toContain("upload");
       stage.hear({ t: "upload_url", lease: LEASE, kind: "artifact", sha256: OTHER_SHA, url: "u" });
-      effects = stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure: "answered 503" });
+      effects = stage.feed({
+        t: "uploaded",
+        lease: LEASE,
+        sha256: OTHER_SHA,
+        failure: { code: "upload_failed", detail: "answered 503" },
+      });
     }
     expect(sent(effects)).toMatchObject([{ t: "failed", error: { class: "retryable", code: "upload_failed" } }]);
+  });
+});
+
+describe("files that are not uploaded", () => {
+  const at = (step: number): EngineReport => ({ ...CHECKPOINT, step, path: `/c${step}` }) as EngineReport;
+
+  test("a checkpoint that waits behind another is replaced by a newer one, and its file goes", () => {
+    const stage = working();
+    stage.engine(at(1));
+    expect(stage.engine(at(2))).toEqual([]);
+    expect(stage.engine(at(3))).toEqual([{ t: "discard", path: "/c2" }]);
+  });
+
+  test("a full store costs the checkpoint and not the attempt", () => {
+    const stage = working();
+    stage.engine(at(1));
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" });
+    const failure = { code: "storage_full", detail: "PUT was answered 507" } as const;
+    expect(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure })).toEqual([{ t: "discard", path: "/c1" }]);
+    expect(kinds(stage.engine(at(2)))).toEqual(["upload"]);
+  });
+
+  test("a full store ends the attempt when the video is due: no other URL is asked for", () => {
+    const stage = working();
+    stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT });
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "artifact", sha256: OTHER_SHA, url: "u" });
+    const failure = { code: "storage_full", detail: "PUT was answered 507" } as const;
+    expect(sent(stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure }))).toEqual([
+      { t: "failed", lease: LEASE, error: { class: "retryable", ...failure } },
+    ]);
   });
 });
 
@@ -222,7 +257,7 @@ const inputs: fc.Arbitrary<Input | { readonly t: "wait"; readonly ms: number }> 
       fc.constantFrom(SHA, OTHER_SHA).chain((sha256) =>
         fc.constantFrom<Input>(
           { t: "uploaded", lease, sha256, failure: null },
-          { t: "uploaded", lease, sha256, failure: "no" },
+          { t: "uploaded", lease, sha256, failure: { code: "upload_failed", detail: "no" } },
           {
             t: "frame",
             frame: { t: "upload_url", lease, kind: sha256 === SHA ? "checkpoint" : "artifact", sha256, url: "u" },
