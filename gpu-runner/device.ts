@@ -10,13 +10,22 @@ import { invariant } from "#protocol/invariant.ts";
 import type { Device, LeaseRef, Resume, RunError, RunSpec } from "#protocol/runner.ts";
 import type { DeclaredDevices } from "./config.ts";
 import type { Engine, EngineDevice, EngineEvent, EngineRun, StopWhy } from "./engine.ts";
-import { getFile, putFile } from "./transfer.ts";
+import { isStorageFull, reasonOf, storageFull } from "./storage-fault.ts";
+import { getFile, putFile, WrongHashError } from "./transfer.ts";
 
 export interface Assignment {
   readonly lease: LeaseRef;
   readonly devices: readonly DeviceId[];
   readonly spec: RunSpec;
   readonly resume: Resume | null;
+}
+
+export interface Upload {
+  readonly lease: LeaseRef;
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: Sha256Hex;
+  readonly url: string;
 }
 
 interface Run {
@@ -85,10 +94,10 @@ export class DeviceBay {
     await rm(join(this.#dir, folderOf(lease)), { recursive: true, force: true });
   }
 
-  /** Rejects when the transfer failed for good, or was aborted by `kill`. */
-  async upload(lease: LeaseRef, path: string, bytes: number, sha256: Sha256Hex, url: string): Promise<void> {
+  /** Rejects when the transfer failed for good, or was aborted by `kill`; `beforeTry` may kill an expired lease. */
+  async upload({ lease, path, bytes, sha256, url }: Upload, beforeTry: () => void): Promise<void> {
     const run = this.#runs.get(folderOf(lease));
-    await putFile(path, bytes, sha256, url, run?.abort.signal ?? AbortSignal.abort());
+    await putFile(path, bytes, sha256, url, run?.abort.signal ?? AbortSignal.abort(), beforeTry);
     if (path.endsWith(".safetensors")) await rm(path, { force: true });
   }
 
@@ -115,14 +124,11 @@ export class DeviceBay {
     await mkdir(dir, { recursive: true });
     const checkpointPath = resume === null ? null : join(dir, "resume.safetensors");
     if (resume !== null && checkpointPath !== null) {
-      await fetching("checkpoint_unavailable", getFile(resume.url, resume.sha256, checkpointPath, signal));
+      await fetching(CHECKPOINT_FAULTS, getFile(resume.url, resume.sha256, checkpointPath, signal));
     }
     const referencePath = spec.reference === null ? null : join(dir, "reference");
     if (spec.reference !== null && referencePath !== null) {
-      await fetching(
-        "reference_unavailable",
-        getFile(spec.reference.url, spec.reference.sha256, referencePath, signal),
-      );
+      await fetching(REFERENCE_FAULTS, getFile(spec.reference.url, spec.reference.sha256, referencePath, signal));
     }
     if (signal.aborted) return;
     if (run.stopping !== null) return emit({ t: "stopped", step: resume?.step ?? 0 });
@@ -134,6 +140,9 @@ export class DeviceBay {
 /** A run that said one of these uses its engine no more. */
 const ENDINGS: ReadonlySet<EngineEvent["t"]> = new Set<EngineEvent["t"]>(["artifact", "stopped", "failed"]);
 
+const CHECKPOINT_FAULTS = { absent: "checkpoint_unavailable", damaged: "bad_checkpoint" };
+const REFERENCE_FAULTS = { absent: "reference_unavailable", damaged: "reference_unavailable" };
+
 class PrepareError extends Error {
   override readonly name = "PrepareError";
   readonly code: string;
@@ -143,17 +152,19 @@ class PrepareError extends Error {
   }
 }
 
-async function fetching(code: string, transfer: Promise<void>): Promise<void> {
+async function fetching(codes: { readonly absent: string; readonly damaged: string }, transfer: Promise<void>) {
   try {
     await transfer;
   } catch (cause) {
-    throw new PrepareError(code, cause);
+    throw new PrepareError(cause instanceof WrongHashError ? codes.damaged : codes.absent, cause);
   }
 }
 
 function errorOf(fault: unknown): RunError {
-  const detail = (fault instanceof Error ? fault.message : String(fault)).slice(0, 2_000);
-  return { class: "retryable", code: fault instanceof PrepareError ? fault.code : "prepare_failed", detail };
+  // Not the file's fault, whatever was being fetched: a good checkpoint must not be given up for it.
+  if (isStorageFull(fault)) return storageFull(fault);
+  const code = fault instanceof PrepareError ? fault.code : "prepare_failed";
+  return { class: "retryable", code, detail: reasonOf(fault) };
 }
 
 function folderOf(lease: LeaseRef): string {

@@ -1,10 +1,12 @@
 /** The shell around the session core: one loop turn reads the clock once, steps the core, performs its effects. */
+import { rm } from "node:fs/promises";
 import type { Logger } from "pino";
 import { HEARTBEAT_MS } from "#protocol/runner.ts";
 import { type Effect } from "./core/attempt.ts";
 import { type Identity, type Input, newSession, step } from "./core/session.ts";
 import type { DeviceBay } from "./device.ts";
 import type { Line, LineHost } from "./socket.ts";
+import { isStorageFull, reasonOf } from "./storage-fault.ts";
 
 const TICK_MS = 200;
 
@@ -41,14 +43,21 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
         return line.send(effect.frame);
       case "run":
         log.info({ ...effect.lease, devices: effect.devices, resume: effect.resume?.step ?? 0 }, "attempt begins");
-        return bay.run(effect, (report) => feed({ t: "engine", lease: effect.lease, report }));
+        return bay.run(effect, (report) => {
+          if (report.t === "unsaved") log.warn({ ...effect.lease, ...report }, "a checkpoint could not be written");
+          feed({ t: "engine", lease: effect.lease, report });
+        });
       case "stop":
         log.info({ ...effect.lease, why: effect.why }, "attempt is asked to stop");
         return bay.stop(effect.lease, effect.why);
       case "kill":
         return bay.kill(effect.lease);
       case "upload":
-        return upload(effect);
+        return upload(effect, { bay, log, feed });
+      case "discard":
+        return void rm(effect.path, { force: true }).catch((error: unknown) =>
+          log.warn({ err: error }, "a checkpoint stays behind"),
+        );
       case "forget":
         return void bay
           .forget(effect.lease)
@@ -64,16 +73,6 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
     }
   }
 
-  function upload({ lease, path, bytes, sha256, url, kind }: Extract<Effect, { t: "upload" }>): void {
-    bay.upload(lease, path, bytes, sha256, url).then(
-      () => feed({ t: "uploaded", lease, sha256, failure: null }),
-      (error: unknown) => {
-        log.warn({ ...lease, kind, err: error }, "an upload failed");
-        feed({ t: "uploaded", lease, sha256, failure: error instanceof Error ? error.message : String(error) });
-      },
-    );
-  }
-
   const line = dial({
     opened: () => feed({ t: "opened" }),
     closed: () => feed({ t: "closed" }),
@@ -86,6 +85,25 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
   });
   const ticks = setInterval(() => feed({ t: "tick" }), TICK_MS);
   return { drain: (withinMs) => feed({ t: "drain", withinMs }), ended: ended.promise };
+}
+
+interface Uploader extends Pick<RunnerHost, "bay" | "log"> {
+  readonly feed: (input: Input) => void;
+}
+
+function upload(effect: Extract<Effect, { t: "upload" }>, { bay, log, feed }: Uploader): void {
+  const { lease, sha256, kind } = effect;
+  // A tick before each try: the session looks at the clock and kills what ran out.
+  bay
+    .upload(effect, () => feed({ t: "tick" }))
+    .then(
+      () => feed({ t: "uploaded", lease, sha256, failure: null }),
+      (error: unknown) => {
+        log.warn({ ...lease, kind, err: error }, "an upload failed");
+        const code = isStorageFull(error) ? "storage_full" : "upload_failed";
+        feed({ t: "uploaded", lease, sha256, failure: { code, detail: reasonOf(error) } });
+      },
+    );
 }
 
 function logEnding(log: Logger, frame: Extract<Effect, { t: "send" }>["frame"]): void {

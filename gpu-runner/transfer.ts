@@ -1,8 +1,7 @@
 /** Files to and from lease-bound URLs, streamed: a PUT announces its SHA-256, a GET is checked against one. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { request as requestHttp } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
@@ -10,16 +9,19 @@ import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Sha256Hex } from "#protocol/id.ts";
+import { isStorageFull, reasonOf, StoreFullError } from "./storage-fault.ts";
+import { writeWhole } from "./whole-file.ts";
 
 const TRIES_MAX = 4;
 const RETRY_MS = 200;
+const INSUFFICIENT_STORAGE = 507;
 /** A store that neither reads nor answers for this long is given up. */
 const IDLE_MS = 30_000;
 const FILE_BYTES_MAX = 4 * 1024 ** 3;
 
 /** `final`: another try with the same URL cannot help. */
 export class TransferError extends Error {
-  override readonly name = "TransferError";
+  override readonly name: string = "TransferError";
   readonly final: boolean;
   constructor(message: string, final: boolean, options?: ErrorOptions) {
     super(message, options);
@@ -27,14 +29,23 @@ export class TransferError extends Error {
   }
 }
 
+/** Not what was announced, in every try: what the store holds is damaged. */
+export class WrongHashError extends TransferError {
+  override readonly name = "WrongHashError";
+}
+
+/** `beforeTry` may abort the signal: a try can come long after the last one if the process was stopped in between. */
 export function putFile(
   path: string,
   bytes: number,
   sha256: Sha256Hex,
   url: string,
   signal: AbortSignal,
+  beforeTry: () => void = () => undefined,
 ): Promise<void> {
   return withRetries(signal, async () => {
+    beforeTry();
+    signal.throwIfAborted();
     const status = await putOnce(path, bytes, sha256, new URL(url), signal);
     if (status < 200 || status >= 300) throw refused("PUT", status);
   });
@@ -65,28 +76,33 @@ async function putOnce(path: string, bytes: number, sha256: Sha256Hex, url: URL,
 export function getFile(url: string, sha256: Sha256Hex, path: string, signal: AbortSignal): Promise<void> {
   return withRetries(signal, async () => {
     const response = await fetch(url, { signal });
-    if (!response.ok || response.body === null) throw refused("GET", response.status);
-    const hash = createHash("sha256");
-    let bytes = 0;
-    const check = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        hash.update(chunk);
-        bytes += chunk.length;
-        if (bytes > FILE_BYTES_MAX) done(new TransferError("the file is larger than any we know", true));
-        else done(null, chunk);
-      },
+    const { body } = response;
+    if (!response.ok || body === null) throw refused("GET", response.status);
+    await writeWhole(path, async (file) => {
+      const { check, digest } = hashing();
+      // The file is synced and closed by whoever opened it.
+      await pipeline(Readable.fromWeb(body), check, file.createWriteStream({ autoClose: false }), { signal });
+      if (digest() !== sha256) throw new WrongHashError("the file's SHA-256 is not the announced one", false);
     });
-    const part = `${path}.part`;
-    await pipeline(Readable.fromWeb(response.body), check, createWriteStream(part), { signal });
-    if (hash.digest("hex") !== sha256) {
-      await rm(part, { force: true });
-      throw new TransferError("the file's SHA-256 is not the announced one", false);
-    }
-    await rename(part, path);
   });
 }
 
-function refused(method: string, status: number): TransferError {
+function hashing(): { readonly check: Transform; readonly digest: () => string } {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  const check = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      if (bytes > FILE_BYTES_MAX) done(new TransferError("the file is larger than any we know", true));
+      else done(null, chunk);
+    },
+  });
+  return { check, digest: () => hash.digest("hex") };
+}
+
+function refused(method: string, status: number): Error {
+  if (status === INSUFFICIENT_STORAGE) return new StoreFullError(`${method} was answered ${status}: the store is full`);
   const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
   return new TransferError(`${method} was answered ${status}`, final);
 }
@@ -97,14 +113,17 @@ async function withRetries(signal: AbortSignal, attempt: () => Promise<void>): P
       return await attempt();
     } catch (cause) {
       signal.throwIfAborted();
-      const final = cause instanceof TransferError && cause.final;
-      if (final || tries >= TRIES_MAX) throw new TransferError(`transfer failed: ${reasonOf(cause)}`, final, { cause });
+      const final = (cause instanceof TransferError && cause.final) || isOurDiskFull(cause);
+      if (final || tries >= TRIES_MAX) {
+        if (cause instanceof WrongHashError) throw cause;
+        throw new TransferError(`transfer failed: ${reasonOf(cause)}`, final, { cause });
+      }
       await pause(RETRY_MS * 2 ** (tries - 1) * (0.5 + Math.random()), undefined, { signal });
     }
   }
 }
 
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  return cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;
+/** Another try finds no more room on this host; a store may be swept meanwhile. */
+function isOurDiskFull(cause: unknown): boolean {
+  return isStorageFull(cause) && !(cause instanceof StoreFullError);
 }

@@ -21,6 +21,8 @@ export type EngineReport =
       readonly sha256: Sha256Hex;
       readonly bytes: number;
     }
+  /** A checkpoint was due and the disk did not take it; the rendering goes on. */
+  | { readonly t: "unsaved"; readonly step: number; readonly detail: string }
   | { readonly t: "artifact"; readonly path: string; readonly artifact: Artifact }
   | { readonly t: "stopped"; readonly step: number }
   | { readonly t: "failed"; readonly error: RunError };
@@ -46,6 +48,8 @@ export type Effect =
       readonly path: string;
       readonly url: string;
     }
+  /** A checkpoint that will not be uploaded: its file may go. */
+  | { readonly t: "discard"; readonly path: string }
   /** The lease is over: its scratch folder may go. */
   | { readonly t: "forget"; readonly lease: LeaseRef }
   /** The link is dead or suspect: close it and dial again. */
@@ -129,6 +133,8 @@ export function onEngine(attempt: Attempt, report: EngineReport, up: boolean): T
       const { step, path, sha256, bytes } = report;
       return post(attempt, makeParcel("checkpoint", path, sha256, bytes, { step }), up);
     }
+    case "unsaved":
+      return { attempt, effects: [] };
     case "artifact": {
       const { path, artifact } = report;
       const parcel = makeParcel("artifact", path, artifact.sha256, artifact.bytes, { artifact });
@@ -160,19 +166,29 @@ export function onUploadUrl(attempt: Attempt, kind: UploadKind, sha256: Sha256He
   };
 }
 
-export function onUploaded(attempt: Attempt, sha256: Sha256Hex, failure: string | null, up: boolean): Turn {
+/** Why a PUT did not work, after the tries that one URL is worth. */
+export interface UploadFailure {
+  readonly code: "upload_failed" | "storage_full";
+  readonly detail: string;
+}
+
+export function onUploaded(attempt: Attempt, sha256: Sha256Hex, failure: UploadFailure | null, up: boolean): Turn {
   const { parcel } = attempt;
   if (parcel === null || parcel.sha256 !== sha256 || parcel.phase !== "sending") return { attempt, effects: [] };
   if (failure === null) {
     const announced = { ...attempt, parcel: { ...parcel, phase: "announcing" as const } };
     return { attempt: announced, effects: up ? speakParcel(announced) : [] };
   }
-  if (parcel.asks < UPLOAD_ASKS_MAX) {
+  // Another URL leads into the same full store.
+  if (failure.code === "upload_failed" && parcel.asks < UPLOAD_ASKS_MAX) {
     const again = { ...attempt, parcel: { ...parcel, phase: "asking" as const, asks: parcel.asks + 1 } };
     return { attempt: again, effects: up ? speakParcel(again) : [] };
   }
-  if (parcel.kind === "checkpoint") return nextParcel(attempt, up);
-  const error = { class: "retryable", code: "upload_failed", detail: failure.slice(0, 2_000) } as const;
+  if (parcel.kind === "checkpoint") {
+    const next = nextParcel(attempt, up);
+    return { ...next, effects: [...discard(parcel), ...next.effects] };
+  }
+  const error = { class: "retryable", ...failure } as const;
   return settle({ ...attempt, parcel: null, ending: { t: "failed", lease: attempt.lease, error } }, up);
 }
 
@@ -230,7 +246,9 @@ function makeParcel(
 
 /** A file goes out at once if the way is free; else it replaces whatever older one waits. */
 function post(attempt: Attempt, parcel: Parcel, up: boolean): Turn {
-  if (attempt.parcel !== null) return { attempt: { ...attempt, nextParcel: parcel }, effects: [] };
+  if (attempt.parcel !== null) {
+    return { attempt: { ...attempt, nextParcel: parcel }, effects: discard(attempt.nextParcel) };
+  }
   const posted = { ...attempt, parcel };
   return { attempt: posted, effects: up ? speakParcel(posted) : [] };
 }
@@ -257,6 +275,11 @@ function speakParcel({ lease, parcel }: Attempt): Effect[] {
   if ("artifact" in announce) return [{ t: "send", frame: { t: "finished", lease, artifact: announce.artifact } }];
   const { step } = announce;
   return [{ t: "send", frame: { t: "checkpoint", lease, step, sha256, bytes, exactness: "exact" } }];
+}
+
+/** Checkpoints that wait behind a slow store must not fill the disk. */
+function discard(parcel: Parcel | null): Effect[] {
+  return parcel === null ? [] : [{ t: "discard", path: parcel.path }];
 }
 
 function sendIf(up: boolean, frame: FromRunner): Effect[] {

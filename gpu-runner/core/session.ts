@@ -21,6 +21,7 @@ import {
   onUploadUrl,
   resay,
   type Turn,
+  type UploadFailure,
 } from "./attempt.ts";
 
 export type Identity = Omit<Extract<FromRunner, { t: "hello" }>, "t" | "leases">;
@@ -52,7 +53,12 @@ export type Input =
   | { readonly t: "drain"; readonly withinMs: number }
   | { readonly t: "engine"; readonly lease: LeaseRef; readonly report: EngineReport }
   /** A PUT ended; `failure` says why it did not work. */
-  | { readonly t: "uploaded"; readonly lease: LeaseRef; readonly sha256: Sha256Hex; readonly failure: string | null };
+  | {
+      readonly t: "uploaded";
+      readonly lease: LeaseRef;
+      readonly sha256: Sha256Hex;
+      readonly failure: UploadFailure | null;
+    };
 
 export interface Step {
   readonly session: Session;
@@ -78,7 +84,18 @@ export function newSession(identity: Identity, heartbeatMs: number): Session {
 
 export function step(session: Session, input: Input, nowMs: number): Step {
   if (session.exited) return { session, effects: [] };
-  return leaveIfDrained(react(session, input, nowMs), nowMs);
+  const alive = dropExpired(session, nowMs);
+  const reacted = react(alive.session, input, nowMs);
+  return leaveIfDrained({ session: reacted.session, effects: [...alive.effects, ...reacted.effects] }, nowMs);
+}
+
+/**
+ * The one place where leases run out, before anything else in every step: after a pause of the whole process the first
+ * input may be anything, and nothing may be said or sent under a lease that ended meanwhile.
+ */
+function dropExpired(session: Session, nowMs: number): Step {
+  if (session.attempts.every((attempt) => nowMs < attempt.leaseUntilMs)) return { session, effects: [] };
+  return turnAttempts(session, abandon, (attempt) => nowMs >= attempt.leaseUntilMs);
 }
 
 function react(session: Session, input: Input, nowMs: number): Step {
@@ -191,7 +208,6 @@ function renewed(session: Session, leases: readonly LeaseRef[], leaseMs: number)
 
 function onTick(session: Session, nowMs: number): Step {
   const swept = everyAttempt(session, (attempt, up) => {
-    if (nowMs >= attempt.leaseUntilMs) return abandon(attempt);
     const overdue = attempt.stopping !== null && nowMs >= attempt.stopping.untilMs;
     return overdue ? onStopOverdue(attempt, up) : { attempt, effects: [] };
   });

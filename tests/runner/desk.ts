@@ -3,7 +3,7 @@
  * schemas. It records what it heard and lets a test wait for a frame.
  */
 import { createHash } from "node:crypto";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { DeviceId, Sha256Hex } from "#protocol/id.ts";
@@ -24,8 +24,19 @@ export const TOKEN = "runner-token-of-the-test";
 export class Desk {
   readonly heard: FromRunner[] = [];
   readonly store = new Map<string, Buffer>();
+  /** Sockets that were opened, in order of time (`performance.now`). */
+  readonly dialledAtMs: number[] = [];
+  readonly puts = { begun: 0, cut: 0 };
   /** How many endings to leave unanswered, as a crashed control plane would. */
   ignoreEndings = 0;
+  /** What a PUT is answered: by what was sent, never, or with a status of a store in trouble. */
+  answerPut: "rightly" | "never" | number = "rightly";
+  /** Closes each socket at once, as a replica does that does not lead. */
+  closeWith: { readonly code: number; readonly reason: string } | null = null;
+  /** How many of the next dials break as soon as they are open. */
+  dropDials = 0;
+  leaseMs = LEASE_MS;
+  heartbeatMs = HEARTBEAT_MS;
   readonly #server = createServer((request, response) => {
     const key = request.url ?? "";
     if (request.method === "GET") {
@@ -33,16 +44,16 @@ export class Desk {
       response.writeHead(file === undefined ? 404 : 200).end(file);
       return;
     }
+    this.puts.begun++;
+    response.on("close", () => {
+      if (response.writableEnded) return;
+      this.puts.cut++;
+      this.#wake();
+    });
+    this.#wake();
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
-      const body = Buffer.concat(chunks);
-      const right =
-        request.headers["x-content-sha256"] === createHash("sha256").update(body).digest("hex") &&
-        request.headers["content-length"] === String(body.length);
-      if (right) this.store.set(key, body);
-      response.writeHead(right ? 204 : 400).end();
-    });
+    request.on("end", () => this.#stored(key, Buffer.concat(chunks), request, response));
   });
   readonly #sockets = new WebSocketServer({ server: this.#server, path: "/runner/v1" });
   readonly #waiting = new Set<() => void>();
@@ -50,7 +61,10 @@ export class Desk {
 
   async open(): Promise<string> {
     this.#sockets.on("connection", (socket, request) => {
+      this.dialledAtMs.push(performance.now());
       if (request.headers.authorization !== `Bearer ${TOKEN}`) return socket.close(1_008);
+      if (this.dropDials-- > 0) return socket.terminate();
+      if (this.closeWith !== null) return socket.close(this.closeWith.code, this.closeWith.reason);
       socket.on("message", (data: Buffer) => this.#hear(socket, FromRunner.parse(JSON.parse(data.toString()))));
     });
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
@@ -69,12 +83,17 @@ export class Desk {
     for (;;) {
       const found = this.heard.find((frame): frame is Frame<Kind> => frame.t === kind && fits(frame as Frame<Kind>));
       if (found !== undefined) return found;
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      await this.#change();
     }
   }
 
+  /** Resolves when it holds, looked at after each frame and each change of a PUT. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await this.#change();
+  }
+
   assign(lease: LeaseRef, spec: RunSpec, resume: Resume | null = null, device = "cpu-0"): void {
-    this.say({ t: "assign", lease, devices: [DeviceId.parse(device)], lease_ms: LEASE_MS, spec, resume });
+    this.say({ t: "assign", lease, devices: [DeviceId.parse(device)], lease_ms: this.leaseMs, spec, resume });
   }
 
   say(frame: ToRunner): void {
@@ -100,17 +119,35 @@ export class Desk {
   #hear(socket: WebSocket, frame: FromRunner): void {
     this.heard.push(frame);
     this.#answer(socket, frame);
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.add(resolve));
+  }
+
+  #stored(key: string, body: Buffer, request: IncomingMessage, response: ServerResponse): void {
+    if (this.answerPut === "never") return;
+    if (this.answerPut !== "rightly") return void response.writeHead(this.answerPut).end();
+    const right =
+      request.headers["x-content-sha256"] === createHash("sha256").update(body).digest("hex") &&
+      request.headers["content-length"] === String(body.length);
+    if (right) this.store.set(key, body);
+    response.writeHead(right ? 204 : 400).end();
   }
 
   #answer(socket: WebSocket, frame: FromRunner): void {
     switch (frame.t) {
       case "hello":
         this.#runner = socket;
-        return this.say({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
+        return this.say({ t: "welcome", lease_ms: this.leaseMs, heartbeat_ms: this.heartbeatMs });
       case "heartbeat":
-        return this.say({ t: "renewed", leases: frame.leases, lease_ms: LEASE_MS });
+        return this.say({ t: "renewed", leases: frame.leases, lease_ms: this.leaseMs });
       case "upload": {
         const { lease, kind, sha256 } = frame;
         return this.say({ t: "upload_url", lease, kind, sha256, url: `${this.url}/${sha256}` });

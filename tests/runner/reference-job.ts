@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { EngineEvent, EngineJob, EngineRun } from "#gpu-runner/engine.ts";
 import type { ChildDevice } from "#gpu-runner/engines/reference/child-device.ts";
-import { VideoId } from "#protocol/id.ts";
 import type { RunSpec } from "#protocol/runner.ts";
+import { JOB } from "./job-name.ts";
 
-export const JOB = VideoId.parse(`video_${"a".repeat(32)}`);
+export { JOB };
 
 export function aSpec(change: Partial<RunSpec> = {}): RunSpec {
   return {

@@ -1,7 +1,7 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,10 +9,10 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { VideoId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { readMp4 } from "#tests/support/mp4.ts";
-import { Desk, TOKEN } from "./desk.ts";
+import { Desk } from "./desk.ts";
 import { aSpec, JOB } from "./reference-job.ts";
+import { childrenOf, end, forkRunner, isAlive } from "./runner-program.ts";
 
-const MAIN = new URL("../../gpu-runner/main.ts", import.meta.url);
 const LEASE: LeaseRef = { job: JOB, epoch: 1 };
 const NEXT: LeaseRef = { job: JOB, epoch: 2 };
 const onLinux = process.platform === "linux";
@@ -28,10 +28,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  if (runner.exitCode === null && runner.signalCode === null) {
-    runner.kill("SIGKILL");
-    await once(runner, "exit");
-  }
+  await end(runner);
   await desk.close();
   await rm(dir, { recursive: true, force: true });
 });
@@ -191,18 +188,7 @@ function startRunner(
   change: Record<string, string> = {},
   stderr: "pipe" | "inherit" = "inherit",
 ): ChildProcess {
-  return fork(MAIN, {
-    stdio: ["ignore", "ignore", stderr, "ipc"],
-    env: {
-      ...process.env,
-      CALLSHEET_CONTROL_PLANE_URLS: urls.join(","),
-      CALLSHEET_RUNNER_TOKEN: TOKEN,
-      CALLSHEET_RUNNER_ID: "runner-1",
-      CALLSHEET_RUNNER_DIR: dir,
-      CALLSHEET_ENGINE_FAULTS: "allow",
-      ...change,
-    },
-  });
+  return forkRunner(urls, { dir, stderr, stdout: "ignore" }, change);
 }
 
 function steps(lease: LeaseRef): number[] {
@@ -214,17 +200,4 @@ function steps(lease: LeaseRef): number[] {
       ? [frame.done]
       : [],
   );
-}
-
-function childrenOf(parent: ChildProcess): number[] {
-  const list = readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8");
-  return list.trim().split(/\s+/).filter(Boolean).map(Number);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false; // No such process.
-  }
 }

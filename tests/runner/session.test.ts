@@ -2,81 +2,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Effect, EngineReport } from "#gpu-runner/core/attempt.ts";
 import { UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
-import { type Input, newSession, type Session, step, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
-import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { type Input, type Session, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
+import { DeviceId, VideoId } from "#protocol/id.ts";
 import { FromRunner, HEARTBEAT_MS, LEASE_MS, leaseName } from "#protocol/runner.ts";
-import type { Device, LeaseRef, ToRunner } from "#protocol/runner.ts";
+import type { ToRunner } from "#protocol/runner.ts";
 import { invariant } from "#protocol/invariant.ts";
 import { aSpec, JOB } from "./reference-job.ts";
-
-const DEVICE = DeviceId.parse("cpu-0");
-const LEASE: LeaseRef = { job: JOB, epoch: 1 };
-const SHA = Sha256Hex.parse("1".repeat(64));
-const OTHER_SHA = Sha256Hex.parse("2".repeat(64));
-const ARTIFACT = { sha256: OTHER_SHA, bytes: 9, latents_sha256: SHA, frames_sha256: SHA };
-const CHECKPOINT: EngineReport = { t: "checkpoint", step: 3, path: "/c", sha256: SHA, bytes: 5 };
-
-/** A session driven by hand: remembers its state, answers what each input made it do. */
-class Stage {
-  session: Session;
-
-  constructor(devices: readonly Device[] = [{ id: DEVICE, gpu: "CPU", vram_bytes: 1, slots: 1 }]) {
-    this.session = newSession(
-      {
-        version: 1,
-        runner: RunnerId.parse("runner-1"),
-        build: "b",
-        engine: "reference",
-        models: ["reference"],
-        caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
-        devices: [...devices],
-      },
-      HEARTBEAT_MS,
-    );
-  }
-
-  nowMs = 0;
-
-  feed(input: Input): readonly Effect[] {
-    const next = step(this.session, input, this.nowMs);
-    this.session = next.session;
-    return next.effects;
-  }
-  hear(frame: ToRunner): readonly Effect[] {
-    return this.feed({ t: "frame", frame });
-  }
-  engine(report: EngineReport, lease = LEASE): readonly Effect[] {
-    return this.feed({ t: "engine", lease, report });
-  }
-  connect(): readonly Effect[] {
-    return [
-      ...this.feed({ t: "opened" }),
-      ...this.hear({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS }),
-    ];
-  }
-  assign(lease = LEASE, devices = [DEVICE]): readonly Effect[] {
-    return this.hear({ t: "assign", lease, devices, lease_ms: LEASE_MS, spec: aSpec(), resume: null });
-  }
-  tickAt(nowMs: number): readonly Effect[] {
-    this.nowMs = nowMs;
-    return this.feed({ t: "tick" });
-  }
-}
-
-function working(): Stage {
-  const stage = new Stage();
-  stage.connect();
-  stage.assign();
-  return stage;
-}
-
-function sent(effects: readonly Effect[]): FromRunner[] {
-  return effects.flatMap((effect) => (effect.t === "send" ? [effect.frame] : []));
-}
-
-function kinds(effects: readonly Effect[]): string[] {
-  return effects.map((effect) => (effect.t === "send" ? effect.frame.t : `*${effect.t}`));
-}
+import { ARTIFACT, CHECKPOINT, DEVICE, kinds, LEASE, OTHER_SHA, sent, SHA, Stage, working } from "./stage.ts";
 
 describe("taking work", () => {
   test("an assigned job is accepted and runs; the same assign again does not run it twice", () => {
@@ -190,9 +122,44 @@ describe("reporting", () => {
     for (let ask = 1; ask <= UPLOAD_ASKS_MAX; ask++) {
       expect(kinds(effects)).toContain("upload");
       stage.hear({ t: "upload_url", lease: LEASE, kind: "artifact", sha256: OTHER_SHA, url: "u" });
-      effects = stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure: "answered 503" });
+      effects = stage.feed({
+        t: "uploaded",
+        lease: LEASE,
+        sha256: OTHER_SHA,
+        failure: { code: "upload_failed", detail: "answered 503" },
+      });
     }
     expect(sent(effects)).toMatchObject([{ t: "failed", error: { class: "retryable", code: "upload_failed" } }]);
+  });
+});
+
+describe("files that are not uploaded", () => {
+  const at = (step: number): EngineReport => ({ ...CHECKPOINT, step, path: `/c${step}` }) as EngineReport;
+
+  test("a checkpoint that waits behind another is replaced by a newer one, and its file goes", () => {
+    const stage = working();
+    stage.engine(at(1));
+    expect(stage.engine(at(2))).toEqual([]);
+    expect(stage.engine(at(3))).toEqual([{ t: "discard", path: "/c2" }]);
+  });
+
+  test("a full store costs the checkpoint and not the attempt", () => {
+    const stage = working();
+    stage.engine(at(1));
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" });
+    const failure = { code: "storage_full", detail: "PUT was answered 507" } as const;
+    expect(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure })).toEqual([{ t: "discard", path: "/c1" }]);
+    expect(kinds(stage.engine(at(2)))).toEqual(["upload"]);
+  });
+
+  test("a full store ends the attempt when the video is due: no other URL is asked for", () => {
+    const stage = working();
+    stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT });
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "artifact", sha256: OTHER_SHA, url: "u" });
+    const failure = { code: "storage_full", detail: "PUT was answered 507" } as const;
+    expect(sent(stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure }))).toEqual([
+      { t: "failed", lease: LEASE, error: { class: "retryable", ...failure } },
+    ]);
   });
 });
 
@@ -290,7 +257,7 @@ const inputs: fc.Arbitrary<Input | { readonly t: "wait"; readonly ms: number }> 
       fc.constantFrom(SHA, OTHER_SHA).chain((sha256) =>
         fc.constantFrom<Input>(
           { t: "uploaded", lease, sha256, failure: null },
-          { t: "uploaded", lease, sha256, failure: "no" },
+          { t: "uploaded", lease, sha256, failure: { code: "upload_failed", detail: "no" } },
           {
             t: "frame",
             frame: { t: "upload_url", lease, kind: sha256 === SHA ? "checkpoint" : "artifact", sha256, url: "u" },
@@ -352,11 +319,13 @@ test("in any order of events no lease runs twice, none speaks after its end, and
         if (input.t === "wait") stage.nowMs += input.ms;
         else watch.see(stage.feed(input), stage.session);
       }
-      const open = [...watch.endings.keys()].filter((name) => !watch.over.has(name));
-      stage.feed({ t: "closed" });
-      const again = sent(stage.connect()).flatMap((frame) =>
+      watch.see(stage.feed({ t: "closed" }), stage.session);
+      const redialled = stage.connect();
+      watch.see(redialled, stage.session);
+      const again = sent(redialled).flatMap((frame) =>
         "lease" in frame && watch.endings.get(leaseName(frame.lease)) === frame.t ? [leaseName(frame.lease)] : [],
       );
+      const open = [...watch.endings.keys()].filter((name) => !watch.over.has(name));
       expect(again.toSorted()).toEqual(open.toSorted());
     }),
     { numRuns: 500 },

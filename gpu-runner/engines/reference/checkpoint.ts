@@ -1,31 +1,52 @@
 /**
- * `ckpt/1`: the sampler's state in one safetensors file, its manifest as JSON text in the metadata.
+ * `ckpt/1`: the sampler's state in one safetensors file, its manifest as JSON text in the metadata. One file, so that
+ * manifest and tensors cannot be parted or mixed up.
  *
  * A checkpoint fits only the job and code that made it: `compat` covers the engine build and every field of the spec
- * that decides the latents. Another key is refused, never patched over.
+ * that decides the latents. Whatever does not fit is refused with its reason (`checkpoint-error.ts`), never patched over.
+ * The epoch names the attempt: an attempt is a job under one lease.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { LeaseRef, type RunSpec } from "#protocol/runner.ts";
-import { Sha256Hex } from "#protocol/id.ts";
+import { Sha256Hex, type VideoId } from "#protocol/id.ts";
 import { REFERENCE_BUILD } from "./build.ts";
-import { gridOf, latentValues, type SampleState } from "./sampler.ts";
-import { readTensors, writeTensors } from "./safetensors.ts";
+import { CheckpointError } from "./checkpoint-error.ts";
+import { CHANNELS } from "./colour.ts";
+import { gridOf, SAMPLER, SIGMA_SHIFT, sigmaAt, type SampleState } from "./sampler.ts";
+import { hashTensors, readTensors, type TensorHeader, type Tensors, writeTensors } from "./safetensors.ts";
 
 const MANIFEST_KEY = "ckpt";
+/** The reference engine computes on one CPU, however many devices the gang has; its pictures are the same on any. */
+const GPU = "CPU";
+const WORLD_SIZE = 1;
 
-export const Manifest = z.object({
+const Manifest = z.object({
   format: z.literal("ckpt/1"),
   lease: LeaseRef,
   step: z.int().positive(),
   of: z.int().positive(),
+  /** After the last step only the decoding is left to do. */
+  stage: z.enum(["denoise", "decode-pending"]),
   build: z.string(),
   compat: Sha256Hex,
+  gpu: z.string(),
+  world_size: z.int().positive(),
+  /** The seed is the whole state of the random numbers: all of them are drawn before the first step. */
+  sampler: z.object({ name: z.string(), shift: z.number(), sigma: z.number(), seed: z.int().nonnegative() }),
+  tensors: z.array(z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.int().nonnegative()) })),
+  /** Of the tensors' bytes. */
+  sha256: Sha256Hex,
+  bytes: z.int().nonnegative(),
+  created_at: z.iso.datetime(),
 });
-export type Manifest = z.infer<typeof Manifest>;
+type Manifest = z.infer<typeof Manifest>;
 
-export class CompatError extends Error {
-  override readonly name = "CompatError";
+/** The attempt that resumes. */
+export interface Resuming {
+  readonly job: VideoId;
+  readonly spec: RunSpec;
+  readonly compat: Sha256Hex;
 }
 
 export function compatKey(spec: RunSpec, prompt: string): Sha256Hex {
@@ -44,29 +65,105 @@ export function compatKey(spec: RunSpec, prompt: string): Sha256Hex {
   return Sha256Hex.parse(createHash("sha256").update(JSON.stringify(parts)).digest("hex"));
 }
 
+/** Resolves with the hash and size of the file. */
 export async function saveCheckpoint(
   path: string,
   lease: LeaseRef,
-  of: number,
+  spec: RunSpec,
   compat: Sha256Hex,
   state: SampleState,
 ): Promise<{ sha256: Sha256Hex; bytes: number }> {
-  const manifest: Manifest = { format: "ckpt/1", lease, step: state.step, of, build: REFERENCE_BUILD, compat };
-  // The history is not needed once the last step is done; leaving it out halves the file.
-  const history = state.step < of ? { velocity: state.velocity } : {};
-  return writeTensors(path, { [MANIFEST_KEY]: JSON.stringify(manifest) }, { latents: state.latents, ...history });
+  const tensors = tensorsOf(spec, state);
+  const manifest: Manifest = {
+    format: "ckpt/1",
+    lease,
+    step: state.step,
+    of: spec.steps,
+    stage: state.step === spec.steps ? "decode-pending" : "denoise",
+    build: REFERENCE_BUILD,
+    compat,
+    gpu: GPU,
+    world_size: WORLD_SIZE,
+    sampler: samplerAt(state.step, spec),
+    tensors: Object.entries(tensors).map(([name, { shape }]) => ({ name, dtype: "F32", shape: [...shape] })),
+    sha256: await hashTensors(tensors),
+    bytes: Object.values(tensors).reduce((sum, { values }) => sum + values.byteLength, 0),
+    created_at: new Date().toISOString(),
+  };
+  return writeTensors(path, { [MANIFEST_KEY]: JSON.stringify(manifest) }, tensors);
 }
 
-export async function loadCheckpoint(path: string, spec: RunSpec, compat: Sha256Hex): Promise<SampleState> {
-  const { metadata } = await readTensors(path, {});
-  const manifest = Manifest.parse(JSON.parse(metadata[MANIFEST_KEY] ?? "null"));
-  if (manifest.compat !== compat || manifest.of !== spec.steps || manifest.step > spec.steps) {
-    throw new CompatError(`checkpoint was made by ${manifest.build} for another job or build`);
+/** Throws a `CheckpointError` unless the file is exactly what this job needs. */
+export async function loadCheckpoint(path: string, resuming: Resuming): Promise<SampleState> {
+  try {
+    const read = await readTensors(path, (header) => {
+      const manifest = manifestOf(header);
+      checkOrigin(manifest, resuming);
+      checkShapes(header, manifest, resuming.spec);
+      return manifest;
+    });
+    const { step, sha256 } = read.accepted;
+    if (read.sha256 !== sha256) throw new CheckpointError("wrong_hash", "the tensors are not those that were written");
+    const latents = read.tensors.get("latents") ?? new Float32Array(0);
+    return { step, latents, velocity: read.tensors.get("velocity") ?? new Float32Array(0) };
+  } catch (fault) {
+    if (fault instanceof CheckpointError) throw fault;
+    if (fault instanceof Error && "errno" in fault) {
+      throw new CheckpointError("unreadable", fault.message, { cause: fault });
+    }
+    throw fault;
   }
-  const length = latentValues(gridOf(spec.width, spec.height, spec.frames));
-  const whole = manifest.step < spec.steps;
-  const { tensors } = await readTensors(path, { latents: length, ...(whole ? { velocity: length } : {}) });
-  const { latents, velocity } = tensors;
-  if (latents === undefined) throw new CompatError("checkpoint has no latents");
-  return { step: manifest.step, latents, velocity: velocity ?? new Float32Array(0) };
+}
+
+function manifestOf({ metadata }: TensorHeader): Manifest {
+  try {
+    return Manifest.parse(JSON.parse(metadata[MANIFEST_KEY] ?? "null"));
+  } catch (cause) {
+    throw new CheckpointError("no_manifest", "it has no ckpt/1 manifest that we can read", { cause });
+  }
+}
+
+function checkOrigin(manifest: Manifest, { job, spec, compat }: Resuming): void {
+  const { lease, step, of, stage, build, sampler } = manifest;
+  if (build !== REFERENCE_BUILD)
+    throw new CheckpointError("other_build", `made by ${build}, this is ${REFERENCE_BUILD}`);
+  if (lease.job !== job) throw new CheckpointError("other_job", `made for ${lease.job}`);
+  if (manifest.compat !== compat) throw new CheckpointError("other_spec", "made for another picture of this job");
+  const due = samplerAt(step, spec);
+  const fits = of === spec.steps && step <= of && (stage === "decode-pending") === (step === of);
+  if (!fits || JSON.stringify(sampler) !== JSON.stringify(due)) {
+    throw new CheckpointError("wrong_step", `${stage} after ${step} of ${of} steps, where ${spec.steps} are due`);
+  }
+}
+
+function checkShapes(header: TensorHeader, manifest: Manifest, spec: RunSpec): void {
+  const due = JSON.stringify(shapesAt(manifest.step, spec));
+  const found = JSON.stringify(header.tensors.map(({ name, shape }) => [name, shape]));
+  const said = JSON.stringify(manifest.tensors.map(({ name, shape }) => [name, shape]));
+  if (found !== due || said !== due || manifest.bytes !== header.bytes) {
+    throw new CheckpointError("wrong_tensors", `${found}, where ${due} is due`);
+  }
+}
+
+function samplerAt(step: number, spec: RunSpec): Manifest["sampler"] {
+  return { name: SAMPLER, shift: SIGMA_SHIFT, sigma: sigmaAt(step, spec.steps), seed: spec.seed };
+}
+
+/** The history is not needed once the last step is done; leaving it out halves the file. */
+function shapesAt(step: number, spec: RunSpec): readonly (readonly [string, readonly number[]])[] {
+  const grid = gridOf(spec.width, spec.height, spec.frames);
+  const shape = [grid.frames, grid.height, grid.width, CHANNELS];
+  return step < spec.steps
+    ? [
+        ["latents", shape],
+        ["velocity", shape],
+      ]
+    : [["latents", shape]];
+}
+
+function tensorsOf(spec: RunSpec, state: SampleState): Tensors {
+  const values = { latents: state.latents, velocity: state.velocity };
+  return Object.fromEntries(
+    shapesAt(state.step, spec).map(([name, shape]) => [name, { shape, values: values[name as keyof typeof values] }]),
+  );
 }

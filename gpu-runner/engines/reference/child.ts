@@ -3,8 +3,10 @@
  * when the channel closes there is nobody left to render for.
  */
 import type { EngineEvent } from "../../engine.ts";
-import { CompatError } from "./checkpoint.ts";
+import { isStorageFull, storageFull } from "../../storage-fault.ts";
+import { CheckpointError } from "./checkpoint-error.ts";
 import type { FromChild, ToChild } from "./child-message.ts";
+import { NotFiniteError } from "./finite.ts";
 import { ReferenceImageError } from "./reference-image.ts";
 import { type Control, OutOfMemoryError, render } from "./render.ts";
 
@@ -36,10 +38,11 @@ function classify(fault: unknown): Extract<EngineEvent, { t: "failed" }>["error"
     DETAIL_CHARS_MAX,
   );
   if (fault instanceof ReferenceImageError) return { class: "user", code: "invalid_input_reference", detail };
-  if (fault instanceof CompatError) return { class: "engine_fatal", code: "bad_checkpoint", detail };
+  // Nobody's failure but the file's: the next attempt resumes from an older one, or starts anew.
+  if (fault instanceof CheckpointError) return { class: "retryable", code: "bad_checkpoint", detail: fault.message };
   if (fault instanceof OutOfMemoryError || fault instanceof RangeError)
     return { class: "capacity", code: "oom_denoise", detail };
-  if (fault instanceof Error && "code" in fault && fault.code === "ENOSPC")
-    return { class: "capacity", code: "no_disk", detail };
+  if (fault instanceof NotFiniteError) return { class: "engine_fatal", code: "nan_latents", detail };
+  if (isStorageFull(fault)) return storageFull(fault);
   return { class: "engine_fatal", code: "render_failed", detail };
 }

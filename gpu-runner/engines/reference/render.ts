@@ -3,25 +3,22 @@
  * `control.stop` is looked at between steps and between frames.
  */
 import { createHash } from "node:crypto";
-import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Sha256Hex } from "#protocol/id.ts";
 import type { EngineEvent, EngineJob, StopWhy } from "../../engine.ts";
+import { writeAll, writeWhole } from "../../whole-file.ts";
 import { layCanvas } from "./brush.ts";
-import { compatKey, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { compatKey, loadCheckpoint } from "./checkpoint.ts";
 import { BYTES_PER_PIXEL, makeDecoder } from "./decode.ts";
 import { openEncoder } from "./encode-mp4.ts";
+import { assertFinite } from "./finite.ts";
 import { type Knobs, readKnobs } from "./knobs.ts";
 import { readReference } from "./reference-image.ts";
 import { bytesOf } from "./safetensors.ts";
-import { gridOf, makeSampler, type Sampler } from "./sampler.ts";
+import { gridOf, makeSampler, type SampleState } from "./sampler.ts";
+import { Saver } from "./saver.ts";
 
-/** A checkpoint is due after this long, or after so many times what writing the last one cost, whichever is more. */
-export const CHECKPOINT_INTERVAL_MS = 2_000;
-export const CHECKPOINT_COST_MULTIPLE = 20;
-/** The final latents are saved if at least this much work would be lost with them. */
-export const FINAL_CHECKPOINT_MS = 250;
-export const DECODE_REPORT_MS = 100;
+const DECODE_REPORT_MS = 100;
 const BREATHE_MS = 25;
 
 export interface Control {
@@ -36,34 +33,23 @@ export interface Renderer {
 }
 
 export async function render(renderer: Renderer): Promise<void> {
-  const { job, control, emit } = renderer;
-  const { spec } = job;
+  const { job, emit } = renderer;
+  const { spec, checkpointPath, lease } = job;
   const knobs = readKnobs(spec.prompt, renderer.faults);
   const compat = compatKey(spec, knobs.prompt);
   emit({ t: "stage", stage: "load" });
-  const saved = job.checkpointPath === null ? null : await loadCheckpoint(job.checkpointPath, spec, compat);
-  emit({ t: "stage", stage: "encode" });
-  const grid = gridOf(spec.width, spec.height, spec.frames);
-  const reference =
-    spec.reference === null || job.referencePath === null
-      ? null
-      : await readReference(job.referencePath, spec.reference.media_type, grid);
-  const sampler = makeSampler(
-    { ...spec, prompt: knobs.prompt, negativePrompt: spec.negative_prompt, reference },
-    saved,
-  );
-  const saver = makeSaver(renderer, sampler, compat);
-  emit({ t: "stage", stage: "denoise" });
-  if (!(await denoise(renderer, sampler, knobs, saver))) return;
-  const latents = sampler.state.latents;
-  sampler.finish();
+  const saved = checkpointPath === null ? null : await loadCheckpoint(checkpointPath, { job: lease.job, spec, compat });
+  // Only the decoding was left to do: no reference to read, no scene to make, no step to take.
+  const denoised =
+    saved?.step === spec.steps
+      ? { latents: saved.latents, saver: null }
+      : await denoise(renderer, knobs, compat, saved);
+  if (denoised === null) return;
+  const { latents, saver } = denoised;
   emit({ t: "stage", stage: "decode" });
-  const { path, framesSha256, bytes, sha256 } = (await decode(renderer, latents)) ?? {};
-  if (path === undefined || framesSha256 === undefined || sha256 === undefined || bytes === undefined) {
-    if (control.stop !== "cancel") await saver.save();
-    emit({ t: "stopped", step: sampler.state.step });
-    return;
-  }
+  const decoded = await decode(renderer, latents);
+  if (decoded === null) return leave(renderer, saver, spec.steps);
+  const { path, bytes, sha256, framesSha256 } = decoded;
   emit({
     t: "artifact",
     path,
@@ -71,27 +57,59 @@ export async function render(renderer: Renderer): Promise<void> {
   });
 }
 
-/** False if it was stopped; then `stopped` has been emitted. */
-async function denoise(renderer: Renderer, sampler: Sampler, knobs: Knobs, saver: Saver): Promise<boolean> {
+interface Denoised {
+  readonly latents: Float32Array;
+  /** Null where the latents came from a checkpoint, so that there is nothing to save. */
+  readonly saver: Saver | null;
+}
+
+/** Null if it was stopped; then `stopped` has been emitted. */
+async function denoise(
+  renderer: Renderer,
+  knobs: Knobs,
+  compat: Sha256Hex,
+  saved: SampleState | null,
+): Promise<Denoised | null> {
   const { job, control, emit } = renderer;
-  const { steps } = job.spec;
-  while (sampler.state.step < steps) {
+  const { spec } = job;
+  emit({ t: "stage", stage: "encode" });
+  const reference =
+    spec.reference === null || job.referencePath === null
+      ? null
+      : await readReference(job.referencePath, spec.reference.media_type, gridOf(spec.width, spec.height, spec.frames));
+  const sampler = makeSampler(
+    { ...spec, prompt: knobs.prompt, negativePrompt: spec.negative_prompt, reference },
+    saved,
+  );
+  const { state } = sampler;
+  const saver = new Saver(job, sampler, compat, emit);
+  emit({ t: "stage", stage: "denoise" });
+  while (state.step < spec.steps) {
     if (control.stop !== null) {
-      if (control.stop !== "cancel" && sampler.state.step > 0) await saver.save();
-      emit({ t: "stopped", step: sampler.state.step });
-      return false;
+      await leave(renderer, saver, state.step);
+      return null;
     }
     const from = performance.now();
-    await provoke(knobs, job.lease.epoch, sampler.state.step + 1, steps);
+    await provoke(knobs, job.lease.epoch, state.step + 1, spec.steps);
     if (knobs.idleMs > 0) await new Promise((resolve) => setTimeout(resolve, knobs.idleMs));
     await breathing(sampler.advance(knobs.slow));
-    emit({ t: "step", stage: "denoise", done: sampler.state.step, of: steps, ms: performance.now() - from });
-    if (sampler.state.step < steps && saver.isDue()) await saver.save();
+    if (state.step === knobs.nanAt) state.latents[0] = Number.NaN;
+    emit({ t: "step", stage: "denoise", done: state.step, of: spec.steps, ms: performance.now() - from });
+    if (state.step < spec.steps && saver.isDue()) await saver.save();
     await new Promise(setImmediate);
   }
+  assertFinite(state.latents, state.step);
   // Saved before decode, so that a crash while decoding does not cost the denoising.
-  if (saver.idleMs() >= FINAL_CHECKPOINT_MS) await saver.save();
-  return true;
+  if (saver.isFinalWorthIt()) await saver.save();
+  sampler.finish();
+  return { latents: state.latents, saver };
+}
+
+/** Keeps what was done for whoever resumes, and says from where that will be; of a cancelled job, how far it came. */
+async function leave({ control, emit }: Renderer, saver: Saver | null, step: number): Promise<void> {
+  const kept = control.stop !== "cancel" && saver !== null;
+  if (kept) await saver.save();
+  emit({ t: "stopped", step: kept ? saver.savedStep : step });
 }
 
 /** Runs the work but lets the event loop turn now and then, so messages from the runner are heard within a long step. */
@@ -114,33 +132,6 @@ async function provoke(knobs: Knobs, epoch: number, step: number, steps: number)
   if (step === crashAt || (step === knobs.crashOnceAt && epoch === 1)) process.kill(process.pid, "SIGKILL");
   if (step === knobs.hangAt) for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
   if (knobs.oom && step === middle) throw new OutOfMemoryError("the fault knob asked for more memory than there is");
-}
-
-interface Saver {
-  isDue(): boolean;
-  idleMs(): number;
-  save(): Promise<void>;
-}
-
-function makeSaver({ job, emit }: Renderer, sampler: Sampler, compat: Sha256Hex): Saver {
-  let savedStep = sampler.state.step;
-  let savedAt = performance.now();
-  let costMs = 0;
-  return {
-    isDue: () => performance.now() - savedAt >= Math.max(CHECKPOINT_INTERVAL_MS, costMs * CHECKPOINT_COST_MULTIPLE),
-    idleMs: () => (sampler.state.step === savedStep ? 0 : performance.now() - savedAt),
-    async save() {
-      const { step } = sampler.state;
-      if (step === savedStep) return;
-      const from = performance.now();
-      const path = join(job.dir, `checkpoint-${step}.safetensors`);
-      const { sha256, bytes } = await saveCheckpoint(path, job.lease, job.spec.steps, compat, sampler.state);
-      savedStep = step;
-      savedAt = performance.now();
-      costMs = savedAt - from;
-      emit({ t: "checkpoint", step, path, sha256, bytes });
-    },
-  };
 }
 
 interface Decoded {
@@ -174,23 +165,12 @@ async function decode({ job, control, emit }: Renderer, latents: Float32Array): 
     }
     const mp4 = await encoder.finish();
     const path = join(job.dir, "video.mp4");
-    await writeWhole(path, mp4);
+    await writeWhole(path, (file) => writeAll(file, mp4));
     const sha256 = Sha256Hex.parse(createHash("sha256").update(mp4).digest("hex"));
     return { path, bytes: mp4.length, sha256, framesSha256: Sha256Hex.parse(hash.digest("hex")) };
   } finally {
     encoder.close();
   }
-}
-
-async function writeWhole(path: string, data: Uint8Array): Promise<void> {
-  const file = await open(`${path}.part`, "w");
-  try {
-    await file.writeFile(data);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.part`, path);
 }
 
 function hashOf(values: Float32Array): Sha256Hex {

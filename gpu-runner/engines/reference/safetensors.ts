@@ -1,118 +1,185 @@
 /**
  * The safetensors container: 8 bytes header length, a JSON header, then raw little-endian tensors. Only what checkpoints
- * need: named float32 vectors and text metadata. Reading runs no code and trusts no offset.
+ * need: named float32 tensors and text metadata. Reading runs no code, trusts no offset, and takes memory only for what
+ * the caller accepts.
  */
-import { createHash } from "node:crypto";
-import { type FileHandle, open, rename } from "node:fs/promises";
+import { createHash, type Hash } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
 import { endianness } from "node:os";
 import { z } from "zod";
 import { Sha256Hex } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
+import { withFile, writeAll, writeWhole } from "../../whole-file.ts";
+import { CheckpointError } from "./checkpoint-error.ts";
 
 export const HEADER_BYTES_MAX = 1024 * 1024;
+const PREFIX_BYTES = 8;
 const PIECE_BYTES = 4 * 1024 * 1024;
+const F32_BYTES = 4;
 
-export type Tensors = Readonly<Record<string, Float32Array>>;
+export interface Tensor {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** What a file says of itself, before its tensors are read. */
+export interface TensorHeader {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of the file. */
+  readonly tensors: readonly TensorEntry[];
+  /** All tensors together. */
+  readonly bytes: number;
+}
+
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
 
 const Entry = z.object({
-  dtype: z.literal("F32"),
-  shape: z.array(z.int().nonnegative()).length(1),
+  dtype: z.string(),
+  shape: z.array(z.int().nonnegative()),
   data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
 });
-const Header = z.object({ __metadata__: z.record(z.string(), z.string()) }).catchall(Entry);
+const Header = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(Entry);
 
-/** Writes to a temporary name, syncs, renames; so a file under `path` is always whole. */
-export async function writeTensors(
+/** Resolves with the hash and size of the whole file. */
+export function writeTensors(
   path: string,
   metadata: Readonly<Record<string, string>>,
   tensors: Tensors,
 ): Promise<{ sha256: Sha256Hex; bytes: number }> {
   invariant(endianness() === "LE", "tensors are written as they lie in memory, which must be little-endian");
   const head = encodeHeader(metadata, tensors);
-  const hash = createHash("sha256");
-  let bytes = 0;
-  const temporary = `${path}.part`;
-  const file = await open(temporary, "w");
-  try {
-    for (const chunk of [head, ...Object.values(tensors).map(bytesOf)]) {
-      for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
-        const piece = chunk.subarray(at, at + PIECE_BYTES);
-        hash.update(piece);
-        await writeAll(file, piece);
-        bytes += piece.length;
-      }
+  return writeWhole(path, async (file) => {
+    const hash = createHash("sha256");
+    let bytes = 0;
+    for (const piece of pieces([head, ...Object.values(tensors).map(({ values }) => bytesOf(values))])) {
+      hash.update(piece);
+      await writeAll(file, piece);
+      bytes += piece.length;
     }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
-  return { sha256: Sha256Hex.parse(hash.digest("hex")), bytes };
+    return { sha256: Sha256Hex.parse(hash.digest("hex")), bytes };
+  });
 }
 
-/** Reads the tensors named in `lengths` (name → float32 values), which must be exactly those in the file. */
-export async function readTensors(
-  path: string,
-  lengths: Readonly<Record<string, number>>,
-): Promise<{ metadata: Readonly<Record<string, string>>; tensors: Record<string, Float32Array<ArrayBuffer>> }> {
-  const file = await open(path, "r");
-  try {
-    const prefix = new Uint8Array(8);
-    await readAll(file, prefix, 0);
-    const headerBytes = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-    if (headerBytes > HEADER_BYTES_MAX) throw new Error(`safetensors header of ${headerBytes} bytes is too long`);
-    const text = new Uint8Array(headerBytes);
-    await readAll(file, text, 8);
-    const { __metadata__: metadata, ...entries } = Header.parse(JSON.parse(new TextDecoder().decode(text)));
-    const tensors: Record<string, Float32Array<ArrayBuffer>> = {};
-    for (const [name, length] of Object.entries(lengths)) {
-      const entry = (entries as Record<string, z.infer<typeof Entry>>)[name];
-      if (
-        entry === undefined ||
-        entry.shape[0] !== length ||
-        entry.data_offsets[1] - entry.data_offsets[0] !== 4 * length
-      ) {
-        throw new Error(`safetensors file has no tensor "${name}" of ${length} values`);
-      }
-      const values = new Float32Array(length);
-      await readAll(file, bytesOf(values), 8 + headerBytes + entry.data_offsets[0]);
-      tensors[name] = values;
-    }
-    return { metadata, tensors };
-  } finally {
-    await file.close();
+/** Of the tensors' bytes alone, in their order; lets the event loop turn, as a large picture takes a while. */
+export async function hashTensors(tensors: Tensors): Promise<Sha256Hex> {
+  const hash = createHash("sha256");
+  for (const piece of pieces(Object.values(tensors).map(({ values }) => bytesOf(values)))) {
+    hash.update(piece);
+    await new Promise(setImmediate);
   }
+  return Sha256Hex.parse(hash.digest("hex"));
+}
+
+/** `accept` sees the header first, and throws if this is not the file it wants; what it makes of it comes back too. */
+export function readTensors<Accepted>(
+  path: string,
+  accept: (header: TensorHeader) => Accepted,
+): Promise<{
+  accepted: Accepted;
+  tensors: ReadonlyMap<string, Float32Array<ArrayBuffer>>;
+  sha256: Sha256Hex;
+}> {
+  return withFile(path, "r", async (file) => {
+    const { header, dataAt } = await readHeader(file);
+    const accepted = accept(header);
+    const hash = createHash("sha256");
+    const tensors = new Map<string, Float32Array<ArrayBuffer>>();
+    let at = dataAt;
+    for (const { name, shape } of header.tensors) {
+      const values = new Float32Array(lengthOf(shape));
+      await readAll(file, bytesOf(values), at, hash);
+      tensors.set(name, values);
+      at += values.byteLength;
+    }
+    return { accepted, tensors, sha256: Sha256Hex.parse(hash.digest("hex")) };
+  });
 }
 
 export function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
+async function readHeader(file: FileHandle): Promise<{ header: TensorHeader; dataAt: number }> {
+  const { size } = await file.stat();
+  const prefix = new Uint8Array(PREFIX_BYTES);
+  await readAll(file, prefix, 0, null);
+  const said = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (said > BigInt(HEADER_BYTES_MAX)) {
+    // Eight bytes of any other format make an absurd length.
+    if (said > BigInt(size)) throw new CheckpointError("not_safetensors", `a header of ${said} bytes in ${size}`);
+    throw new CheckpointError("header_too_large", `a header of ${said} bytes`);
+  }
+  const dataAt = PREFIX_BYTES + Number(said);
+  if (dataAt > size) throw new CheckpointError("truncated", `${size} bytes, and its header needs ${dataAt}`);
+  const text = new Uint8Array(Number(said));
+  await readAll(file, text, PREFIX_BYTES, null);
+  return { header: parseHeader(text, size - dataAt), dataAt };
+}
+
+function parseHeader(text: Uint8Array, bytes: number): TensorHeader {
+  const { __metadata__: metadata = {}, ...entries } = parseJson(text);
+  const tensors = Object.entries(entries as Record<string, z.infer<typeof Entry>>).toSorted(
+    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0],
+  );
+  let end = 0;
+  for (const [name, { dtype, shape, data_offsets: offsets }] of tensors) {
+    if (dtype !== "F32" || offsets[0] !== end || offsets[1] - offsets[0] !== lengthOf(shape) * F32_BYTES) {
+      const found = JSON.stringify([dtype, shape, offsets]);
+      throw new CheckpointError("wrong_tensors", `"${name}" is ${found}, and ${end} is where it should begin`);
+    }
+    end = offsets[1];
+  }
+  if (bytes < end) throw new CheckpointError("truncated", `${bytes} bytes of tensors, and there should be ${end}`);
+  if (bytes > end) throw new CheckpointError("wrong_tensors", `${bytes - end} bytes belong to no tensor`);
+  return { metadata, bytes, tensors: tensors.map(([name, { dtype, shape }]) => ({ name, dtype, shape })) };
+}
+
+function parseJson(text: Uint8Array): z.infer<typeof Header> {
+  try {
+    return Header.parse(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text)));
+  } catch (cause) {
+    throw new CheckpointError("not_safetensors", "its header cannot be read", { cause });
+  }
+}
+
+function lengthOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
 /** The header is padded with spaces so that tensors start on 8 bytes. */
 function encodeHeader(metadata: Readonly<Record<string, string>>, tensors: Tensors): Uint8Array {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let at = 0;
-  for (const [name, values] of Object.entries(tensors)) {
-    header[name] = { dtype: "F32", shape: [values.length], data_offsets: [at, at + values.byteLength] };
+  for (const [name, { shape, values }] of Object.entries(tensors)) {
+    invariant(lengthOf(shape) === values.length, "a tensor has as many values as its shape says");
+    header[name] = { dtype: "F32", shape, data_offsets: [at, at + values.byteLength] };
     at += values.byteLength;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const padded = Math.ceil(json.length / 8) * 8;
-  const out = new Uint8Array(8 + padded).fill(0x20);
+  const out = new Uint8Array(PREFIX_BYTES + padded).fill(0x20);
   new DataView(out.buffer).setBigUint64(0, BigInt(padded), true);
-  out.set(json, 8);
+  out.set(json, PREFIX_BYTES);
   return out;
 }
 
-async function writeAll(file: FileHandle, piece: Uint8Array): Promise<void> {
-  for (let at = 0; at < piece.length;) at += (await file.write(piece, at, piece.length - at)).bytesWritten;
+function* pieces(chunks: readonly Uint8Array[]): Generator<Uint8Array, void, void> {
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; at += PIECE_BYTES) yield chunk.subarray(at, at + PIECE_BYTES);
+  }
 }
 
-async function readAll(file: FileHandle, into: Uint8Array, position: number): Promise<void> {
+async function readAll(file: FileHandle, into: Uint8Array, position: number, hash: Hash | null): Promise<void> {
   for (let at = 0; at < into.length;) {
     const length = Math.min(PIECE_BYTES, into.length - at);
     const { bytesRead } = await file.read(into, at, length, position + at);
-    if (bytesRead === 0) throw new Error("safetensors file ends early");
+    if (bytesRead === 0) throw new CheckpointError("truncated", `it ends after ${position + at} bytes`);
+    hash?.update(into.subarray(at, at + bytesRead));
     at += bytesRead;
   }
 }

@@ -13,7 +13,9 @@ import { readScene } from "./prompt-scene.ts";
 export const CELL_PIXELS = 8;
 export const CELL_FRAMES = 4;
 const PAD_PIXELS = 16;
-const SIGMA_SHIFT = 3;
+export const SIGMA_SHIFT = 3;
+/** Names the method in checkpoints. */
+export const SAMPLER = "flow-ab2";
 
 export interface Picture {
   readonly prompt: string;
