@@ -21,6 +21,8 @@ export class History {
   readonly operations: Operation[] = [];
   /** Calls that failed although they were repeated once, as every SDK does. */
   readonly failedCalls: string[] = [];
+  /** Creates that were sent again under their `create_key`, because the first answer did not come. */
+  sentAgain = 0;
   readonly #prefix: string;
 
   constructor(prefix: string) {

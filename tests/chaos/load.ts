@@ -120,6 +120,7 @@ export class Load {
         history.end(operation, "info", "no answer");
         return null;
       }
+      if (kind === "submit" && said.tries > 1) history.sentAgain++;
       const settled = settle(history, operation, said.answer.status, said.answer.body);
       return settled === "again" ? null : settled;
     };

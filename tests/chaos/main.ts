@@ -85,7 +85,7 @@ async function runRow(site: Site, row: Row, rounds: number, random: Random): Pro
   await stage.stopLoad();
   breaches.push(...(await check({ site, history, accountIds, sinceMs })));
   notes.push(
-    `${history.operations.length} calls, ${history.count("ok")} ok, ${history.count("fail")} refused, ${history.count("info")} unknown, ${history.acknowledged.length} jobs acknowledged`,
+    `${history.operations.length} calls, ${history.count("ok")} ok, ${history.count("fail")} refused, ${history.count("info")} unknown, ${history.acknowledged.length} jobs acknowledged, ${history.sentAgain} creates sent again under their key`,
   );
   return { row, rounds, figures: stage.figures.all(), breaches, notes, notRun, tookMs: performance.now() - from };
 }

@@ -4,7 +4,7 @@ import { signal } from "../processes.ts";
 import type { Row } from "../row.ts";
 
 /** Every so many rounds nobody is left to answer. */
-const BOTH_EVERY = 3;
+const BOTH_EVERY = 5;
 const SOON_MS = 1_500;
 
 export const killedControlPlane: Row = {
