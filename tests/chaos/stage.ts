@@ -108,6 +108,13 @@ export class Stage {
     });
   }
 
+  async cancel(job: string): Promise<void> {
+    const operation = this.history.invoke("cancel", this.victims.id, job);
+    const call = { method: "POST", path: `/videos/${job}/cancel`, account: this.victims.id } as const;
+    const said = await this.site.caller.untilAnswered(call, SUBMIT_MS);
+    this.history.end(operation, said?.answer.status === 200 ? "ok" : "info", String(said?.answer.status));
+  }
+
   /** The dispatch that follows `epoch`, as the database saw it. */
   async redispatched(job: string, epoch: number, deadlineMs: number): Promise<SeenDispatch | null> {
     return this.poll(deadlineMs, () => this.site.witness.dispatchAfter(job, epoch));

@@ -15,6 +15,12 @@ const REASSIGN_WAIT_MS = 30_000;
 const DROP_POLL_MS = 20;
 /** The disk is asked for the runner's folder by a poll, the database stamps its own time: so much they may differ. */
 const CLOCKS_MS = 100;
+const BESIDE_WAIT_MS = 16_000;
+/**
+ * Wires over which the control plane hears nothing of a runner that hangs up. Over the others it hears the close, takes it
+ * for a death after its grace, and the epoch alone is what fences the runner that still runs.
+ */
+const SILENT: ReadonlySet<Wire> = new Set<Wire>(["held", "from_client_held"]);
 
 interface Partition {
   readonly wire: Wire;
@@ -90,11 +96,10 @@ async function beyondLease(stage: Stage, victim: Victim, wire: Wire, atMs: numbe
   const next = await stage.redispatched(job, epoch, REASSIGN_WAIT_MS);
   if (next === null) return stage.breach(`lost: ${job} did not run elsewhere within ${REASSIGN_WAIT_MS} ms`);
   stage.figures.note("reassigned", next.atMs - atMs);
-  // A reset is no silence: the control plane takes it for a death after its grace, and the epoch is what fences.
-  if (wire === "cut") return;
-  const late = await Promise.race([dropped, sleep(CLOCKS_MS * 20, null)]);
-  stage.figures.note("late drop", late === null ? CLOCKS_MS * 20 : Math.max(0, late - next.atMs));
-  if (late === null) stage.notes.push(`${wire}: ${runner.id} still holds ${job}/${epoch}`);
+  const late = await Promise.race([dropped, sleep(BESIDE_WAIT_MS, null)]);
+  const besideMs = late === null ? BESIDE_WAIT_MS : Math.max(0, late - next.atMs);
+  if (SILENT.has(wire)) stage.figures.note("late drop", besideMs);
+  else stage.notes.push(`${wire}: ${job}/${epoch} ran on beside its successor for ${Math.round(besideMs)} ms, fenced`);
 }
 
 async function droppedAt(stage: Stage, { runner, job, epoch }: Victim): Promise<number> {

@@ -38,9 +38,9 @@ export const lostPostgres: Row = {
     const { site } = stage;
     const supervisor = Number(await readFile(join(site.product.home, "supervisor.pid"), "utf8"));
     for (let round = 0; round < rounds; round++) {
-      const [name] = HOWS[round % HOWS.length]!;
+      const [name, how] = HOWS[round % HOWS.length]!;
       await site.ranWell([(await site.product.pids()).postgres]);
-      const running = await stage.victim(500, 40);
+      const running = await stage.victim(500, 30);
       const before = await processesOf(site);
       signal(supervisor, "SIGSTOP");
       try {
@@ -51,7 +51,7 @@ export const lostPostgres: Row = {
       } finally {
         signal(supervisor, "SIGCONT");
       }
-      await recovery(stage);
+      stage.notes.push(`${how}: a create worked ${Math.round(await recovery(stage))} ms after it answered`);
       await site.product.sql`select 1`;
       const after = await processesOf(site);
       const ended = [...before.others].filter((pid) => !after.others.has(pid));
@@ -90,7 +90,7 @@ async function refusals(stage: Stage): Promise<void> {
 }
 
 /** From the first query that PostgreSQL answers to the first create that is acknowledged. */
-async function recovery(stage: Stage): Promise<void> {
+async function recovery(stage: Stage): Promise<number> {
   const { site } = stage;
   await until("PostgreSQL answers", BACK_WAIT_MS, async () => {
     const own = postgres(site.product.dev.database_url, { max: 1, connect_timeout: 1, onnotice: () => undefined });
@@ -112,7 +112,9 @@ async function recovery(stage: Stage): Promise<void> {
       await sleep(POLL_MS); // The submit itself has tried for long.
     }
   }
-  stage.figures.note("recovery", performance.now() - answeredAt);
+  const tookMs = performance.now() - answeredAt;
+  stage.figures.note("recovery", tookMs);
+  return tookMs;
 }
 
 async function ends(stage: Stage, job: string, epoch: number): Promise<void> {
@@ -122,4 +124,8 @@ async function ends(stage: Stage, job: string, epoch: number): Promise<void> {
     return row?.done === true ? row : null;
   });
   stage.figures.note("broken", ended?.epoch === epoch ? 0 : 1);
+  if (ended?.epoch === epoch) return;
+  const attempts = await stage.site.product.sql`
+    select epoch, runner_id, outcome, started_at, ended_at from attempt where job_id = ${job} order by epoch`;
+  stage.notes.push(`broken by PostgreSQL's absence: ${JSON.stringify(attempts)}`);
 }

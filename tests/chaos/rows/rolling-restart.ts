@@ -34,7 +34,7 @@ export const rollingRestart: Row = {
       figures.note("failed", history.failedCalls.length - failedBefore);
       figures.note("broken", await lostSince(stage, beganAtMs));
       for (const call of history.failedCalls.slice(failedBefore)) stage.notes.push(`failed: ${call}`);
-      await Promise.all(running.map(({ job }) => cancel(stage, job)));
+      await Promise.all(running.map(({ job }) => stage.cancel(job)));
     }
   },
 };
@@ -90,11 +90,4 @@ async function lostSince(stage: Stage, sinceMs: number): Promise<number> {
       and a.outcome = 'lost' and a.ended_at >= to_timestamp(${sinceMs / 1_000})`;
   for (const row of rows) stage.notes.push(`broken attempt of ${row["job_id"]}`);
   return rows.length;
-}
-
-async function cancel(stage: Stage, job: string): Promise<void> {
-  await stage.site.caller.untilAnswered(
-    { method: "POST", path: `/videos/${job}/cancel`, account: stage.victims.id },
-    15_000,
-  );
 }
