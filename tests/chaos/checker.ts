@@ -19,6 +19,8 @@ interface Scope {
   readonly history: History;
   readonly accountIds: readonly string[];
   readonly sinceMs: number;
+  /** Files below the store's jobs that were spoiled on purpose. */
+  readonly spoiled: ReadonlySet<string>;
 }
 
 export async function check(scope: Scope): Promise<readonly string[]> {
@@ -34,7 +36,7 @@ export async function check(scope: Scope): Promise<readonly string[]> {
     ...(await gaps(sql, accounts)),
     ...(await heldDevices(sql)),
     ...(await untold(scope)),
-    ...(await brokenFiles(sql, accounts, join(site.product.home, "store"))),
+    ...(await brokenFiles(sql, accounts, join(site.product.home, "store"), scope.spoiled)),
     ...(await site.witness.breaches(sinceMs)),
     ...(await brokenLedger(site.product.dev.database_url)),
   ];
@@ -153,7 +155,12 @@ async function untold({ site, accountIds }: Scope): Promise<readonly string[]> {
 }
 
 /** Every file is named by what is in it, and every completed video has its file. */
-async function brokenFiles(sql: postgres.Sql, accounts: string[], store: string): Promise<readonly string[]> {
+async function brokenFiles(
+  sql: postgres.Sql,
+  accounts: string[],
+  store: string,
+  spoiled: ReadonlySet<string>,
+): Promise<readonly string[]> {
   const wanted = await sql<{ id: string; artifact_key: string; artifact_sha256: string }[]>`
     select id, artifact_key, artifact_sha256 from job where account_id = any(${accounts}) and artifact_key is not null
       and deleted_at is null`;
@@ -169,10 +176,10 @@ async function brokenFiles(sql: postgres.Sql, accounts: string[], store: string)
   const files = await readdir(join(store, "jobs"), { recursive: true }).catch(() => []);
   const torn = await Promise.all(
     files
-      .filter((file) => file.includes(".") && jobs.has(file.split("/")[0] ?? ""))
+      .filter((file) => file.includes(".") && !spoiled.has(file) && jobs.has(file.split("/")[0] ?? ""))
       .map(async (file) => {
         const bytes = await readFile(join(store, "jobs", file)).catch(() => null);
-        // Null: the sweep removed it meanwhile. What the nemesis spoiled it marks by its name.
+        // Null: the sweep removed it meanwhile.
         return bytes === null || basename(file).startsWith(hashOf(bytes)) ? [] : [`torn file: ${file}`];
       }),
   );

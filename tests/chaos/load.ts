@@ -36,9 +36,9 @@ export class Load {
   readonly #end = new AbortController();
   readonly #clients: readonly Promise<void>[];
 
-  constructor(host: LoadHost, random: Random) {
+  constructor(host: LoadHost, random: Random, clients: number) {
     this.#host = host;
-    this.#clients = Array.from({ length: CLIENTS }, (_, index) => this.#client(index, random.fork(`client ${index}`)));
+    this.#clients = Array.from({ length: clients }, (_, index) => this.#client(index, random.fork(`client ${index}`)));
   }
 
   /** Resolves when every client has ended its call and has asked to cancel what it left open. */

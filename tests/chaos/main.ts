@@ -7,6 +7,8 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { check } from "./checker.ts";
+import type { History } from "./history.ts";
+import { CLIENTS } from "./load.ts";
 import { Random } from "./random.ts";
 import { NotRunHere, type Row, type RowResult } from "./row.ts";
 import { ROWS } from "./rows.ts";
@@ -50,8 +52,13 @@ async function main(args: readonly string[]): Promise<number> {
   return results.some(isBroken) ? 1 : 0;
 }
 
+interface Turn {
+  readonly row: Row;
+  readonly rounds: number;
+}
+
 async function runAll(options: Options): Promise<readonly RowResult[]> {
-  const chosen = ROWS.flatMap((row) => {
+  const turns = ROWS.flatMap((row): readonly Turn[] => {
     const rounds = typeof options.rounds === "number" ? options.rounds : row.rounds[options.rounds];
     const wanted = options.only === undefined || options.only.includes(row.id);
     return wanted && rounds !== null ? [{ row, rounds }] : [];
@@ -59,35 +66,66 @@ async function runAll(options: Options): Promise<readonly RowResult[]> {
   const site = await Site.open();
   const results: RowResult[] = [];
   try {
-    for (const { row, rounds } of chosen) {
-      say(`${row.id}: ${row.fault}, ${rounds} rounds, seed ${options.seed}`);
-      const result = await runRow(site, row, rounds, new Random(options.seed).fork(row.id));
-      results.push(result);
-      say(`${row.id} took ${Math.round(result.tookMs / 1_000)} s\n${tableOf([result])}\n${notesOf([result])}`);
+    for (const together of groupsOf(turns)) {
+      for (const { row, rounds } of together) say(`${row.id}: ${row.fault}; rounds ${rounds}, seed ${options.seed}`);
+      const done = await runTogether(site, together, options.seed);
+      results.push(...done);
+      say(
+        `took ${Math.round(Math.max(...done.map(({ tookMs }) => tookMs)) / 1_000)} s\n${tableOf(done)}\n${notesOf(done)}`,
+      );
     }
   } finally {
     await site.close();
   }
+  return results.toSorted((a, b) => ROWS.indexOf(a.row) - ROWS.indexOf(b.row));
+}
+
+/** Rows that name another as their neighbour join it. */
+function groupsOf(turns: readonly Turn[]): readonly (readonly Turn[])[] {
+  const leads = turns.filter(({ row }) => !turns.some((other) => other.row.id === row.beside));
+  return leads.map((lead) => [lead, ...turns.filter(({ row }) => row.beside === lead.row.id)]);
+}
+
+/** Faults first, all of them; then everything comes to rest and is checked. */
+async function runTogether(site: Site, turns: readonly Turn[], seed: number): Promise<readonly RowResult[]> {
+  const from = performance.now();
+  await site.fleet.atLeast(turns.reduce((sum, { row }) => sum + row.runners, 0));
+  const clients = Math.ceil(CLIENTS / turns.length);
+  const acts = await Promise.all(
+    turns.map(async (turn) => {
+      const stage = await Stage.open(site, turn.row, new Random(seed).fork(turn.row.id), clients);
+      return { ...turn, stage, notRun: await perform(turn, stage) };
+    }),
+  );
+  await Promise.all(acts.map(({ stage }) => stage.stopLoad()));
+  const results: RowResult[] = [];
+  for (const { row, rounds, stage, notRun } of acts) {
+    const { history, accountIds, beganAtMs: sinceMs, spoiled, breaches, notes, figures } = stage;
+    try {
+      breaches.push(...(await check({ site, history, accountIds, sinceMs, spoiled })));
+    } finally {
+      await row.restore?.(stage);
+    }
+    notes.push(saidOf(history));
+    results.push({ row, rounds, figures: figures.all(), breaches, notes, notRun, tookMs: performance.now() - from });
+  }
   return results;
 }
 
-async function runRow(site: Site, row: Row, rounds: number, random: Random): Promise<RowResult> {
-  const from = performance.now();
-  const stage = await Stage.open(site, row, random);
-  const { history, accountIds, beganAtMs: sinceMs, breaches, notes } = stage;
-  let notRun: string | null = null;
+/** Null, or why the machine could not do it. */
+async function perform({ row, rounds }: Turn, stage: Stage): Promise<string | null> {
   try {
     await row.run(stage, rounds);
   } catch (error) {
-    if (error instanceof NotRunHere) notRun = error.message;
-    else breaches.push(`the row could not be run to its end: ${error instanceof Error ? error.stack : String(error)}`);
+    if (error instanceof NotRunHere) return error.message;
+    stage.breach(`the row could not be run to its end: ${error instanceof Error ? error.stack : String(error)}`);
   }
-  await stage.stopLoad();
-  breaches.push(...(await check({ site, history, accountIds, sinceMs })));
-  notes.push(
-    `${history.operations.length} calls, ${history.count("ok")} ok, ${history.count("fail")} refused, ${history.count("info")} unknown, ${history.acknowledged.length} jobs acknowledged, ${history.sentAgain} creates sent again under their key`,
-  );
-  return { row, rounds, figures: stage.figures.all(), breaches, notes, notRun, tookMs: performance.now() - from };
+  return null;
+}
+
+function saidOf(history: History): string {
+  const outcomes = `${history.count("ok")} ok, ${history.count("fail")} refused, ${history.count("info")} unknown`;
+  return `${history.operations.length} calls: ${outcomes}; ${history.acknowledged.length} jobs acknowledged, ${history.sentAgain} creates sent again under their key`;
 }
 
 function say(text: string): void {

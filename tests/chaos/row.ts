@@ -19,8 +19,12 @@ export interface Row {
   readonly rounds: { readonly full: number; readonly slice: number | null };
   /** Runners that must be there. */
   readonly runners: number;
+  /** Another row that it may share the site with at the same time: both only wait, and on runners of their own. */
+  readonly beside: string | null;
   /** Throws `NotRunHere` where the machine refuses the fault. */
   run(stage: Stage, rounds: number): Promise<void>;
+  /** Puts back what the checker had to see as it was. */
+  restore?(stage: Stage): Promise<void>;
 }
 
 export class NotRunHere extends Error {

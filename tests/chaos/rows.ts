@@ -1,7 +1,9 @@
 /** Every row, in the order in which the table prints them. */
 import type { Row } from "./row.ts";
+import { brokenStorage } from "./rows/broken-storage.ts";
 import { cutLeader } from "./rows/cut-leader.ts";
 import { cutRunner } from "./rows/cut-runner.ts";
+import { deafParts } from "./rows/deaf-parts.ts";
 import { frozenRunner } from "./rows/frozen-runner.ts";
 import { killedControlPlane } from "./rows/killed-control-plane.ts";
 import { killedRunner } from "./rows/killed-runner.ts";
@@ -23,5 +25,7 @@ export const ROWS: readonly Row[] = [
   cutLeader,
   unrulyFrames,
   wrongClocks,
+  brokenStorage,
   poisonJob,
+  deafParts,
 ];

@@ -14,6 +14,8 @@ import type { SeenDispatch } from "./witness.ts";
 
 const CROWD_ACCOUNTS = 3;
 const GRANT = "10000000";
+/** Of every victim: two of one prompt end with the same picture. */
+const SEED = 5;
 const START_MS = 30_000;
 const SUBMIT_MS = 20_000;
 const WITNESS_POLL_MS = 10;
@@ -33,22 +35,31 @@ export class Stage {
   readonly figures: Figures;
   readonly breaches: string[] = [];
   readonly notes: string[] = [];
+  /** Files in the store that the nemesis spoiled. */
+  readonly spoiled = new Set<string>();
   readonly beganAtMs = Date.now();
   readonly accounts: readonly { readonly id: string; readonly apiKey: string }[];
   readonly victims: { readonly id: string; readonly apiKey: string };
   readonly #load: Load;
 
-  static async open(site: Site, row: Row, random: Random): Promise<Stage> {
-    await site.fleet.atLeast(row.runners);
+  /** `clients`: rows that run at the same time share the load. */
+  static async open(site: Site, row: Row, random: Random, clients: number): Promise<Stage> {
     const accounts = await Promise.all(
       Array.from({ length: CROWD_ACCOUNTS }, () => site.product.account("crowd", GRANT)),
     );
     const victims = await site.product.account("victim", GRANT);
     await Promise.all([...accounts, victims].map(({ apiKey }) => listen(site, apiKey)));
-    return new Stage(site, row, random, accounts, victims);
+    return new Stage(site, row, random, accounts, victims, clients);
   }
 
-  private constructor(site: Site, row: Row, random: Random, accounts: Stage["accounts"], victims: Stage["victims"]) {
+  private constructor(
+    site: Site,
+    row: Row,
+    random: Random,
+    accounts: Stage["accounts"],
+    victims: Stage["victims"],
+    clients: number,
+  ) {
     this.site = site;
     this.random = random;
     this.accounts = accounts;
@@ -59,6 +70,7 @@ export class Stage {
     this.#load = new Load(
       { edgeUrl: product.dev.edge_url, caller, accounts, history: this.history },
       random.fork("load"),
+      clients,
     );
   }
 
@@ -77,7 +89,7 @@ export class Stage {
   /** A create of the victims' account, told through a replica; repeated under one `create_key` until it is known. */
   async submit(prompt: string, steps: number, first = 0): Promise<string> {
     const operation = this.history.invoke("submit", this.victims.id);
-    const video = { prompt, size: "320x192", seconds: 1, steps, metadata: { op: operation.name } };
+    const video = { prompt, size: "320x192", seconds: 1, steps, seed: SEED, metadata: { op: operation.name } };
     const call = {
       method: "POST",
       path: "/videos",

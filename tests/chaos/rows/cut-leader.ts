@@ -15,6 +15,7 @@ export const cutLeader: Row = {
   fault: "partition leader ↔ PostgreSQL: silent, cut",
   rounds: { full: 4, slice: null },
   runners: 4,
+  beside: null,
   goals: [
     { name: "stopped", says: "the leader stopped by itself", most: LEASE_MS, unit: "ms", kind: "time" },
     { name: "late", says: "stopped after its successor began by", most: 0, unit: "ms", kind: "time" },

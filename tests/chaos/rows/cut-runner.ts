@@ -44,7 +44,8 @@ export const cutRunner: Row = {
   id: "R7",
   fault: "partition runner ↔ control plane: both ways, each way alone, cut",
   rounds: { full: 20, slice: 2 },
-  runners: 2 * AT_ONCE + 2,
+  runners: 2 * AT_ONCE,
+  beside: "R3",
   goals: [
     { name: "reassigned", says: "beyond the lease: runs elsewhere", most: 17_000, unit: "ms", kind: "time" },
     {
@@ -91,7 +92,7 @@ async function part(stage: Stage, victim: Victim, { wire, healMs }: Partition): 
 }
 
 async function beyondLease(stage: Stage, victim: Victim, wire: Wire, atMs: number): Promise<void> {
-  const { runner, job, epoch } = victim;
+  const { job, epoch } = victim;
   const dropped = droppedAt(stage, victim);
   const next = await stage.redispatched(job, epoch, REASSIGN_WAIT_MS);
   if (next === null) return stage.breach(`lost: ${job} did not run elsewhere within ${REASSIGN_WAIT_MS} ms`);

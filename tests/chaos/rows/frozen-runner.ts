@@ -16,6 +16,7 @@ export const frozenRunner: Row = {
   fault: "SIGSTOP of a runner's host beyond its lease, then SIGCONT",
   rounds: { full: 20, slice: 1 },
   runners: 2 * AT_ONCE + 2,
+  beside: null,
   goals: [
     { name: "reassigned", says: "runs elsewhere", most: 17_000, unit: "ms", kind: "time" },
     { name: "zombie", says: "the zombie drops its attempt after waking", most: 1_000, unit: "ms", kind: "time" },

@@ -12,6 +12,7 @@ export const killedControlPlane: Row = {
   fault: "kill -9 of one or both control planes under 20 clients",
   rounds: { full: 200, slice: 5 },
   runners: 4,
+  beside: null,
   goals: [{ name: "back", says: "answers again", most: 3_000, unit: "ms", kind: "time" }],
   async run({ site, random, figures }, rounds) {
     for (let round = 0; round < rounds; round++) {

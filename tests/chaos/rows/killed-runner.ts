@@ -14,6 +14,7 @@ export const killedRunner: Row = {
   fault: "kill -9 of a runner's host under a job",
   rounds: { full: 60, slice: 5 },
   runners: 5,
+  beside: null,
   goals: [
     { name: "requeue", says: "runs under a new lease", most: 2_000, unit: "ms", kind: "time" },
     { name: "lost work", says: "work lost (interval 2 s, a step, the upload)", most: 2_500, unit: "ms", kind: "time" },

@@ -16,6 +16,7 @@ export const lostLeader: Row = {
   fault: "kill -9 or SIGSTOP of the leader, 2 replicas (half of the rounds each)",
   rounds: { full: 40, slice: 2 },
   runners: 4,
+  beside: null,
   goals: [
     { name: "kill", says: "first dispatch after a kill", most: 6_000, unit: "ms", kind: "time" },
     { name: "freeze", says: "first dispatch after a freeze", most: 6_000, unit: "ms", kind: "time" },

@@ -27,6 +27,7 @@ export const lostPostgres: Row = {
   fault: "PostgreSQL fast / immediate / kill -9, 5 s away",
   rounds: { full: 9, slice: 1 },
   runners: 4,
+  beside: null,
   goals: [
     { name: "recovery", says: "a create works after it answers again", most: 2_000, unit: "ms", kind: "time" },
     { name: "unrefused", says: "calls without 503 + Retry-After meanwhile", most: 0, unit: "", kind: "time" },

@@ -15,6 +15,7 @@ export const poisonJob: Row = {
   fault: "poison: whichever runner runs the marked job dies",
   rounds: { full: 3, slice: null },
   runners: 5,
+  beside: null,
   goals: [
     { name: "deaths", says: "runners that died of it", most: DEATHS, unit: "", kind: "time" },
     { name: "charged", says: "not given up, charged, or nobody told", most: 0, unit: "", kind: "safety" },

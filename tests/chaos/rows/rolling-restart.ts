@@ -17,6 +17,7 @@ export const rollingRestart: Row = {
   fault: "SIGTERM of both replicas in turn under load, one socket never reads",
   rounds: { full: 5, slice: 1 },
   runners: 6,
+  beside: null,
   goals: [
     { name: "failed", says: "calls failed after one client retry", most: 0, unit: "", kind: "time" },
     { name: "broken", says: "attempts broken", most: 0, unit: "", kind: "time" },

@@ -17,6 +17,7 @@ export const unrulyFrames: Row = {
   fault: "runner frames twice (p 0.2), late by ≤ 0.8 s and out of order (p 0.2)",
   rounds: { full: 40, slice: null },
   runners: 0,
+  beside: null,
   goals: [
     { name: "unfinished", says: "videos that did not complete", most: 0, unit: "", kind: "safety" },
     { name: "repeated", says: "videos that needed another attempt", most: 0, unit: "", kind: "time" },

@@ -21,6 +21,7 @@ export const wrongClocks: Row = {
   fault: "clocks: runners ±1 h, the leader ±5 min, the edge's signature ±10 min",
   rounds: { full: 2, slice: null },
   runners: 4,
+  beside: null,
   goals: [
     {
       name: "accepted",
@@ -67,7 +68,7 @@ async function leaderOff(stage: Stage, skewMs: number): Promise<void> {
   const leader = await ExtraReplica.start(site, `extra-r10-${skewMs}`, skewMs);
   try {
     const dials = [leader.port, ...site.replicas.map(({ port }) => port)];
-    const skews = [HOUR_MS, -HOUR_MS, 0];
+    const skews = [HOUR_MS, -HOUR_MS, 0, HOUR_MS, -HOUR_MS];
     await site.makeLead(leader.url, await Promise.all(site.replicas.map((replica) => site.pidOf(replica))));
     await Promise.all(skews.map((ownMs) => site.fleet.start(skewed(site.fleet.freshId(), dials, ownMs))));
     // 1. Nothing is disturbed but the clocks.
