@@ -161,8 +161,7 @@ function assigned(session: Session, frame: Assign, nowMs: number): Step {
   if (known?.lease.epoch === lease.epoch) return { session, effects: [{ t: "send", frame: { t: "accepted", lease } }] };
   // A newer epoch of the same job says that the older attempt here is over, whether or not the new one is taken.
   const cleared = endUpTo(session, { ...lease, epoch: lease.epoch - 1 });
-  const isOld = isSpent(session.spent, lease) || (known !== undefined && known.lease.epoch > lease.epoch);
-  const reason = isOld ? "busy" : whyNot(cleared.session, frame);
+  const reason = isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame);
   if (reason !== null) {
     return {
       session: { ...cleared.session, spent: spend(cleared.session.spent, lease) },

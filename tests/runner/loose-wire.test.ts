@@ -50,6 +50,7 @@ class Fencing implements Law {
   readonly #newestRun = new Map<VideoId, number>();
   readonly #overUpTo = new Map<VideoId, number>();
   readonly #endings = new Map<string, Ending>();
+  readonly #refused = new Set<string>();
   runs = 0;
   endings = 0;
 
@@ -85,6 +86,7 @@ class Fencing implements Law {
 
   #runs(lease: LeaseRef): void {
     this.#mayAct(lease, "runs");
+    invariant(!this.#refused.has(leaseName(lease)), `${leaseName(lease)} runs after it was refused`);
     const newest = this.#newestRun.get(lease.job) ?? 0;
     invariant(lease.epoch > newest, `${leaseName(lease)} runs after epoch ${newest} of its job ran`);
     this.#newestRun.set(lease.job, lease.epoch);
@@ -94,7 +96,10 @@ class Fencing implements Law {
   #says(frame: FromRunner): void {
     invariant(FromRunner.safeParse(frame).success, "a frame breaks the protocol");
     // A refusal is the answer to a late copy of an assign: it takes nothing and claims nothing.
-    if (frame.t === "refused") return;
+    if (frame.t === "refused") {
+      this.#refused.add(leaseName(frame.lease));
+      return;
+    }
     for (const lease of "leases" in frame ? frame.leases : "lease" in frame ? [frame.lease] : []) {
       this.#mayAct(lease, `is named by ${frame.t}`);
     }
