@@ -5,12 +5,11 @@ import { createReadStream } from "node:fs";
 import { request as requestHttp } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
-import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Sha256Hex } from "#protocol/id.ts";
 import { isStorageFull, reasonOf, StoreFullError } from "./storage-fault.ts";
-import { writeWhole } from "./whole-file.ts";
+import { writeAll, writeWhole } from "./whole-file.ts";
 
 const TRIES_MAX = 4;
 const RETRY_MS = 200;
@@ -79,26 +78,19 @@ export function getFile(url: string, sha256: Sha256Hex, path: string, signal: Ab
     const { body } = response;
     if (!response.ok || body === null) throw refused("GET", response.status);
     await writeWhole(path, async (file) => {
-      const { check, digest } = hashing();
-      // The file is synced and closed by whoever opened it.
-      await pipeline(Readable.fromWeb(body), check, file.createWriteStream({ autoClose: false }), { signal });
-      if (digest() !== sha256) throw new WrongHashError("the file's SHA-256 is not the announced one", false);
+      const hash = createHash("sha256");
+      let bytes = 0;
+      for await (const chunk of body) {
+        bytes += chunk.length;
+        if (bytes > FILE_BYTES_MAX) throw new TransferError("the file is larger than any we know", true);
+        hash.update(chunk);
+        await writeAll(file, chunk);
+      }
+      if (hash.digest("hex") !== sha256) {
+        throw new WrongHashError("the file's SHA-256 is not the announced one", false);
+      }
     });
   });
-}
-
-function hashing(): { readonly check: Transform; readonly digest: () => string } {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  const check = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      if (bytes > FILE_BYTES_MAX) done(new TransferError("the file is larger than any we know", true));
-      else done(null, chunk);
-    },
-  });
-  return { check, digest: () => hash.digest("hex") };
 }
 
 function refused(method: string, status: number): Error {

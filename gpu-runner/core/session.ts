@@ -23,6 +23,7 @@ import {
   type Turn,
   type UploadFailure,
 } from "./attempt.ts";
+import { isSpent, spend, type Spent } from "./spent.ts";
 
 export type Identity = Omit<Extract<FromRunner, { t: "hello" }>, "t" | "leases">;
 
@@ -34,8 +35,7 @@ export interface Session {
   /** Heartbeats that were not answered yet, oldest first: a lease is renewed from when its beat was *sent*. */
   readonly beats: readonly Beat[];
   readonly attempts: readonly Attempt[];
-  /** Leases that ended here, newest last: an assign that arrives twice must not run twice. */
-  readonly spent: readonly string[];
+  readonly spent: Spent;
   readonly draining: { readonly untilMs: number } | null;
   readonly exited: boolean;
 }
@@ -60,12 +60,13 @@ export type Input =
       readonly failure: UploadFailure | null;
     };
 
+type Assign = Extract<ToRunner, { t: "assign" }>;
+
 export interface Step {
   readonly session: Session;
   readonly effects: readonly Effect[];
 }
 
-export const SPENT_LEASES_MAX = 256;
 export const UNANSWERED_BEATS_MAX = 3;
 
 export function newSession(identity: Identity, heartbeatMs: number): Session {
@@ -138,7 +139,7 @@ function onFrame(session: Session, frame: ToRunner, nowMs: number): Step {
     case "recorded":
       return onAttempt(session, frame.lease, (attempt, up) => onRecorded(attempt, frame.what, frame.sha256, up));
     case "stale":
-      return onAttempt(session, frame.lease, abandon);
+      return endUpTo(session, frame.lease);
     case "stop":
       return onAttempt(session, frame.lease, (attempt) => onStop(attempt, frame.why, nowMs + frame.deadline_ms));
     default:
@@ -154,22 +155,18 @@ function welcomed(session: Session, heartbeatMs: number, nowMs: number): Step {
   return { session: beat.session, effects: [...draining, ...again.effects, ...beat.effects] };
 }
 
-function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, nowMs: number): Step {
+function assigned(session: Session, frame: Assign, nowMs: number): Step {
   const { lease, devices, spec, resume } = frame;
-  const refuse = (reason: "busy" | "draining" | "unknown_model"): Step => ({
-    session,
-    effects: [{ t: "send", frame: { t: "refused", lease, reason } }],
-  });
   const known = session.attempts.find((attempt) => attempt.lease.job === lease.job);
   if (known?.lease.epoch === lease.epoch) return { session, effects: [{ t: "send", frame: { t: "accepted", lease } }] };
-  if (known !== undefined && known.lease.epoch > lease.epoch) return refuse("busy");
-  if (session.spent.includes(leaseName(lease))) return refuse("busy");
-  if (session.draining !== null) return refuse("draining");
-  if (!session.identity.models.includes(spec.model)) return refuse("unknown_model");
-  // A newer epoch of the same job says that the older attempt here is over.
-  const cleared = known === undefined ? { session, effects: [] } : onAttempt(session, known.lease, abandon);
-  if (!hasRoom(cleared.session, devices)) {
-    return { session: cleared.session, effects: [...cleared.effects, ...refuse("busy").effects] };
+  // A newer epoch of the same job says that the older attempt here is over, whether or not the new one is taken.
+  const cleared = endUpTo(session, { ...lease, epoch: lease.epoch - 1 });
+  const reason = isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame);
+  if (reason !== null) {
+    return {
+      session: { ...cleared.session, spent: spend(cleared.session.spent, lease) },
+      effects: [...cleared.effects, { t: "send", frame: { t: "refused", lease, reason } }],
+    };
   }
   const attempt = beginAttempt(lease, devices, resume?.step ?? 0, nowMs + frame.lease_ms);
   return {
@@ -180,6 +177,12 @@ function assigned(session: Session, frame: Extract<ToRunner, { t: "assign" }>, n
       { t: "run", lease, devices, spec, resume },
     ],
   };
+}
+
+function whyNot(session: Session, { devices, spec }: Assign): "busy" | "draining" | "unknown_model" | null {
+  if (session.draining !== null) return "draining";
+  if (!session.identity.models.includes(spec.model)) return "unknown_model";
+  return hasRoom(session, devices) ? null : "busy";
 }
 
 /** A device takes one gang, or as many single-device attempts as it has slots. Those that only upload hold none. */
@@ -253,6 +256,15 @@ function abandon({ lease }: Attempt): Turn {
   };
 }
 
+/** Whatever is older than a lease that is over is over too; noted even if that came before the assign of the lease. */
+function endUpTo(session: Session, lease: LeaseRef): Step {
+  return turnAttempts(
+    { ...session, spent: spend(session.spent, lease) },
+    abandon,
+    (attempt) => attempt.lease.job === lease.job && attempt.lease.epoch <= lease.epoch,
+  );
+}
+
 type Act = (attempt: Attempt, up: boolean) => Turn;
 
 function onAttempt(session: Session, lease: LeaseRef, act: Act): Step {
@@ -270,13 +282,12 @@ function everyAttempt(session: Session, act: Act): Step {
 function turnAttempts(session: Session, act: Act, chosen: (attempt: Attempt) => boolean): Step {
   const effects: Effect[] = [];
   const attempts: Attempt[] = [];
-  const spent: string[] = [];
+  let { spent } = session;
   for (const attempt of session.attempts) {
     const turn = chosen(attempt) ? act(attempt, session.link === "up") : { attempt, effects: [] };
     effects.push(...turn.effects);
-    if (turn.attempt === null) spent.push(leaseName(attempt.lease));
+    if (turn.attempt === null) spent = spend(spent, attempt.lease);
     else attempts.push(turn.attempt);
   }
-  if (spent.length === 0) return { session: { ...session, attempts }, effects };
-  return { session: { ...session, attempts, spent: [...session.spent, ...spent].slice(-SPENT_LEASES_MAX) }, effects };
+  return { session: { ...session, attempts, spent }, effects };
 }

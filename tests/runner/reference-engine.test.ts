@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { ChildDevice } from "#gpu-runner/engines/reference/child-device.ts";
+import { answer, KNOWN_ANSWER } from "#gpu-runner/engines/reference/known-answer.ts";
 import { bytesOf } from "#gpu-runner/engines/reference/safetensors.ts";
 import { type Picture, makeSampler, type SampleState } from "#gpu-runner/engines/reference/sampler.ts";
 import type { EngineEvent } from "#gpu-runner/engine.ts";
@@ -165,6 +166,53 @@ describe("fault knobs", () => {
     const { ending } = await runJob(strict, await aJob({ spec: aSpec({ prompt: "!crash a fox" }) }));
     await strict.close();
     expect(ending.t).toBe("artifact");
+  });
+});
+
+describe("an engine that has failed", () => {
+  const broken = Sha256Hex.parse("0".repeat(64));
+  const crash = aSpec({ prompt: "!crash a fox" });
+
+  test.each(["!crash a fox", "!hang@3 a fox", "!nan@3 a fox"])(
+    "%s, and then does not give the known answer, gives jobs back as the device's fault",
+    async (prompt) => {
+      const suspect = new ChildDevice({ faults: true, hangMsMin: 3_000, knownAnswer: broken });
+      onTestFinished(() => suspect.close());
+      // A device that has not failed is not asked.
+      expect((await runJob(suspect, await aJob())).ending.t).toBe("artifact");
+      const { ending } = await runJob(suspect, await aJob({ spec: aSpec({ prompt }) }));
+      expect(ending).toMatchObject({ t: "failed", error: { class: "engine_fatal" } });
+      for (let job = 0; job < 2; job++) {
+        const next = await runJob(suspect, await aJob());
+        expect(next.events).toHaveLength(1);
+        expect(next.ending).toMatchObject({ t: "failed", error: { class: "gpu_fatal", code: "known_answer" } });
+      }
+    },
+  );
+
+  test("gives the known answer first, and then hears an order to stop that came meanwhile", async () => {
+    const job = await aJob({ lease: { job: JOB, epoch: 2 } });
+    expect((await runJob(device, await aJob({ spec: crash }))).ending.t).toBe("failed");
+    const { promise, resolve } = Promise.withResolvers<EngineEvent>();
+    const run = device.start(job, (event) => {
+      if (event.t === "stopped" || event.t === "artifact" || event.t === "failed") resolve(event);
+    });
+    run.stop("drain");
+    expect((await promise).t).toBe("stopped");
+    expect((await runJob(device, await aJob())).ending.t).toBe("artifact");
+  });
+
+  test("may be killed while it is asked", async () => {
+    expect((await runJob(device, await aJob({ spec: crash }))).ending.t).toBe("failed");
+    const heard: EngineEvent[] = [];
+    device.start(await aJob(), (event) => heard.push(event)).kill();
+    expect((await runJob(device, await aJob())).ending.t).toBe("artifact");
+    expect(heard).toEqual([]);
+  });
+
+  test("knows the same answer as this test", () => {
+    expect(KNOWN_ANSWER).toBe(TINY_LATENTS);
+    expect(answer()).toBe(TINY_LATENTS);
   });
 });
 

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { VideoId } from "#protocol/id.ts";
+import { Sha256Hex, VideoId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { Desk } from "./desk.ts";
@@ -88,6 +88,29 @@ describe("a runner process", () => {
     desk.heard.length = 0;
     desk.hangUp();
     expect((await desk.frame("hello")).leases).toEqual([]);
+  });
+
+  test("says which: a checkpoint that is damaged in the store is bad, one that is gone is unavailable", async () => {
+    await desk.frame("hello");
+    const file = Buffer.alloc(1_000, 7);
+    const sha256 = Sha256Hex.parse(createHash("sha256").update(file).digest("hex"));
+    const resume = { step: 3, url: `${desk.url}/${sha256}`, sha256, bytes: file.length };
+    desk.assign(LEASE, aSpec(), resume);
+    expect((await desk.frame("failed")).error).toMatchObject({ class: "retryable", code: "checkpoint_unavailable" });
+    desk.store.set(`/${sha256}`, Buffer.alloc(1_000, 8));
+    desk.assign(NEXT, aSpec(), resume);
+    const damaged = await desk.frame("failed", ({ lease }) => lease.epoch === NEXT.epoch);
+    expect(damaged.error).toMatchObject({ class: "retryable", code: "bad_checkpoint" });
+    expect(damaged.error.detail).toContain("SHA-256");
+    // The right bytes, but none of ours.
+    desk.store.set(`/${sha256}`, file);
+    const third = { job: JOB, epoch: 3 };
+    desk.assign(third, aSpec(), resume);
+    const foreign = await desk.frame("failed", ({ lease }) => lease.epoch === third.epoch);
+    expect(foreign.error).toMatchObject({
+      code: "bad_checkpoint",
+      detail: expect.stringMatching(/^not_safetensors: /),
+    });
   });
 
   test("stops at once when its lease is stale, and takes the next job", async () => {

@@ -24,13 +24,13 @@ describe("taking work", () => {
     expect(sent(stage.assign(other))).toEqual([{ t: "refused", lease: other, reason: "busy" }]);
     const alien: ToRunner = {
       t: "assign",
-      lease: other,
+      lease: { ...other, epoch: 2 },
       devices: [DEVICE],
       lease_ms: 1,
       spec: aSpec({ model: "x" }),
       resume: null,
     };
-    expect(sent(stage.hear(alien))).toEqual([{ t: "refused", lease: other, reason: "unknown_model" }]);
+    expect(sent(stage.hear(alien))).toMatchObject([{ t: "refused", lease: { epoch: 2 }, reason: "unknown_model" }]);
   });
 
   test("a newer epoch of the same job ends the older attempt first", () => {
@@ -43,6 +43,38 @@ describe("taking work", () => {
     const stage = working();
     stage.hear({ t: "stale", lease: LEASE });
     expect(kinds(stage.assign())).toEqual(["refused"]);
+  });
+});
+
+describe("leases that are over", () => {
+  test("a lease that was refused is not run by a late copy of its assign, though there is room by then", () => {
+    const stage = working();
+    const other = { job: VideoId.parse(`video_${"b".repeat(32)}`), epoch: 3 };
+    expect(kinds(stage.assign(other))).toEqual(["refused"]);
+    stage.hear({ t: "stale", lease: LEASE });
+    expect(kinds(stage.assign(other))).toEqual(["refused"]);
+    expect(kinds(stage.assign({ ...other, epoch: 4 }))).toEqual(["accepted", "*run"]);
+  });
+
+  test("a lease that is told to be over before its assign came is not run", () => {
+    const stage = new Stage();
+    stage.connect();
+    stage.hear({ t: "stale", lease: LEASE });
+    expect(kinds(stage.assign())).toEqual(["refused"]);
+  });
+
+  test("a lease older than one that ran here is not run", () => {
+    const stage = new Stage();
+    stage.connect();
+    stage.assign({ job: JOB, epoch: 2 });
+    stage.hear({ t: "stale", lease: { job: JOB, epoch: 2 } });
+    expect(kinds(stage.assign())).toEqual(["refused"]);
+  });
+
+  test("a newer lease ends the older attempt even if a runner that drains refuses it", () => {
+    const stage = working();
+    stage.feed({ t: "drain", withinMs: 20_000 });
+    expect(kinds(stage.assign({ job: JOB, epoch: 2 }))).toEqual(["*kill", "*forget", "refused", "*exit"]);
   });
 });
 
@@ -61,7 +93,7 @@ describe("a device with two slots", () => {
     expect(kinds(stage.assign(nth(2)))).toEqual(["accepted", "*run"]);
     expect(sent(stage.assign(nth(3)))).toEqual([{ t: "refused", lease: nth(3), reason: "busy" }]);
     stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT }, nth(1));
-    expect(kinds(stage.assign(nth(3)))).toEqual(["accepted", "*run"]);
+    expect(kinds(stage.assign({ ...nth(3), epoch: 2 }))).toEqual(["accepted", "*run"]);
   });
 
   test("takes no gang beside a job, and no job beside a gang", () => {
@@ -69,7 +101,7 @@ describe("a device with two slots", () => {
     stage.assign(nth(1), [right]);
     expect(sent(stage.assign(nth(2), [left, right]))).toMatchObject([{ t: "refused", reason: "busy" }]);
     stage.hear({ t: "stale", lease: nth(1) });
-    expect(kinds(stage.assign(nth(2), [left, right]))).toEqual(["accepted", "*run"]);
+    expect(kinds(stage.assign({ ...nth(2), epoch: 2 }, [left, right]))).toEqual(["accepted", "*run"]);
     expect(sent(stage.assign(nth(3), [left]))).toMatchObject([{ t: "refused", reason: "busy" }]);
   });
 });

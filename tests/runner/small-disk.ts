@@ -11,6 +11,7 @@ import { TOKEN } from "./desk.ts";
 import { end } from "./runner-program.ts";
 
 const MAIN = new URL("../../gpu-runner/main.ts", import.meta.url).pathname;
+const PROGRAM = "unshare";
 /** Root makes a mount namespace as it is; others become root of a user namespace first. */
 const UNSHARE = ["-m", ...(process.getuid?.() === 0 ? [] : ["-U", "-r"]), "--propagation", "private"];
 const MOUNT = 'mount -t tmpfs -o "size=$1" tmpfs "$2"';
@@ -27,7 +28,7 @@ export async function aRunnerOnSmallDisk(urls: readonly string[], bytes: number)
   const mounted = await mkdtemp(join(tmpdir(), "callsheet-disk-"));
   const script = `${MOUNT} && shift 2 && exec "$@"`;
   const command = ["sh", "-c", script, "sh", String(bytes), mounted, process.execPath, MAIN];
-  const runner = spawn("unshare", [...UNSHARE, ...command], {
+  const runner = spawn(PROGRAM, [...UNSHARE, ...command], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     env: {
       ...process.env,
@@ -48,6 +49,6 @@ export async function aRunnerOnSmallDisk(urls: readonly string[], bytes: number)
 
 function refusal(): string | null {
   if (process.platform !== "linux") return "there is no tmpfs here";
-  const tried = spawnSync("unshare", [...UNSHARE, "sh", "-c", MOUNT, "sh", "65536", tmpdir()], { encoding: "utf8" });
+  const tried = spawnSync(PROGRAM, [...UNSHARE, "sh", "-c", MOUNT, "sh", "65536", tmpdir()], { encoding: "utf8" });
   return tried.status === 0 ? null : `a tmpfs cannot be mounted here: ${tried.stderr || String(tried.error)}`;
 }

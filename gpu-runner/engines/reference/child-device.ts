@@ -1,14 +1,19 @@
 /**
  * One device of the reference engine as the runner sees it: a warm child process, replaced when it dies, hangs or must
  * stop at once, so nothing the engine does can take the runner down.
+ *
+ * After a failure of the engine's own the device is *suspect*: the next job waits until a fresh child has given the known
+ * answer. If it does not, the job is given back as the device's fault, and the next job asks again.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import type { Sha256Hex } from "#protocol/id.ts";
 import type { RunError } from "#protocol/runner.ts";
 import type { EngineDevice, EngineEvent, EngineJob, EngineRun, StopWhy } from "../../engine.ts";
 import type { FromChild, ToChild } from "./child-message.ts";
 import { CLIPS_LARGE, CLIPS_SMALL, LARGE_GRID_CELLS } from "./dictionary.ts";
 import { readKnobs } from "./knobs.ts";
+import { KNOWN_ANSWER } from "./known-answer.ts";
 import type { ReferenceOptions } from "./reference-engine.ts";
 import { gridOf } from "./sampler.ts";
 
@@ -25,6 +30,8 @@ interface Run {
   readonly emit: (event: EngineEvent) => void;
   readonly hangMs: number;
   watchdog: NodeJS.Timeout | null;
+  /** What to send once the child gave the known answer; null when it is at work. */
+  held: readonly ToChild[] | null;
 }
 
 export class ChildDevice implements EngineDevice {
@@ -32,6 +39,7 @@ export class ChildDevice implements EngineDevice {
   #child: ChildProcess | null = null;
   #run: Run | null = null;
   #runs = 0;
+  #suspect = false;
 
   /** The child is started at once, so the first job finds it warm. */
   constructor(options: ReferenceOptions) {
@@ -46,12 +54,19 @@ export class ChildDevice implements EngineDevice {
 
   start(job: EngineJob, emit: (event: EngineEvent) => void): EngineRun {
     this.#child ??= this.#spawn();
-    const run: Run = { number: ++this.#runs, emit, hangMs: hangMsOf(job, this.#options), watchdog: null };
+    const number = ++this.#runs;
+    const order: ToChild = { t: "run", run: number, job, faults: this.#options.faults };
+    const held = this.#suspect ? [order] : null;
+    const run: Run = { number, emit, hangMs: hangMsOf(job, this.#options), watchdog: null, held };
     this.#run = run;
     this.#watch(run);
-    this.#tell({ t: "run", run: run.number, job, faults: this.#options.faults });
+    this.#tell(held === null ? order : { t: "check", run: number });
     return {
-      stop: (why: StopWhy) => this.#tell({ t: "stop", run: run.number, why }),
+      stop: (why: StopWhy) => {
+        const stop: ToChild = { t: "stop", run: number, why };
+        if (run.held === null) this.#tell(stop);
+        else run.held = [...run.held, stop];
+      },
       kill: () => {
         if (this.#run !== run) return;
         this.#over();
@@ -76,7 +91,7 @@ export class ChildDevice implements EngineDevice {
     child.on("exit", (code, signal) => {
       if (this.#child !== child) return;
       this.#child = null;
-      this.#fail({ class: "engine_fatal", code: "exited", detail: `the engine process ended (${signal ?? code})` });
+      this.#fail({ code: "exited", detail: `the engine process ended (${signal ?? code})` });
     });
     return child;
   }
@@ -86,26 +101,46 @@ export class ChildDevice implements EngineDevice {
     if (this.#child?.connected === true) this.#child.send(message, () => undefined);
   }
 
-  #hear({ run: number, event }: FromChild): void {
+  #hear(message: FromChild): void {
     const run = this.#run;
-    if (run === null || run.number !== number) return;
+    if (run === null || run.number !== message.run) return;
+    if (message.t === "checked") return this.#checked(run, message.latents);
+    const { event } = message;
     if (ENDINGS.has(event.t)) this.#over();
     else this.#watch(run);
+    // Whatever went wrong in there may go wrong again: the next job gets a fresh process.
+    if (event.t === "failed" && event.error.class === "engine_fatal") this.#suspectIt();
     run.emit(event);
+  }
+
+  #checked(run: Run, latents: Sha256Hex): void {
+    if (latents !== (this.#options.knownAnswer ?? KNOWN_ANSWER)) {
+      return this.#fail({ code: "known_answer", detail: `the known-answer job gave ${latents}` });
+    }
+    this.#suspect = false;
+    for (const message of run.held ?? []) this.#tell(message);
+    run.held = null;
+    this.#watch(run);
   }
 
   #watch(run: Run): void {
     clearTimeout(run.watchdog ?? undefined);
     run.watchdog = setTimeout(() => {
-      this.#discard();
-      this.#fail({ class: "engine_fatal", code: "hung_step", detail: `no progress for ${run.hangMs} ms` });
+      this.#fail({ code: "hung_step", detail: `no progress for ${run.hangMs} ms` });
     }, run.hangMs);
   }
 
-  #fail(error: RunError): void {
+  /** A device that fails before the job began is at fault itself; only what happens in a job may be the job's. */
+  #fail(what: Pick<RunError, "code" | "detail">): void {
     const run = this.#run;
     this.#over();
-    run?.emit({ t: "failed", error });
+    this.#suspectIt();
+    run?.emit({ t: "failed", error: { class: run.held === null ? "engine_fatal" : "gpu_fatal", ...what } });
+  }
+
+  #suspectIt(): void {
+    this.#suspect = true;
+    this.#discard();
   }
 
   #over(): void {

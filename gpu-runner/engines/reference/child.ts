@@ -7,6 +7,7 @@ import { isStorageFull, storageFull } from "../../storage-fault.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 import type { FromChild, ToChild } from "./child-message.ts";
 import { NotFiniteError } from "./finite.ts";
+import { answer } from "./known-answer.ts";
 import { ReferenceImageError } from "./reference-image.ts";
 import { type Control, OutOfMemoryError, render } from "./render.ts";
 
@@ -18,7 +19,12 @@ process.on("disconnect", () => process.exit(0));
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);
 
+function tell(message: FromChild): void {
+  process.send?.(message);
+}
+
 process.on("message", (message: ToChild) => {
+  if (message.t === "check") return tell({ t: "checked", run: message.run, latents: answer() });
   if (message.t === "stop") {
     if (current?.run === message.run) current.control.stop ??= message.why;
     return;
@@ -26,9 +32,7 @@ process.on("message", (message: ToChild) => {
   const { run, job, faults } = message;
   const control: Control = { stop: null };
   current = { run, control };
-  const emit = (event: EngineEvent): void => {
-    process.send?.({ run, event } satisfies FromChild);
-  };
+  const emit = (event: EngineEvent): void => tell({ t: "event", run, event });
   void render({ job, faults, control, emit }).catch((fault: unknown) => emit({ t: "failed", error: classify(fault) }));
 });
 
