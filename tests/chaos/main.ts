@@ -35,7 +35,8 @@ const Options = z.object({
 });
 type Options = z.infer<typeof Options>;
 
-process.exitCode = await main(process.argv.slice(2));
+// Not left to the event loop: after sockets to killed processes were dropped it has been seen to turn without end.
+process.exit(await main(process.argv.slice(2)));
 
 async function main(args: readonly string[]): Promise<number> {
   const flags = Object.fromEntries(Object.keys(Options.shape).map((name) => [name, { type: "string" as const }]));
