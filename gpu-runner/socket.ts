@@ -13,7 +13,8 @@ const DIAL_TIMEOUT_MS = 3_000;
 /** Then the next address is tried as well. */
 const DIAL_STALLED_MS = 250;
 const WELCOME_WAIT_MS = 5_000;
-const PING_MS = 5_000;
+/** A frozen leader closes no socket: it is noticed within two pings, before another replica can lead. */
+const PING_MS = 2_000;
 
 export interface Line {
   send(frame: FromRunner): void;

@@ -74,13 +74,15 @@ async function putOnce(path: string, bytes: number, sha256: Sha256Hex, url: URL,
 /** The file is under `path` only if it is whole and right. */
 export function getFile(url: string, sha256: Sha256Hex, path: string, signal: AbortSignal): Promise<void> {
   return withRetries(signal, async () => {
-    const response = await fetch(url, { signal });
+    using silence = silenceOf(signal);
+    const response = await fetch(url, { signal: silence.signal });
     const { body } = response;
     if (!response.ok || body === null) throw refused("GET", response.status);
     await writeWhole(path, async (file) => {
       const hash = createHash("sha256");
       let bytes = 0;
       for await (const chunk of body) {
+        silence.heard();
         bytes += chunk.length;
         if (bytes > FILE_BYTES_MAX) throw new TransferError("the file is larger than any we know", true);
         hash.update(chunk);
@@ -91,6 +93,21 @@ export function getFile(url: string, sha256: Sha256Hex, path: string, signal: Ab
       }
     });
   });
+}
+
+/** Aborts when `signal` does, or when nothing was heard for too long. */
+function silenceOf(signal: AbortSignal) {
+  const silent = new AbortController();
+  const give = () => silent.abort(new TransferError(`the store was silent for ${IDLE_MS} ms`, false));
+  let timer = setTimeout(give, IDLE_MS);
+  return {
+    signal: AbortSignal.any([signal, silent.signal]),
+    heard(): void {
+      clearTimeout(timer);
+      timer = setTimeout(give, IDLE_MS);
+    },
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
 }
 
 function refused(method: string, status: number): Error {

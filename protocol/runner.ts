@@ -104,7 +104,12 @@ export const FromRunner = z.discriminatedUnion("t", [
     /** Attempts that are still alive here, e.g. after a redial. */
     leases: z.array(LeaseRef.extend({ devices: z.array(DeviceId) })).max(RUNNER_LEASES_MAX),
   }),
-  z.object({ t: z.literal("heartbeat"), leases: z.array(LeaseRef).max(RUNNER_LEASES_MAX) }),
+  /** `beat` counts up over the runner's life. */
+  z.object({
+    t: z.literal("heartbeat"),
+    beat: z.int().nonnegative(),
+    leases: z.array(LeaseRef).max(RUNNER_LEASES_MAX),
+  }),
   z.object({ t: z.literal("accepted"), lease: LeaseRef }),
   z.object({ t: z.literal("refused"), lease: LeaseRef, reason: z.enum(["busy", "draining", "unknown_model"]) }),
   z.object({ t: z.literal("stage"), lease: LeaseRef, stage: Stage }),
@@ -149,8 +154,8 @@ export const ToRunner = z.discriminatedUnion("t", [
     spec: RunSpec,
     resume: Resume.nullable(),
   }),
-  /** Answer to a heartbeat: these leases run on for `lease_ms` from when the heartbeat was *sent*. */
-  z.object({ t: z.literal("renewed"), leases: z.array(LeaseRef), lease_ms: z.int() }),
+  /** Answer to the heartbeat `beat`: these leases run on for `lease_ms` from when it was *sent*. */
+  z.object({ t: z.literal("renewed"), beat: z.int().nonnegative(), leases: z.array(LeaseRef), lease_ms: z.int() }),
   /** Where to PUT (`content-length` and `x-content-sha256` as announced); lease-bound, short-lived. */
   z.object({ t: z.literal("upload_url"), lease: LeaseRef, kind: UploadKind, sha256: Sha256Hex, url: z.string() }),
   z.object({

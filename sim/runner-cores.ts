@@ -152,7 +152,7 @@ function answerToFrame(frame: FromRunner): Input | null {
     case "hello":
       return { t: "frame", frame: { t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: BEAT_MS } };
     case "heartbeat":
-      return { t: "frame", frame: { t: "renewed", leases: frame.leases, lease_ms: LEASE_MS } };
+      return { t: "frame", frame: { t: "renewed", beat: frame.beat, leases: frame.leases, lease_ms: LEASE_MS } };
     case "upload": {
       const { lease, kind, sha256 } = frame;
       return { t: "frame", frame: { t: "upload_url", lease, kind, sha256, url: "" } };

@@ -12,6 +12,8 @@ import { watchedSocket } from "./watched-socket.ts";
 const POOL_CONNECTIONS_MAX = 10;
 const ORM_CONNECTIONS_MAX = 2;
 const CONNECT_TIMEOUT_S = 5;
+/** The driver would wait up to 20 s once the server was away for a while; leases run on meanwhile. */
+const RECONNECT_S = 0.1;
 
 const SESSION = {
   application_name: "callsheet",
@@ -34,6 +36,7 @@ export function connect(databaseUrl: string, connectionsMax = POOL_CONNECTIONS_M
     ...SOCKET,
     max: connectionsMax,
     connect_timeout: CONNECT_TIMEOUT_S,
+    backoff: () => RECONNECT_S * (0.5 + Math.random()),
     connection: SESSION,
     types: TYPES,
     // SQL keeps snake_case; rows arrive with the names of `core`.
@@ -44,6 +47,7 @@ export function connect(databaseUrl: string, connectionsMax = POOL_CONNECTIONS_M
     ...SOCKET,
     max: ORM_CONNECTIONS_MAX,
     connect_timeout: CONNECT_TIMEOUT_S,
+    backoff: () => RECONNECT_S * (0.5 + Math.random()),
     connection: SESSION,
   });
   return {

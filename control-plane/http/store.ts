@@ -7,6 +7,12 @@ import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { STORE_PATH } from "#control-plane/store/store-url.ts";
 import { Sha256Hex } from "#protocol/id.ts";
 
+const REFUSALS = {
+  too_large: { status: 413, text: "too large" },
+  wrong_hash: { status: 422, text: "the bytes do not have this hash" },
+  full: { status: 507, text: "the store is full" },
+} as const;
+
 export function storeRoutes(store: ArtifactStore, urls: StoreUrls, now: () => number) {
   const keyOf = (path: string) => path.slice(STORE_PATH.length);
 
@@ -21,7 +27,7 @@ export function storeRoutes(store: ArtifactStore, urls: StoreUrls, now: () => nu
         bytesMax: Math.max(ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX),
       });
       if (put.ok) return c.body(null, 200);
-      return put.refusal === "too_large" ? c.text("too large", 413) : c.text("the bytes do not have this hash", 422);
+      return c.text(REFUSALS[put.refusal].text, REFUSALS[put.refusal].status);
     })
     .get("/*", async (c) => {
       const key = keyOf(c.req.path);

@@ -161,7 +161,7 @@ export class RunnerSession {
         throw new Error("a second hello on one socket");
       case "heartbeat": {
         const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
-        this.send({ t: "renewed", leases: [...renewed], lease_ms: LEASE_MS });
+        this.send({ t: "renewed", beat: frame.beat, leases: [...renewed], lease_ms: LEASE_MS });
         for (const lease of stale) {
           this.#meter.count("stale_frames_total", "heartbeat");
           this.stale(lease);

@@ -11,8 +11,8 @@ export interface StoredObject {
 
 export type PutOutcome =
   | { readonly ok: true; readonly bytes: number }
-  /** `wrong_hash`: the bytes are not what was announced; nothing was stored. */
-  | { readonly ok: false; readonly refusal: "wrong_hash" | "too_large" };
+  /** `wrong_hash`: the bytes are not what was announced; nothing was stored. `full`: there is no room for them now. */
+  | { readonly ok: false; readonly refusal: "wrong_hash" | "too_large" | "full" };
 
 export interface ArtifactStore {
   put(

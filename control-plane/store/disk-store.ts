@@ -11,6 +11,9 @@ import type { ArtifactStore, PutOutcome, StoredObject } from "./artifact-store.t
 
 const KEY = /^[a-z]+(?:\/[A-Za-z0-9_]+)*\/[A-Za-z0-9_]+(?:\.[a-z0-9]+)?$/;
 
+/** No space, no quota, a file system that was made read-only. */
+const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EROFS"]);
+
 class TooLargeError extends Error {
   override readonly name = "TooLargeError";
 }
@@ -29,8 +32,8 @@ export class DiskStore implements ArtifactStore {
   ): Promise<PutOutcome> {
     const target = this.#path(key);
     const temporary = join(this.#root, "incoming", randomUUID());
-    await Promise.all([mkdir(dirname(target), { recursive: true }), mkdir(dirname(temporary), { recursive: true })]);
     try {
+      await Promise.all([mkdir(dirname(target), { recursive: true }), mkdir(dirname(temporary), { recursive: true })]);
       const written = await writeHashed(body, temporary, expected.bytesMax);
       if (written.sha256 !== expected.sha256) return { ok: false, refusal: "wrong_hash" };
       await sync(temporary);
@@ -39,6 +42,7 @@ export class DiskStore implements ArtifactStore {
       return { ok: true, bytes: written.bytes };
     } catch (error) {
       if (error instanceof TooLargeError) return { ok: false, refusal: "too_large" };
+      if (FULL.has(codeOf(error))) return { ok: false, refusal: "full" };
       throw error;
     } finally {
       await rm(temporary, { force: true });
@@ -50,7 +54,7 @@ export class DiskStore implements ArtifactStore {
       const found = await stat(this.#path(key));
       return { bytes: found.size };
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+      if (codeOf(error) === "ENOENT") return null;
       throw error;
     }
   }
@@ -67,6 +71,10 @@ export class DiskStore implements ArtifactStore {
     invariant(KEY.test(key), "store keys are made by the store's own functions");
     return join(this.#root, key);
   }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 async function writeHashed(body: Readable, path: string, bytesMax: number) {

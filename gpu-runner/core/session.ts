@@ -34,6 +34,7 @@ export interface Session {
   readonly nextBeatMs: number;
   /** Heartbeats that were not answered yet, oldest first: a lease is renewed from when its beat was *sent*. */
   readonly beats: readonly Beat[];
+  readonly beatsSent: number;
   readonly attempts: readonly Attempt[];
   readonly spent: Spent;
   readonly draining: { readonly untilMs: number } | null;
@@ -41,8 +42,8 @@ export interface Session {
 }
 
 interface Beat {
+  readonly beat: number;
   readonly sentMs: number;
-  readonly leases: readonly string[];
 }
 
 export type Input =
@@ -76,6 +77,7 @@ export function newSession(identity: Identity, heartbeatMs: number): Session {
     heartbeatMs,
     nextBeatMs: 0,
     beats: [],
+    beatsSent: 0,
     attempts: [],
     spent: [],
     draining: null,
@@ -133,7 +135,7 @@ function onFrame(session: Session, frame: ToRunner, nowMs: number): Step {
     case "assign":
       return assigned(session, frame, nowMs);
     case "renewed":
-      return renewed(session, frame.leases, frame.lease_ms);
+      return renewed(session, frame);
     case "upload_url":
       return onAttempt(session, frame.lease, (attempt) => onUploadUrl(attempt, frame.kind, frame.sha256, frame.url));
     case "recorded":
@@ -195,15 +197,15 @@ function hasRoom({ identity, attempts }: Session, wanted: readonly DeviceId[]): 
   });
 }
 
-/** The answer to the oldest beat that could have named these leases; older unanswered ones were lost. */
-function renewed(session: Session, leases: readonly LeaseRef[], leaseMs: number): Step {
+/** The answer to one beat; older unanswered ones were lost. An answer that comes twice, or from another link, is to none. */
+function renewed(session: Session, { beat, leases, lease_ms: leaseMs }: Extract<ToRunner, { t: "renewed" }>): Step {
   const names = leases.map(leaseName);
-  const at = session.beats.findIndex((beat) => names.every((name) => beat.leases.includes(name)));
-  const beat = session.beats[at];
-  if (beat === undefined) return { session, effects: [] };
+  const at = session.beats.findIndex((sent) => sent.beat === beat);
+  const answered = session.beats[at];
+  if (answered === undefined) return { session, effects: [] };
   const attempts = session.attempts.map((attempt) =>
     names.includes(leaseName(attempt.lease))
-      ? { ...attempt, leaseUntilMs: Math.max(attempt.leaseUntilMs, beat.sentMs + leaseMs) }
+      ? { ...attempt, leaseUntilMs: Math.max(attempt.leaseUntilMs, answered.sentMs + leaseMs) }
       : attempt,
   );
   return { session: { ...session, attempts, beats: session.beats.slice(at + 1) }, effects: [] };
@@ -224,10 +226,15 @@ function onTick(session: Session, nowMs: number): Step {
 
 function sendBeat(session: Session, nowMs: number): Step {
   const leases = session.attempts.map((attempt) => attempt.lease);
-  const beat = { sentMs: nowMs, leases: leases.map(leaseName) };
+  const beat = session.beatsSent;
   return {
-    session: { ...session, beats: [...session.beats, beat], nextBeatMs: nowMs + session.heartbeatMs },
-    effects: [{ t: "send", frame: { t: "heartbeat", leases } }],
+    session: {
+      ...session,
+      beats: [...session.beats, { beat, sentMs: nowMs }],
+      beatsSent: beat + 1,
+      nextBeatMs: nowMs + session.heartbeatMs,
+    },
+    effects: [{ t: "send", frame: { t: "heartbeat", beat, leases } }],
   };
 }
 

@@ -147,7 +147,7 @@ export class Desk {
         this.#runner = socket;
         return this.say({ t: "welcome", lease_ms: this.leaseMs, heartbeat_ms: this.heartbeatMs });
       case "heartbeat":
-        return this.say({ t: "renewed", leases: frame.leases, lease_ms: this.leaseMs });
+        return this.say({ t: "renewed", beat: frame.beat, leases: frame.leases, lease_ms: this.leaseMs });
       case "upload": {
         const { lease, kind, sha256 } = frame;
         return this.say({ t: "upload_url", lease, kind, sha256, url: `${this.url}/${sha256}` });

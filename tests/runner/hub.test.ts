@@ -103,7 +103,7 @@ async function greeted(options?: WebSocket.ClientOptions): Promise<Dialled> {
 
 async function beating(options?: WebSocket.ClientOptions): Promise<Dialled> {
   const runner = await greeted(options);
-  runner.say({ t: "heartbeat", leases: [] });
+  runner.say({ t: "heartbeat", beat: 0, leases: [] });
   await runner.hear("renewed");
   await until(() => told.includes("up"));
   return runner;
@@ -139,7 +139,7 @@ test("a runner is given work only once it beats, because only then it has heard 
   hub.open();
   const runner = await greeted();
   expect(told).toEqual([]);
-  runner.say({ t: "heartbeat", leases: [] });
+  runner.say({ t: "heartbeat", beat: 0, leases: [] });
   await until(() => told.length > 0);
   expect(told).toEqual(["up"]);
 });
@@ -167,7 +167,7 @@ test("a deaf runner, whose beats come through, gets no more work after the first
   assign(1);
   await clock.pass(ASSIGN_ACK_MS);
   for (let beat = 0; beat < 3; beat++) {
-    runner.say({ t: "heartbeat", leases: [] });
+    runner.say({ t: "heartbeat", beat: 0, leases: [] });
     await runner.hear("renewed");
   }
   expect(told).toEqual(["up", "down", "not taken 1"]);
@@ -182,7 +182,7 @@ test("an answer clears a runner of all doubt", async () => {
     await until(() => told.at(-1) === "up");
     assign(n + 1);
     runner.say({ t: "accepted", lease: lease(n + 1) });
-    runner.say({ t: "heartbeat", leases: [] });
+    runner.say({ t: "heartbeat", beat: 0, leases: [] });
     await runner.hear("renewed");
   }
   expect(runner.socket.readyState).toBe(WebSocket.OPEN);

@@ -139,7 +139,7 @@ export class LooseWire {
         return this.#send({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
       case "heartbeat": {
         const leases = frame.leases.filter((lease) => this.#isCurrent(lease));
-        this.#send({ t: "renewed", leases, lease_ms: LEASE_MS });
+        this.#send({ t: "renewed", beat: frame.beat, leases, lease_ms: LEASE_MS });
         for (const lease of frame.leases) if (!this.#isCurrent(lease)) this.#send({ t: "stale", lease });
         return;
       }

@@ -240,7 +240,20 @@ describe("leases", () => {
     const stage = working();
     stage.tickAt(HEARTBEAT_MS);
     stage.nowMs = 12_000;
-    stage.hear({ t: "renewed", leases: [LEASE], lease_ms: LEASE_MS });
+    stage.hear({ t: "renewed", beat: 1, leases: [LEASE], lease_ms: LEASE_MS });
+    expect(stage.session.attempts[0]?.leaseUntilMs).toBe(HEARTBEAT_MS + LEASE_MS);
+  });
+
+  test("are renewed by the answer to a beat once: a copy of it, or one from an earlier line, is to none", () => {
+    const stage = working();
+    stage.tickAt(HEARTBEAT_MS);
+    const answer: ToRunner = { t: "renewed", beat: 1, leases: [LEASE], lease_ms: LEASE_MS };
+    stage.hear(answer);
+    stage.tickAt(2 * HEARTBEAT_MS);
+    stage.hear(answer);
+    stage.feed({ t: "closed" });
+    stage.connect();
+    stage.hear(answer);
     expect(stage.session.attempts[0]?.leaseUntilMs).toBe(HEARTBEAT_MS + LEASE_MS);
   });
 
@@ -301,7 +314,7 @@ const inputs: fc.Arbitrary<Input | { readonly t: "wait"; readonly ms: number }> 
         .constantFrom<ToRunner>(
           { t: "assign", lease, devices: [DEVICE], lease_ms: LEASE_MS, spec: aSpec(), resume: null },
           { t: "stale", lease },
-          { t: "renewed", leases: [lease], lease_ms: LEASE_MS },
+          { t: "renewed", beat: 1, leases: [lease], lease_ms: LEASE_MS },
           { t: "stop", lease, why: "preempt", deadline_ms: 1_000 },
           { t: "recorded", lease, what: "finished", sha256: OTHER_SHA },
           { t: "recorded", lease, what: "failed", sha256: null },
