@@ -23,11 +23,12 @@ export function isStorageFull(fault: unknown): boolean {
 }
 
 /**
- * `retryable`, not `capacity`: a capacity fault counts against the job, which after three of them is given up as too big
- * for any runner; a full disk is the host's, and must neither use up the job's tries nor raise what its shape is said to need.
+ * This host's disk. `host_fatal`, not `capacity`: that would count against the job, which after three of them is given up as too big
+ * for any runner. A host that fails every job fast would attract all of them; so it is what rests. A store that is full
+ * (`StoreFullError`) is nobody's fault here, and only worth another try.
  */
 export function storageFull(fault: unknown): RunError {
-  return { class: "retryable", code: "storage_full", detail: reasonOf(fault) };
+  return { class: "host_fatal", code: "storage_full", detail: reasonOf(fault) };
 }
 
 export function reasonOf(fault: unknown): string {

@@ -58,6 +58,11 @@ export type Verdict =
       };
     };
 
+/** The machine is broken, whatever it is given: two such faults with different jobs and it is rested. */
+export function blamesRunner({ class: of }: RunError): boolean {
+  return of === "gpu_fatal" || of === "host_fatal";
+}
+
 /** The runner is gone, with this many jobs aboard. */
 export function afterLoss(job: Tried, aboard: number, load: RetryLoad): Verdict {
   if (aboard > 1) return { ...again(job, 1, load), runAlone: true };

@@ -1,6 +1,6 @@
 /**
- * Runners that went away with work aboard, and which of them are the likely cause: one that lost two disjoint sets of jobs in
- * a short time is to blame, not the jobs. It is quarantined for a while from the later one on.
+ * Runners that went away with work aboard, or whose machine broke it, and which of them are the likely cause: one that lost two
+ * disjoint sets of jobs in a short time is to blame, not the jobs. It is quarantined for a while from the later one on.
  */
 import type { RunnerId, VideoId } from "#protocol/id.ts";
 import type { Sql, Transaction } from "./connect.ts";

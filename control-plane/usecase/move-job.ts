@@ -7,11 +7,13 @@
 import { step } from "#control-plane/core/job.ts";
 import type { JobChange, JobEvent } from "#control-plane/core/job.ts";
 import { eventDataOf } from "#control-plane/core/job-view.ts";
+import { blamesRunner } from "#control-plane/core/retry.ts";
 import type { MakeGood } from "#control-plane/core/ledger.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import { appendEvent } from "#control-plane/db/events.ts";
-import { lockJob, postInbox, saveChange } from "#control-plane/db/jobs.ts";
+import { recordIncident } from "#control-plane/db/incidents.ts";
+import { lockJob, postInbox, postTermsChanged, saveChange } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { assertLeader } from "#control-plane/db/leader.ts";
 import { closeAttempt, discardNewestCheckpoint } from "#control-plane/db/leases.ts";
@@ -88,6 +90,10 @@ async function settle(tx: Transaction, { event, before, after, change, stages }:
     charged = change.charge;
   }
   await postInbox(tx, before.id);
+  if (event.kind === "run_failed" && blamesRunner(event.error) && before.runnerId !== null) {
+    await recordIncident(tx, before.runnerId, [before.id]);
+    await postTermsChanged(tx);
+  }
   if (change.event !== null) {
     await appendEvent(tx, { account, type: change.event, data: eventDataOf(after, charged) });
   }

@@ -3,6 +3,7 @@ import { NotLeaderError } from "#control-plane/db/leader.ts";
 import { quarantinedRunners } from "#control-plane/db/incidents.ts";
 import { sweepLeases, sweepOld } from "#control-plane/usecase/lead.ts";
 import { loseRunner } from "#control-plane/usecase/lose-runner.ts";
+import { recordEnd } from "#control-plane/usecase/record-run.ts";
 import { drainRunner } from "#control-plane/usecase/set-terms.ts";
 import { registerRunner } from "#control-plane/usecase/lead.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
@@ -40,6 +41,19 @@ test("a runner that lost two disjoint sets of jobs is quarantined; one whose eve
   await lose(B, await aJobOn(B));
   await lose(B, await aJobOn(B));
   expect(await quarantinedRunners(studio.sql)).toEqual([B]);
+});
+
+test("a runner whose host fails two jobs is quarantined, one that fails the same job twice is not", async () => {
+  const fail = async (lease: Awaited<ReturnType<typeof aJobOn>>) => {
+    const error = { class: "host_fatal", code: "storage_full", detail: "" } as const;
+    await recordEnd(studio.sql, lease, { kind: "run_failed", epoch: lease.epoch, error });
+  };
+  const first = await aJobOn(A);
+  await fail(first);
+  await fail(await aJobOn(A, first.job));
+  expect(await quarantinedRunners(studio.sql)).toEqual([]);
+  await fail(await aJobOn(A));
+  expect(await quarantinedRunners(studio.sql)).toEqual([A]);
 });
 
 test("a quarantine ends by itself, or when the operator takes the runner back", async () => {

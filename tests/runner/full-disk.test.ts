@@ -35,7 +35,7 @@ describe.runIf(whyNoSmallDisk === null)("a runner whose disk is full", () => {
     await fill(dir, 248 * KIB);
     const full = assign(SPEC);
     const { error } = await desk.frame("failed", ({ lease }) => lease.epoch === full.epoch);
-    expect(error).toMatchObject({ class: "retryable", code: "storage_full" });
+    expect(error).toMatchObject({ class: "host_fatal", code: "storage_full" });
     expect(error.detail).toContain("ENOSPC");
     expect(desk.store.size).toBe(0);
     await expectSettled(dir, ["ballast"]);
@@ -75,7 +75,7 @@ describe.runIf(whyNoSmallDisk === null)("a runner whose disk is full", () => {
     const resume = { step: 3, url: `${desk.url}/${sha256}`, sha256, bytes: file.length };
     desk.assign({ job: JOB, epoch: ++epoch }, SPEC, resume);
     const { error } = await desk.frame("failed");
-    expect(error).toMatchObject({ class: "retryable", code: "storage_full" });
+    expect(error).toMatchObject({ class: "host_fatal", code: "storage_full" });
     await expectSettled(dir, []);
   });
 
@@ -113,7 +113,7 @@ describe("a fault", () => {
   test.each(["ENOSPC", "EDQUOT", "EROFS"])("%s means a full disk, however deep it lies", (code) => {
     const deep = new Error("transfer failed", { cause: new Error("write failed", { cause: coded(code) }) });
     expect(isStorageFull(deep)).toBe(true);
-    expect(storageFull(deep)).toMatchObject({ class: "retryable", code: "storage_full" });
+    expect(storageFull(deep)).toMatchObject({ class: "host_fatal", code: "storage_full" });
   });
 
   test.each(["EIO", "ENOENT", "ECONNRESET"])("%s does not", (code) => {

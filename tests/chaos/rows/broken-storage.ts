@@ -10,7 +10,9 @@ import { FullDisk } from "../full-disk.ts";
 import type { Row } from "../row.ts";
 import type { Stage } from "../stage.ts";
 
-const MEBIBYTES = 8;
+/** Of the store: the load writes there too, round after round. */
+const STORE_MEBIBYTES = 256;
+const RUNNER_MEBIBYTES = 8;
 const LEAVE_BYTES = 8 * 1024;
 const FULL_MS = 8_000;
 const JOBS = 3;
@@ -33,7 +35,7 @@ export const brokenStorage: Row = {
     { name: "differ", says: "resumed pictures that differ", most: 0, unit: "", kind: "safety" },
   ],
   async run(stage, rounds) {
-    store = await FullDisk.mount(join(stage.site.product.home, "store"), MEBIBYTES);
+    store = await FullDisk.mount(join(stage.site.product.home, "store"), STORE_MEBIBYTES);
     for (let round = 0; round < rounds; round++) {
       await fullStore(stage, store);
       await fullRunner(stage);
@@ -64,7 +66,7 @@ async function fullStore(stage: Stage, disk: FullDisk): Promise<void> {
 async function fullRunner(stage: Stage): Promise<void> {
   const { fleet, product } = stage.site;
   const id = fleet.freshId();
-  const disk = await FullDisk.mount(join(product.home, "runners", id), MEBIBYTES);
+  const disk = await FullDisk.mount(join(product.home, "runners", id), RUNNER_MEBIBYTES);
   try {
     const runner = await fleet.start({ id });
     await disk.fill(0);
