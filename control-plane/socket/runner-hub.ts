@@ -12,7 +12,7 @@ import type { RunnerId } from "#protocol/id.ts";
 import { FromRunner, leaseName, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
-import { RunnerSession } from "./runner-session.ts";
+import { RunnerSession, UNANSWERED_MAX } from "./runner-session.ts";
 import type { Assignment, Hello, RunnerWork, SessionHost } from "./runner-session.ts";
 
 interface HeldLease extends LeaseRef {
@@ -35,12 +35,17 @@ const CLOSE_NOT_LEADER = 4_200;
 const CLOSE_REPLACED = 4_009;
 const CLOSE_TRY_LATER = 1_013;
 const RUNNERS_MAX = 1_024;
+const DEAF_REST_MS_MIN = 30_000;
+const DEAF_REST_MS_MAX = 300_000;
+const DEAF_DOUBLINGS_MAX = 10;
 
 export class RunnerHub {
   readonly #host: HubHost;
   readonly #own: SessionHost;
   readonly #leaderUrl: () => string | null;
   readonly #sessions = new Map<RunnerId, RunnerSession>();
+  /** Assignments in a row that a runner did not answer, over all its sockets. */
+  readonly #unanswered = new Map<RunnerId, number>();
   readonly #graces = new Map<RunnerId, Cancel>();
   #leading = false;
 
@@ -61,6 +66,7 @@ export class RunnerHub {
     for (const cancel of this.#graces.values()) cancel();
     this.#graces.clear();
     for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);
+    this.#unanswered.clear();
     this.#sessions.clear();
     this.#showConnected();
   }
@@ -147,8 +153,10 @@ export class RunnerHub {
     const terms = runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices });
     const own = () => this.#sessions.get(runner) === session;
     const events = {
-      hearing: () => own() && this.#host.up(terms),
+      hearing: () => this.#mayWork(runner, () => own() && this.#host.up(terms)),
       resting: () => own() && this.#host.down(runner),
+      unanswered: () => this.#doubt(runner),
+      answered: () => this.#unanswered.delete(runner),
     };
     const session: RunnerSession = new RunnerSession(hello, socket, this.#host, events, this.#own);
     this.#sessions.set(runner, session);
@@ -160,6 +168,19 @@ export class RunnerHub {
     }
     this.#own.log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
     return session;
+  }
+
+  #doubt(runner: RunnerId): number {
+    const unanswered = (this.#unanswered.get(runner) ?? 0) + 1;
+    this.#unanswered.set(runner, unanswered);
+    return unanswered;
+  }
+
+  /** A runner that beats and takes no work is tried again and again, each time after twice as long. */
+  #mayWork(runner: RunnerId, up: () => void): void {
+    const over = (this.#unanswered.get(runner) ?? 0) - UNANSWERED_MAX;
+    if (over < 0) return up();
+    this.#own.clock.after(Math.min(DEAF_REST_MS_MAX, DEAF_REST_MS_MIN * 2 ** Math.min(over, DEAF_DOUBLINGS_MAX)), up);
   }
 
   #closed(session: RunnerSession): void {

@@ -2,8 +2,8 @@
  * One runner's socket after its `hello`: frames in order, one at a time, and the acknowledgements that are due.
  *
  * greeted → hearing ⇄ doubted → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it is given
- * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row
- * its socket is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
+ * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
+ * which may have been on an earlier socket, this one is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
@@ -48,7 +48,7 @@ const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 /** After the runner's own deadline; then the lease is taken back. */
 const STOP_OVERDUE_MS = 5_000;
 /** Assignments in a row without an answer after which a socket is of no use, whatever it sends. */
-const UNACKNOWLEDGED_MAX = 2;
+export const UNANSWERED_MAX = 2;
 
 export interface SessionHost {
   readonly clock: Clock;
@@ -62,13 +62,16 @@ export interface SessionEvents {
   hearing(): void;
   /** It may not, for now: it does not hear, or it drains. */
   resting(): void;
+  /** It did not acknowledge an assignment: how many in a row that makes. */
+  unanswered(): number;
+  answered(): void;
 }
 
 export class RunnerSession {
   readonly hello: Hello;
   draining = false;
   #hearing = false;
-  #unacknowledged = 0;
+  #doubted = false;
   readonly #socket: WebSocket;
   readonly #work: RunnerWork;
   readonly #events: SessionEvents;
@@ -94,7 +97,11 @@ export class RunnerSession {
     this.#clock = clock;
     this.#meter = meter;
     this.#log = log.child({ runner: hello.runner });
-    socket.on("pong", () => this.#unacknowledged < UNACKNOWLEDGED_MAX && this.#hears());
+    socket.on("pong", () => {
+      if (!this.#doubted) return;
+      this.#doubted = false;
+      this.#hears();
+    });
     this.send({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS });
   }
 
@@ -166,7 +173,7 @@ export class RunnerSession {
           this.#meter.count("stale_frames_total", "heartbeat");
           this.stale(lease);
         }
-        if (this.#unacknowledged === 0) this.#hears();
+        if (!this.#doubted) this.#hears();
         return;
       }
       case "accepted":
@@ -208,17 +215,19 @@ export class RunnerSession {
   }
 
   #doubt(): void {
-    this.#unacknowledged++;
+    const unanswered = this.#events.unanswered();
     this.#meter.count("assignments_unanswered_total");
-    this.#log.warn({ unacknowledged: this.#unacknowledged }, "a runner did not acknowledge its work");
-    if (this.#unacknowledged >= UNACKNOWLEDGED_MAX) return this.#socket.terminate();
+    this.#log.warn({ unanswered }, "a runner did not acknowledge its work");
+    if (unanswered >= UNANSWERED_MAX) return this.#socket.terminate();
+    this.#doubted = true;
     this.#hearing = false;
     this.#events.resting();
     this.#socket.ping();
   }
 
   #acknowledged(lease: LeaseRef): void {
-    this.#unacknowledged = 0;
+    this.#doubted = false;
+    this.#events.answered();
     this.#hears();
     this.#clear(this.#acks, lease);
   }

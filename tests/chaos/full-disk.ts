@@ -27,7 +27,12 @@ export class FullDisk {
   /** Takes all but a few kilobytes. */
   async fill(leaveBytes: number): Promise<void> {
     const { bavail, bsize } = await statfs(this.path);
-    await writeFile(join(this.path, BALLAST), Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+    try {
+      await writeFile(join(this.path, BALLAST), Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+    } catch (error) {
+      // Others wrote meanwhile: then it is full, which was the point.
+      if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
+    }
   }
 
   async relieve(): Promise<void> {

@@ -173,6 +173,34 @@ test("a deaf runner, whose beats come through, gets no more work after the first
   expect(told).toEqual(["up", "down", "not taken 1"]);
 });
 
+test("a runner that was cut for not taking its work gets none for half a minute after it dialled again, then twice as long", async () => {
+  hub.open();
+  const first = await beating();
+  for (const n of [1, 2]) {
+    assign(n);
+    await first.hear("assign");
+    await clock.pass(ASSIGN_ACK_MS);
+    if (n === 1) await until(() => told.at(-1) === "up");
+  }
+  await once(first.socket, "close");
+  await until(() => told.at(-1) === "down");
+  for (const restMs of [30_000, 60_000]) {
+    const before = told.length;
+    const again = await greeted();
+    again.say({ t: "heartbeat", beat: 0, leases: [] });
+    await again.hear("renewed");
+    await clock.pass(restMs - 1);
+    expect(told.slice(before)).toEqual([]);
+    await clock.pass(1);
+    expect(told.slice(before)).toEqual(["up"]);
+    const closed = once(again.socket, "close");
+    assign(3);
+    await clock.pass(ASSIGN_ACK_MS);
+    await closed;
+    await until(() => told.at(-1) === "down");
+  }
+});
+
 test("an answer clears a runner of all doubt", async () => {
   hub.open();
   const runner = await beating();
