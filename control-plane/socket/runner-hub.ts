@@ -118,7 +118,7 @@ export class RunnerHub {
         socket.close(CLOSE_NOT_LEADER, "this replica leads no more");
         return null;
       }
-      return this.#admit(hello, socket);
+      return await this.#admit(hello, socket);
     } catch (error) {
       this.#log.warn({ err: error }, "a runner's hello was refused");
       socket.close(1_008, "bad hello");
@@ -141,14 +141,25 @@ export class RunnerHub {
     this.#sessions.get(runner)?.close(CLOSE_REPLACED, "the runner dialled again");
     const session = new RunnerSession(hello, socket, this.#host, { clock: this.#clock, log: this.#log });
     this.#sessions.set(runner, session);
-    const { renewed, stale } = await this.#host.heartbeat(runner, hello.leases);
+    try {
+      await this.#welcome(session);
+    } catch (error) {
+      this.#closed(session);
+      throw error;
+    }
+    this.#host.up(runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices }));
+    return session;
+  }
+
+  /** Renews what the runner holds, and tells it what is over or to be cancelled. */
+  async #welcome(session: RunnerSession): Promise<void> {
+    const { runner, devices, leases } = session.hello;
+    const { renewed, stale } = await this.#host.heartbeat(runner, leases);
     for (const lease of stale) session.stale(lease);
     for (const held of await this.#host.heldBy(runner)) {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");
     }
-    this.#log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
-    this.#host.up(runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices }));
-    return session;
+    this.#log.info({ runner, devices: devices.length, leases: renewed.length }, "runner connected");
   }
 
   #closed(session: RunnerSession): void {
