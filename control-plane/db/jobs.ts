@@ -131,19 +131,33 @@ export async function jobsByIds(sql: Sql, ids: readonly VideoId[]): Promise<read
 }
 
 export interface Mail {
+  /** What to hand to the next `readInbox` once it is handled. */
+  readonly ids: readonly bigint[];
   readonly jobs: readonly VideoId[];
   /** The operator changed tiers, accounts, classes, limits or a runner's drain. */
   readonly termsChanged: boolean;
 }
 
-/** Takes the leader's mail: ids of jobs whose state may have changed, and whether the operator changed anything. */
-export async function takeInbox(sql: Sql, limit: number): Promise<Mail> {
-  const rows = await sql<{ jobId: VideoId | null }[]>`
-    delete from inbox where id in (select id from inbox order by id limit ${limit} for update skip locked)
-    returning job_id`;
-  const ids = new Set(rows.map((row) => row.jobId));
-  const termsChanged = ids.delete(null);
-  return { jobs: [...ids].filter((id) => id !== null), termsChanged };
+/**
+ * The leader's mail: ids of jobs whose state may have changed, and whether the operator changed anything. It stays until the
+ * call after it was handled, so it is read at least once whatever breaks in between; and an old leader removes nothing that
+ * its successor has not seen.
+ */
+export async function readInbox(sql: Sql, epoch: number, handled: readonly bigint[], limit: number): Promise<Mail> {
+  const ids = sql.array(handled.map(String));
+  const rows = await sql<{ id: bigint; jobId: VideoId | null }[]>`
+    ${
+      handled.length === 0
+        ? sql``
+        : sql`with leads as (
+              select 1 from leader where epoch = ${epoch} and expires_at > clock_timestamp() for share
+            ),
+            done as (delete from inbox where id = any (${ids}::bigint[]) and exists (select 1 from leads))`
+    }
+    select id, job_id from inbox where id <> all (${ids}::bigint[]) order by id limit ${limit}`;
+  const jobs = new Set(rows.map((row) => row.jobId));
+  const termsChanged = jobs.delete(null);
+  return { ids: rows.map(({ id }) => id), jobs: [...jobs].filter((id) => id !== null), termsChanged };
 }
 
 export async function postInbox(tx: Transaction, id: VideoId): Promise<void> {

@@ -60,7 +60,12 @@ export async function runSeeds({ first, seeds, steps, once, trace, command }: Or
     say(
       `${ran} seeds${once ? "" : ", each twice with the same log"}: ${events} events, ${(virtualMs / HOUR_MS).toFixed(2)} virtual hours, ${seconds.toFixed(1)} s, ${rate} events/s`,
     );
-    say(`faults: ${[...faults].sort().map(([kind, times]) => `${kind} ${times}`).join(", ")}`);
+    say(
+      `faults: ${[...faults]
+        .sort()
+        .map(([kind, times]) => `${kind} ${times}`)
+        .join(", ")}`,
+    );
   };
   for (let seed = first; seed < first + seeds && events < steps; seed++) {
     const outcome = await runSeed(seed);
@@ -74,7 +79,8 @@ export async function runSeeds({ first, seeds, steps, once, trace, command }: Or
     if (trace) say(outcome.trace.slice(-TRACE_LINES).join("\n"));
     say(`seed ${seed} broke after ${outcome.events} events, ${(outcome.virtualMs / 1_000).toFixed(1)} virtual seconds`);
     if (differs) say(`two runs of it differ: ${outcome.hash} and ${again.hash}`);
-    if (outcome.error !== null) say(outcome.error.name === "Violation" ? outcome.error.message : (outcome.error.stack ?? ""));
+    if (outcome.error !== null)
+      say(outcome.error.name === "Violation" ? outcome.error.message : (outcome.error.stack ?? ""));
     say(`found after ${ran} seeds and ${events} events; again: ${command} --first ${seed} --seeds 1 --once --trace`);
     summary();
     return true;

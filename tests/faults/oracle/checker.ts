@@ -70,7 +70,8 @@ export class Checker {
       this.#broken(`a scheduling transaction of epoch ${tx.ledBy} committed under epoch ${present?.epoch ?? 0}`);
     }
     for (const { table, before, after } of changes) {
-      if (table === "leader") this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock()));
+      if (table === "leader")
+        this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock()));
     }
     for (const finding of this.#jobs.findings({ tx, changes })) this.#found(finding);
     for (const finding of this.#credits.findings(changes)) this.#found(finding);
@@ -104,7 +105,13 @@ export function stalls(server: PostgresServer, processes: readonly Process[]): r
   const { job, hold, claim, inbox, leader, attempt } = server.tables;
   const open = [...job.committed()].filter((row) => row.finishedAt === null);
   return [
-    ...open.map((row) => `${describe(row)}; attempts ${[...attempt.committed()].filter((one) => one.jobId === row.id).map((one) => `${one.epoch}@${one.runnerId}:${one.outcome ?? "open"}`).join(" ")}`),
+    ...open.map(
+      (row) =>
+        `${describe(row)}; attempts ${[...attempt.committed()]
+          .filter((one) => one.jobId === row.id)
+          .map((one) => `${one.epoch}@${one.runnerId}:${one.outcome ?? "open"}`)
+          .join(" ")}`,
+    ),
     ...[...hold.committed()].filter(({ state }) => state === "open").map(({ jobId }) => `the hold of ${jobId} is open`),
     ...[...claim.committed()].map((row) => `${row.runnerId}/${row.device}/${row.slot} is held by ${row.jobId}`),
     ...[...inbox.committed()].map((row) => `mail about ${row.jobId ?? "the terms"} was not taken`),
@@ -114,6 +121,7 @@ export function stalls(server: PostgresServer, processes: readonly Process[]): r
 }
 
 function describe(row: JobRow): string {
-  const lease = row.runnerId === null ? "on no runner" : `on ${row.runnerId} until ${row.leaseExpiresAt?.toISOString()}`;
+  const lease =
+    row.runnerId === null ? "on no runner" : `on ${row.runnerId} until ${row.leaseExpiresAt?.toISOString()}`;
   return `${row.id} is ${row.state}, epoch ${row.epoch}, ${row.stepsDone}/${row.steps} steps, ${lease}, not before ${row.notBefore?.toISOString() ?? "now"}`;
 }

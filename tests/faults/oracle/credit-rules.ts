@@ -43,14 +43,16 @@ export class CreditRules {
     if (before?.state === "settled") return `the hold of ${jobId} was settled and changed again`;
     if (captured > amount) return `${jobId} was charged ${captured} of ${amount}`;
     const job = this.#tables.job.get(jobId);
-    if (state === "settled" && job?.finishedAt === null) return `the hold of ${jobId} is settled, and it is ${job.state}`;
+    if (state === "settled" && job?.finishedAt === null)
+      return `the hold of ${jobId} is settled, and it is ${job.state}`;
     return null;
   }
 
   #grantFindings(grant: GrantRow): readonly Finding[] {
     const books: readonly Exclude<Book, "issued">[] = ["available", "held", "consumed", "expired", "voided"];
     let pinned = 0n;
-    for (const lot of this.#tables.lot.committed()) if (this.#isOpen(lot) && lot.grantId === grant.id) pinned += lot.amount;
+    for (const lot of this.#tables.lot.committed())
+      if (this.#isOpen(lot) && lot.grantId === grant.id) pinned += lot.amount;
     return [
       ...books.map((book) => {
         const journal = this.#sums.get(`${grant.id} ${book}`) ?? 0n;

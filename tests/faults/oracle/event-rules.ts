@@ -30,7 +30,10 @@ export class EventRules {
       .filter(({ table }) => table === "event")
       .map(({ after }) => after as EventRow)
       .sort((a, b) => a.sequenceNumber - b.sequenceNumber);
-    return [...events.map((event) => this.#eventFinding(event)), ...changes.map((change) => toldFinding(change, events))];
+    return [
+      ...events.map((event) => this.#eventFinding(event)),
+      ...changes.map((change) => toldFinding(change, events)),
+    ];
   }
 
   #eventFinding({ accountId, sequenceNumber, happening }: EventRow): Finding {
@@ -41,7 +44,8 @@ export class EventRules {
     if (!("id" in happening.data)) return null;
     const { id } = happening.data;
     if (this.#ended.has(id)) return `${happening.type} of ${id} was told after its end`;
-    if ((happening.type === "video.queued") === this.#begun.has(id)) return `${happening.type} of ${id} is out of order`;
+    if ((happening.type === "video.queued") === this.#begun.has(id))
+      return `${happening.type} of ${id} is out of order`;
     this.#begun.add(id);
     if (ENDS.has(happening.type)) this.#ended.add(id);
     return null;
@@ -55,6 +59,8 @@ function toldFinding({ table, before, after }: Change, events: readonly EventRow
   if (was !== null && PHASE_OF[was.state] === PHASE_OF[is.state]) return null;
   const type = TOLD_AS[is.state];
   if (type === undefined) return null;
-  const told = events.some(({ happening }) => happening.type === type && "id" in happening.data && happening.data.id === is.id);
+  const told = events.some(
+    ({ happening }) => happening.type === type && "id" in happening.data && happening.data.id === is.id,
+  );
   return told ? null : `${is.id} became ${is.state} and nobody is told`;
 }

@@ -44,7 +44,9 @@ export class JobRules {
     const was = before !== null && PHASE_OF[before.state] === "leased";
     const is = PHASE_OF[after.state] === "leased";
     if (was && !is) {
-      const closed = attempts.some((one) => one.jobId === after.id && one.epoch === after.epoch && one.endedAt !== null);
+      const closed = attempts.some(
+        (one) => one.jobId === after.id && one.epoch === after.epoch && one.endedAt !== null,
+      );
       return closed ? null : `${after.id} left its runner and attempt ${after.epoch} is still open`;
     }
     if (was || !is) return null;
@@ -89,12 +91,15 @@ export class JobRules {
     }
     const devices = new Set(claims.map(({ device }) => device));
     const fits = claims.every(({ runnerId }) => runnerId === job.runnerId) && devices.size === job.devices?.length;
-    return fits ? null : `${id} is on ${job.runnerId} ${job.devices?.join("+")} and claims ${claims.length} slots elsewhere`;
+    return fits
+      ? null
+      : `${id} is on ${job.runnerId} ${job.devices?.join("+")} and claims ${claims.length} slots elsewhere`;
   }
 }
 
 function sort(changes: readonly Change[]): Changes {
-  const of = <Row>(table: string) => changes.filter((one) => one.table === table) as readonly (Change & { after: Row })[];
+  const of = <Row>(table: string) =>
+    changes.filter((one) => one.table === table) as readonly (Change & { after: Row })[];
   const jobs = new Map(
     of<JobRow>("job").map(({ key, before, after }) => [key, { before: before as JobRow | null, after }]),
   );
@@ -129,7 +134,8 @@ function stepFinding(before: JobRow | null, after: JobRow, { discarded, mailed }
   if (PHASE_OF[before.state] === "ended" && (after.state !== before.state || after.epoch !== before.epoch)) {
     return `${id} was ${before.state} and became ${after.state}`;
   }
-  if (after.progress < before.progress) return `the progress of ${id} fell from ${before.progress} to ${after.progress}`;
+  if (after.progress < before.progress)
+    return `the progress of ${id} fell from ${before.progress} to ${after.progress}`;
   if (after.stepsDone < before.stepsDone && !discarded.has(id)) {
     return `${id} lost steps: ${before.stepsDone} to ${after.stepsDone}`;
   }
@@ -137,7 +143,9 @@ function stepFinding(before: JobRow | null, after: JobRow, { discarded, mailed }
   if (after.epoch !== before.epoch + (started ? 1 : 0)) {
     return `the epoch of ${id} went from ${before.epoch} to ${after.epoch}, ${before.state} to ${after.state}`;
   }
-  const moves = PHASE_OF[before.state] !== PHASE_OF[after.state] || (after.state === "cancelling") !== (before.state === "cancelling");
+  const moves =
+    PHASE_OF[before.state] !== PHASE_OF[after.state] ||
+    (after.state === "cancelling") !== (before.state === "cancelling");
   return moves && !started && !mailed ? `${id} became ${after.state} and the scheduler has no mail` : null;
 }
 

@@ -68,7 +68,9 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
 
   /** Engines that run still. */
   running(): readonly string[] {
-    return [...this.#running].flatMap(([name, process]) => (process.alive ? [`${process.label} still runs ${name}`] : []));
+    return [...this.#running].flatMap(([name, process]) =>
+      process.alive ? [`${process.label} still runs ${name}`] : [],
+    );
   }
 
   #extend(runner: Process, leases: readonly LeaseRef[]): void {

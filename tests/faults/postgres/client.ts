@@ -36,7 +36,9 @@ class Connection {
     this.#network = network;
     this.#there = network.wire(process, server.process);
     this.#back = network.wire(server.process, process);
-    this.#backend = server.connect(process.label, () => network.carry(this.#back, "connection closed", () => this.#close()));
+    this.#backend = server.connect(process.label, () =>
+      network.carry(this.#back, "connection closed", () => this.#close()),
+    );
     process.onDeath.add(this.#hangUp);
     // A server that dies takes its connections along; the client's kernel is told when it is back, or at once.
     server.process.onDeath.add(() => process.clock.after(1, () => this.#close()));

@@ -132,13 +132,17 @@ export class Tables {
   readonly entryOfJob = new Table<number>("credit_entry_once_per_job");
   readonly event = new Table<EventRow>("event");
   readonly counter = new Table<number>("event_counter");
-  readonly subscription = new Table<{ readonly accountId: AccountId; readonly sentThrough: number; readonly expiresAt: Date }>(
-    "edge_subscription",
-  );
+  readonly subscription = new Table<{
+    readonly accountId: AccountId;
+    readonly sentThrough: number;
+    readonly expiresAt: Date;
+  }>("edge_subscription");
   readonly nonce = new Table<Date>("nonce");
   readonly createKey = new Table<VideoId>("job_one_per_create_key");
   readonly fairTag = new Table<bigint>("fair_tag");
-  readonly tierClock = new Table<{ readonly tier: string; readonly tag: number; readonly virtual: number }>("tier_clock");
+  readonly tierClock = new Table<{ readonly tier: string; readonly tag: number; readonly virtual: number }>(
+    "tier_clock",
+  );
   readonly summary = new Table<SummaryTableRow>("admission_summary");
   readonly runner = new Table<KnownRunner>("runner");
   readonly tier = new Table<TierRow>("tier");

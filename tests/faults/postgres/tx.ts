@@ -98,7 +98,7 @@ export class Tx {
   }
 
   /** Inserts or replaces; null deletes. Waits for whoever has changed the row. */
-  put<Row>(table: Table<Row>, key: string, row: Row | null): void {
+  put<Row>(table: Table<Row>, key: string, row: NoInfer<Row> | null): void {
     this.lock(table, key);
     const broken = row === null ? null : table.checkOf(row);
     if (broken !== null) throw new DatabaseError("23514", `new row for "${table.name}" violates "${broken}"`);
@@ -110,7 +110,7 @@ export class Tx {
     cell.pending = row;
   }
 
-  insert<Row>(table: Table<Row>, key: string, row: Row): void {
+  insert<Row>(table: Table<Row>, key: string, row: NoInfer<Row>): void {
     this.lock(table, key);
     if (this.get(table, key) !== null) {
       throw new DatabaseError("23505", `duplicate key ${key} violates unique constraint of "${table.name}"`);

@@ -34,7 +34,11 @@ export function eventsAfter(sql: Sql, account: AccountId, after: number, limit: 
       const row = on.get(tables().event, `${account}/${number}`);
       if (row === null) break;
       const at = row.createdAt;
-      const envelope = { object: "event", created_at: Math.floor(at.getTime() / 1_000), timestamp: at.toISOString() } as const;
+      const envelope = {
+        object: "event",
+        created_at: Math.floor(at.getTime() / 1_000),
+        timestamp: at.toISOString(),
+      } as const;
       events.push({ id: EventId.parse(row.id), ...envelope, sequence_number: number, ...row.happening } as Event);
     }
     return events;
@@ -67,7 +71,11 @@ export function liveSubscriptions(sql: Sql): Promise<readonly Subscription[]> {
   return statement(sql, "liveSubscriptions", (on) =>
     [...on.rows(tables().subscription)]
       .filter(({ expiresAt }) => expiresAt > on.now)
-      .map(({ accountId, sentThrough }) => ({ accountId, sentThrough, last: on.get(tables().counter, accountId) ?? 0 })),
+      .map(({ accountId, sentThrough }) => ({
+        accountId,
+        sentThrough,
+        last: on.get(tables().counter, accountId) ?? 0,
+      })),
   );
 }
 

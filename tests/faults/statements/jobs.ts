@@ -114,21 +114,26 @@ export function jobsByIds(sql: Sql, ids: readonly VideoId[]): Promise<readonly J
   );
 }
 
-export function takeInbox(sql: Sql, limit: number): Promise<Mail> {
-  return statement(sql, "takeInbox", (on): Mail => {
-    const { inbox } = tables();
-    const free = [...on.entries(inbox)]
-      .sort(([, a], [, b]) => a.id - b.id)
-      .filter(([key]) => on.tryLock(inbox, key))
-      .slice(0, limit);
-    const jobs = new Set<VideoId>();
-    let termsChanged = false;
-    for (const [key, { jobId }] of free) {
-      on.put(inbox, key, null);
-      if (jobId === null) termsChanged = true;
-      else jobs.add(jobId);
+export function readInbox(sql: Sql, epoch: number, handled: readonly bigint[], limit: number): Promise<Mail> {
+  return statement(sql, "readInbox", (on): Mail => {
+    const { inbox, leader } = tables();
+    if (handled.length > 0) {
+      on.lock(leader, "leader", "share");
+      const lease = on.get(leader, "leader");
+      if (lease?.epoch === epoch && lease.expiresAt > on.clock()) {
+        for (const id of handled) on.put(inbox, String(id), null);
+      }
     }
-    return { jobs: [...jobs], termsChanged };
+    const rows = [...on.rows(inbox)]
+      .filter(({ id }) => !handled.includes(BigInt(id)))
+      .sort((a, b) => a.id - b.id)
+      .slice(0, limit);
+    const jobs = new Set(rows.flatMap(({ jobId }) => jobId ?? []));
+    return {
+      ids: rows.map(({ id }) => BigInt(id)),
+      jobs: [...jobs],
+      termsChanged: rows.some((row) => row.jobId === null),
+    };
   });
 }
 

@@ -37,7 +37,11 @@ export function post(tx: Transaction, occasion: Occasion, postings: readonly Pos
   });
 }
 
-export function moveBooks(on: Tx, grantId: string, { from, to, amount }: Pick<Posting, "from" | "to"> & { amount: bigint }): void {
+export function moveBooks(
+  on: Tx,
+  grantId: string,
+  { from, to, amount }: Pick<Posting, "from" | "to"> & { amount: bigint },
+): void {
   const { grant } = tables();
   const row = on.get(grant, grantId);
   if (row === null) throw new DatabaseError("23503", `no grant ${grantId}`);
@@ -118,7 +122,17 @@ export function insertMakeGood(tx: Transaction, account: AccountId, made: MakeGo
   return statement(tx, "insertMakeGood", (on) => {
     const { id, amount, category, priority, effectiveAt, expiresAt } = made;
     const books = { held: 0n, consumed: 0n, expired: 0n, voided: 0n, expiredAt: null, voidedAt: null };
-    const row = { id, accountId: account, amount, available: amount, category, priority, effectiveAt, expiresAt, ...books };
+    const row = {
+      id,
+      accountId: account,
+      amount,
+      available: amount,
+      category,
+      priority,
+      effectiveAt,
+      expiresAt,
+      ...books,
+    };
     on.insert(tables().grant, id, row);
   });
 }

@@ -1,37 +1,37 @@
 /** Each statement module offers what the real one does, with the same types: the compiler says where it does not. */
 type Real = {
-  "accounts": typeof import("#control-plane/db/accounts.ts");
+  accounts: typeof import("#control-plane/db/accounts.ts");
   "admission-summary": typeof import("#control-plane/db/admission-summary.ts");
   "attempt-stages": typeof import("#control-plane/db/attempt-stages.ts");
-  "audit": typeof import("#control-plane/db/audit.ts");
+  audit: typeof import("#control-plane/db/audit.ts");
   "credit-notices": typeof import("#control-plane/db/credit-notices.ts");
-  "events": typeof import("#control-plane/db/events.ts");
+  events: typeof import("#control-plane/db/events.ts");
   "fair-clock": typeof import("#control-plane/db/fair-clock.ts");
-  "jobs": typeof import("#control-plane/db/jobs.ts");
-  "leader": typeof import("#control-plane/db/leader.ts");
-  "leases": typeof import("#control-plane/db/leases.ts");
-  "ledger": typeof import("#control-plane/db/ledger.ts");
-  "models": typeof import("#control-plane/db/models.ts");
-  "runners": typeof import("#control-plane/db/runners.ts");
-  "submit": typeof import("#control-plane/db/submit.ts");
-  "tiers": typeof import("#control-plane/db/tiers.ts");
+  jobs: typeof import("#control-plane/db/jobs.ts");
+  leader: typeof import("#control-plane/db/leader.ts");
+  leases: typeof import("#control-plane/db/leases.ts");
+  ledger: typeof import("#control-plane/db/ledger.ts");
+  models: typeof import("#control-plane/db/models.ts");
+  runners: typeof import("#control-plane/db/runners.ts");
+  submit: typeof import("#control-plane/db/submit.ts");
+  tiers: typeof import("#control-plane/db/tiers.ts");
 };
 type Modelled = {
-  "accounts": typeof import("./accounts.ts");
+  accounts: typeof import("./accounts.ts");
   "admission-summary": typeof import("./admission-summary.ts");
   "attempt-stages": typeof import("./attempt-stages.ts");
-  "audit": typeof import("./audit.ts");
+  audit: typeof import("./audit.ts");
   "credit-notices": typeof import("./credit-notices.ts");
-  "events": typeof import("./events.ts");
+  events: typeof import("./events.ts");
   "fair-clock": typeof import("./fair-clock.ts");
-  "jobs": typeof import("./jobs.ts");
-  "leader": typeof import("./leader.ts");
-  "leases": typeof import("./leases.ts");
-  "ledger": typeof import("./ledger.ts");
-  "models": typeof import("./models.ts");
-  "runners": typeof import("./runners.ts");
-  "submit": typeof import("./submit.ts");
-  "tiers": typeof import("./tiers.ts");
+  jobs: typeof import("./jobs.ts");
+  leader: typeof import("./leader.ts");
+  leases: typeof import("./leases.ts");
+  ledger: typeof import("./ledger.ts");
+  models: typeof import("./models.ts");
+  runners: typeof import("./runners.ts");
+  submit: typeof import("./submit.ts");
+  tiers: typeof import("./tiers.ts");
 };
 /** Helpers that other statement modules share; nothing of the product asks for them. */
 type Own = "append" | "moveBooks" | "writeEntry";
@@ -52,19 +52,19 @@ type AllFit = {
 
 /** The names of the modules that `hooks.ts` puts in place of the real ones. */
 export const MODELLED: AllFit = {
-  "accounts": true,
+  accounts: true,
   "admission-summary": true,
   "attempt-stages": true,
-  "audit": true,
+  audit: true,
   "credit-notices": true,
-  "events": true,
+  events: true,
   "fair-clock": true,
-  "jobs": true,
-  "leader": true,
-  "leases": true,
-  "ledger": true,
-  "models": true,
-  "runners": true,
-  "submit": true,
-  "tiers": true,
+  jobs: true,
+  leader: true,
+  leases: true,
+  ledger: true,
+  models: true,
+  runners: true,
+  submit: true,
+  tiers: true,
 };

@@ -34,7 +34,8 @@ export function hookProduct(mutant: Mutant | null): () => boolean {
     resolve(specifier, context, next) {
       const from = pathOf(context.parentURL ?? "");
       const standIn = STAND_INS.find((one) => one.from === from && one.name === specifier);
-      if (standIn !== undefined) return { url: `${ROOT}${HERE}${standIn.to}`, format: "module-typescript", shortCircuit: true };
+      if (standIn !== undefined)
+        return { url: `${ROOT}${HERE}${standIn.to}`, format: "module-typescript", shortCircuit: true };
       const resolved = next(specifier, context);
       const name = /^control-plane\/db\/([a-z-]+)\.ts$/.exec(pathOf(resolved.url))?.[1] ?? "";
       return name in MODELLED ? { ...resolved, url: `${ROOT}${HERE}statements/${name}.ts` } : resolved;
@@ -65,7 +66,9 @@ function withSimulatedSystem(path: string, source: string): string {
   if (!/^(control-plane|gpu-runner)\//.test(path)) return source;
   const names: string[] = SYSTEM_NAMES.filter((name) => new RegExp(`\\b${name}\\b`).test(source));
   if (/\bMath\.random\b/.test(source)) names.push("Math");
-  return names.length === 0 ? source : `import { ${names.join(", ")} } from "#tests/faults/system/globals.ts";${source}`;
+  return names.length === 0
+    ? source
+    : `import { ${names.join(", ")} } from "#tests/faults/system/globals.ts";${source}`;
 }
 
 function pathOf(url: string): string {

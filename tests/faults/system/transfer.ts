@@ -7,7 +7,13 @@ import { setTimeout } from "./globals.ts";
 const TRIES_MAX = 4;
 const RETRY_MS = 200;
 
-export function putFile(path: string, bytes: number, sha256: Sha256Hex, url: string, signal: AbortSignal): Promise<void> {
+export function putFile(
+  path: string,
+  bytes: number,
+  sha256: Sha256Hex,
+  url: string,
+  signal: AbortSignal,
+): Promise<void> {
   const rendering = readRendering(path);
   return withRetries(signal, async () => {
     if (rendering === null) throw new Error(`${path} is not on the disk`);

@@ -24,7 +24,10 @@ export class WebSocket extends EventEmitter {
   #peer: WebSocket | null = null;
   #cancelTimeout: () => void = () => undefined;
 
-  constructor(url: string | null, options: { readonly headers?: Record<string, string>; readonly handshakeTimeout?: number } = {}) {
+  constructor(
+    url: string | null,
+    options: { readonly headers?: Record<string, string>; readonly handshakeTimeout?: number } = {},
+  ) {
     super();
     this.owner = thisProcess();
     if (url !== null) this.#dial(new URL(url), options);
@@ -127,7 +130,10 @@ export class WebSocket extends EventEmitter {
     }
   }
 
-  #dial({ host, pathname }: URL, { headers = {}, handshakeTimeout = 0 }: { headers?: Record<string, string>; handshakeTimeout?: number }): void {
+  #dial(
+    { host, pathname }: URL,
+    { headers = {}, handshakeTimeout = 0 }: { headers?: Record<string, string>; handshakeTimeout?: number },
+  ): void {
     const { network } = theWorld();
     this.#cancelTimeout = this.owner.clock.after(handshakeTimeout, () => this.failed("the handshake timed out"));
     const listener = listenerAt(host);
@@ -135,7 +141,10 @@ export class WebSocket extends EventEmitter {
       this.owner.clock.after(1, () => this.failed("connection refused"));
       return;
     }
-    const wires = { there: network.wire(this.owner, listener.process), back: network.wire(listener.process, this.owner) };
+    const wires = {
+      there: network.wire(this.owner, listener.process),
+      back: network.wire(listener.process, this.owner),
+    };
     network.carry(wires.there, "dial", () => {
       const socket = new UpgradeSocket(this, wires);
       listener.server.emit("upgrade", { url: pathname, headers }, socket, Buffer.alloc(0));

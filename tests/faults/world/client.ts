@@ -87,7 +87,13 @@ export class Client {
     const { chance, hasGangs } = this.#host;
     const createKey = CreateKey.parse(`ck_${chance.hex(24)}`);
     const size = hasGangs && chance.happens(0.25) ? "1280x720" : "832x480";
-    const video = { prompt: "a red fox", size, seconds: 4, steps: chance.whole(2, STEPS_MAX), seed: chance.whole(1, 1e6) };
+    const video = {
+      prompt: "a red fox",
+      size,
+      seconds: 4,
+      steps: chance.whole(2, STEPS_MAX),
+      seed: chance.whole(1, 1e6),
+    };
     // Until it knows: a lost answer is no answer.
     for (;;) {
       try {

@@ -39,7 +39,13 @@ export interface Pace {
   readonly stepsPerCheckpoint: number;
 }
 
-export function simulatedEngine(process: Process, chance: Chance, pace: Pace, faults: EngineFaults, watch: EngineWatch): Engine {
+export function simulatedEngine(
+  process: Process,
+  chance: Chance,
+  pace: Pace,
+  faults: EngineFaults,
+  watch: EngineWatch,
+): Engine {
   return {
     name: "simulated",
     build: "simulated 1",
@@ -112,7 +118,8 @@ class Run implements EngineRun {
     const { steps } = this.#job.spec;
     if (this.#rendering.step >= steps) return this.#decode();
     this.#later(this.#pace.stepMs, () => {
-      if (this.#chance.happens(this.#faults.failed)) return this.#end({ t: "failed", error: this.#chance.pick(ERRORS) });
+      if (this.#chance.happens(this.#faults.failed))
+        return this.#end({ t: "failed", error: this.#chance.pick(ERRORS) });
       this.#rendering = stepped(this.#rendering);
       const { step } = this.#rendering;
       this.#watch.stepped(this.#process, this.#job.lease.job, this.#job.lease.epoch, step);
@@ -142,7 +149,11 @@ class Run implements EngineRun {
       const path = `${this.#job.dir}/video.mp4`;
       writeRendering(path, this.#rendering);
       const sha256 = hashOf(this.#rendering);
-      this.#end({ t: "artifact", path, artifact: { sha256, bytes: ARTIFACT_BYTES, latents_sha256: sha256, frames_sha256: null } });
+      this.#end({
+        t: "artifact",
+        path,
+        artifact: { sha256, bytes: ARTIFACT_BYTES, latents_sha256: sha256, frames_sha256: null },
+      });
     });
   }
 

@@ -143,6 +143,8 @@ export class Network {
   }
 
   #latencyMs(): number {
-    return this.#chance.latency(LATENCY_MS) + (this.faults.slowMs === 0 ? 0 : this.#chance.between(0, this.faults.slowMs));
+    return (
+      this.#chance.latency(LATENCY_MS) + (this.faults.slowMs === 0 ? 0 : this.#chance.between(0, this.faults.slowMs))
+    );
   }
 }
