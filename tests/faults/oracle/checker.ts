@@ -8,6 +8,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { Process } from "../kernel/process.ts";
 import type { Commit, PostgresServer } from "../postgres/server.ts";
 import type { LeaderRow } from "../postgres/tables.ts";
+import type { Replica } from "../world/replica.ts";
 import type { SimulatedStore } from "../world/store.ts";
 import { CreditRules } from "./credit-rules.ts";
 import { EventRules } from "./event-rules.ts";
@@ -29,13 +30,16 @@ export class Checker {
   readonly #keys = new Map<string, VideoId>();
   readonly #seen = new Map<VideoId, number>();
 
-  constructor(kernel: Kernel, server: PostgresServer, store: SimulatedStore) {
+  readonly #replicas: () => Iterable<Replica>;
+
+  constructor(kernel: Kernel, server: PostgresServer, store: SimulatedStore, replicas: () => Iterable<Replica>) {
+    this.#replicas = replicas;
     this.#kernel = kernel;
     this.#server = server;
     this.#jobs = new JobRules(server.tables, store);
     this.#credits = new CreditRules(server.tables);
     this.#events = new EventRules(server.tables);
-    this.leases = new LeaseWatch(kernel, server.tables);
+    this.leases = new LeaseWatch(kernel, server);
     server.onCommit = (commit) => this.#committed(commit);
   }
 
@@ -70,8 +74,9 @@ export class Checker {
       this.#broken(`a scheduling transaction of epoch ${tx.ledBy} committed under epoch ${present?.epoch ?? 0}`);
     }
     for (const { table, before, after } of changes) {
-      if (table === "leader")
-        this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock()));
+      if (table !== "leader") continue;
+      this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock()));
+      this.#found(this.#othersFinding(before as LeaderRow | null, after as LeaderRow));
     }
     for (const finding of this.#jobs.findings({ tx, changes })) this.#found(finding);
     for (const finding of this.#credits.findings(changes)) this.#found(finding);
@@ -81,6 +86,16 @@ export class Checker {
         this.#broken(`${tx.by} placed ${job} epoch ${epoch}, while ${present?.holder ?? "nobody"} leads`);
       }
     }
+  }
+
+  /** Whoever led before knows by its own clock that it does no more, if it was not stopped meanwhile. */
+  #othersFinding(before: LeaderRow | null, { epoch, holder }: LeaderRow): Finding {
+    if (before === null || before.epoch === epoch) return null;
+    for (const { process, reign } of this.#replicas()) {
+      const isAwake = process.alive && !process.stopped && this.#kernel.nowMs - process.resumedAtMs > 10;
+      if (isAwake && process.label !== holder && reign.leads) return `${process.label} leads on, while ${holder} leads`;
+    }
+    return null;
   }
 
   #found(finding: Finding): void {

@@ -8,11 +8,15 @@ export class CreditRules {
   readonly #tables: Tables;
   /** Of each grant and book, by the journal. */
   readonly #sums = new Map<string, bigint>();
+  readonly #balances = new Map<string, bigint>();
   readonly #captures = new Map<string, number>();
 
   constructor(tables: Tables) {
     this.#tables = tables;
-    for (const { id, amount } of tables.grant.committed()) this.#sums.set(`${id} available`, amount);
+    for (const { id, accountId, amount } of tables.grant.committed()) {
+      this.#sums.set(`${id} available`, amount);
+      this.#balances.set(accountId, (this.#balances.get(accountId) ?? 0n) + amount);
+    }
   }
 
   findings(changes: readonly Change[]): readonly Finding[] {
@@ -22,12 +26,23 @@ export class CreditRules {
       this.#add(grantId, toBook, amount);
     }
     return [
+      ...entries.toSorted((a, b) => a.id - b.id).map((entry) => this.#balanceFinding(entry)),
       ...entries.map((entry) => this.#captureFinding(entry)),
       ...changes.flatMap(({ table, before, after }) => {
         if (table === "credit_hold") return [this.#holdFinding(before as HoldRow | null, after as HoldRow)];
         return table === "credit_grant" ? this.#grantFindings(after as GrantRow) : [];
       }),
     ];
+  }
+
+  /** `available_after` is a running balance of the account, in the order in which it was written. */
+  #balanceFinding({ id, accountId, fromBook, toBook, amount, availableAfter }: EntryRow): Finding {
+    const change = (toBook === "available" ? amount : 0n) - (fromBook === "available" ? amount : 0n);
+    const balance = (this.#balances.get(accountId) ?? 0n) + change;
+    this.#balances.set(accountId, balance);
+    return balance === availableAfter
+      ? null
+      : `entry ${id} says ${availableAfter} are left to ${accountId}, not ${balance}`;
   }
 
   #captureFinding({ kind, jobId, grantId }: EntryRow): Finding {

@@ -3,9 +3,11 @@
  * once, and not beyond what its runner last heard of it.
  */
 import { LEASE_MS, leaseName } from "#protocol/runner.ts";
-import type { LeaseRef, ToRunner } from "#protocol/runner.ts";
+import type { FromRunner, LeaseRef, ToRunner } from "#protocol/runner.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { EPOCH_MS } from "../kernel/process.ts";
 import type { Process } from "../kernel/process.ts";
+import type { PostgresServer } from "../postgres/server.ts";
 import type { Tables } from "../postgres/tables.ts";
 import type { FrameWatch } from "../system/ws.ts";
 import type { EngineWatch } from "../world/engine.ts";
@@ -18,17 +20,32 @@ const OUTCOME_OF = { finished: "completed", failed: "failed", stopped: "stopped"
 export class LeaseWatch implements FrameWatch, EngineWatch {
   readonly #kernel: Kernel;
   readonly #tables: Tables;
+  readonly #server: PostgresServer;
+  /** By runner process: leases that it was told are over. */
+  readonly #stale = new Map<string, string[]>();
+  /** By runner process: what its last hello named, and when. */
+  readonly #hellos = new Map<string, { readonly atMs: number; readonly leases: ReadonlySet<string> }>();
   /** By runner process and lease: until when it may run at most. */
   readonly #until = new Map<string, number>();
   readonly #begun = new Set<string>();
   readonly #running = new Map<string, Process>();
 
-  constructor(kernel: Kernel, tables: Tables) {
+  constructor(kernel: Kernel, server: PostgresServer) {
     this.#kernel = kernel;
-    this.#tables = tables;
+    this.#server = server;
+    this.#tables = server.tables;
   }
 
-  sent(from: Process, text: string): void {
+  sent(from: Process, to: Process, text: string): void {
+    for (const lease of this.#stale.get(from.label) ?? []) {
+      if (text.includes(lease))
+        this.#kernel.violate(`${from.label} says ${text.slice(0, 120)}, which it was told is over`);
+    }
+    if (text.startsWith('{"t":"hello"')) {
+      const { leases } = JSON.parse(text) as Extract<FromRunner, { t: "hello" }>;
+      this.#hellos.set(from.label, { atMs: this.#kernel.nowMs, leases: new Set(leases.map(leaseName)) });
+    }
+    if (text.startsWith('{"t":"welcome"')) this.#welcomed(to);
     if (text.startsWith('{"t":"recorded"')) this.#recorded(JSON.parse(text) as Extract<ToRunner, { t: "recorded" }>);
     if (text.startsWith('{"t":"assign"')) {
       const { lease } = JSON.parse(text) as Extract<ToRunner, { t: "assign" }>;
@@ -39,6 +56,10 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
   }
 
   heard(by: Process, text: string): void {
+    if (text.startsWith('{"t":"stale"')) {
+      const { lease } = JSON.parse(text) as Extract<ToRunner, { t: "stale" }>;
+      this.#stale.getOrInsertComputed(by.label, () => []).push(`"job":"${lease.job}","epoch":${lease.epoch}`);
+    }
     if (text.startsWith('{"t":"assign"')) {
       this.#extend(by, [(JSON.parse(text) as Extract<ToRunner, { t: "assign" }>).lease]);
     } else if (text.startsWith('{"t":"renewed"')) {
@@ -71,6 +92,19 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
     return [...this.#running].flatMap(([name, process]) =>
       process.alive ? [`${process.label} still runs ${name}`] : [],
     );
+  }
+
+  /** What a runner lost by a restart was given to others before it is welcome. */
+  #welcomed(runner: Process): void {
+    const hello = this.#hellos.get(runner.label);
+    if (hello === undefined) return;
+    const helloAt = EPOCH_MS + hello.atMs + this.#server.process.skewMs;
+    for (const attempt of this.#tables.attempt.committed()) {
+      const { runnerId, endedAt, startedAt, jobId, epoch } = attempt;
+      if (runnerId !== runner.name || endedAt !== null || startedAt.getTime() >= helloAt) continue;
+      const name = leaseName({ job: jobId, epoch });
+      if (!hello.leases.has(name)) this.#kernel.violate(`${runner.label} is welcome without ${name}, which it holds`);
+    }
   }
 
   #extend(runner: Process, leases: readonly LeaseRef[]): void {

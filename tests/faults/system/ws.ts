@@ -40,7 +40,7 @@ export class WebSocket extends EventEmitter {
   send(text: string): void {
     if (this.readyState !== WebSocket.OPEN) return;
     theWorld().kernel.log.add(text);
-    watcher?.sent(this.owner, text);
+    if (this.#wire !== null) watcher?.sent(this.owner, this.#wire.to, text);
     this.#frame(`frame ${text.slice(0, 90)}`, (peer) => {
       if (peer.readyState !== WebSocket.OPEN) return;
       watcher?.heard(peer.owner, text);
@@ -189,7 +189,7 @@ export class WebSocketServer {
 
 /** Hears every frame when it is sent, and when it comes. */
 export interface FrameWatch {
-  sent(from: Process, text: string): void;
+  sent(from: Process, to: Process, text: string): void;
   heard(by: Process, text: string): void;
 }
 

@@ -39,7 +39,6 @@ export class Nemesis {
     server.start();
     server.process.resume();
     network.healAll();
-    this.#cast.reviveAll();
   }
 
   #next(): void {
@@ -113,7 +112,7 @@ const FAULTS = {
     const [a, b] = [chance.pick(cast.replicaNames), chance.pick(names)];
     if (chance.happens(0.7)) cast.network.cut(a, b);
     if (chance.happens(0.7)) cast.network.cut(b, a);
-    after(chance.latency(6_000), () => cast.network.healAll());
+    after(chance.pick([500, 3_000, 8_000, 25_000]) * chance.between(0.5, 1.5), () => cast.network.healAll());
   },
   slowNetwork: ({ cast, chance, after }) => {
     cast.network.faults.slowMs = chance.between(20, 800);

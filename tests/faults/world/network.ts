@@ -102,7 +102,10 @@ export class Network {
       return;
     }
     this.carry(wire, label, act);
-    if (isDoubled) this.carry(wire, `${label} twice`, act);
+    if (!isDoubled) return;
+    // At once, or when nobody thinks of it any more.
+    const laterMs = this.#chance.pick([0, 5, RESET_WITHIN_MS]) * this.#chance.unit();
+    this.#kernel.after(laterMs, wire.to, `${label} twice`, act);
   }
 
   /**

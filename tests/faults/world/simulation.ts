@@ -30,6 +30,7 @@ import { accountId, furnish } from "./studio.ts";
 /** After the faults, everything ends within this time: backoff, leases and the work that is left. */
 const REST_MS = 240_000;
 const SKEW_MS = 2_000;
+const SUPERVISE_MS = 2_000;
 const PULL_MAX = 200;
 
 export class Simulation implements Cast {
@@ -68,7 +69,7 @@ export class Simulation implements Cast {
     this.#edgeProcess = new Process(kernel, "edge", 0);
     const accounts = chance.whole(1, 4);
     furnish(this.server.tables, accounts);
-    this.checker = new Checker(kernel, this.server, this.store);
+    this.checker = new Checker(kernel, this.server, this.store, () => this.#replicas.values());
     this.nemesis = new Nemesis(kernel, this);
     this.#faultsMs = chance.between(15_000, 60_000);
     const hasGangs = [...this.#paces.values()].some(({ count }) => count > 1);
@@ -89,7 +90,7 @@ export class Simulation implements Cast {
       this.reviveAll();
       this.nemesis.start();
       await this.kernel.run(this.#faultsMs);
-      await this.kernel.handle({ cancelled: false, process: null, label: "heal", act: () => this.nemesis.heal() });
+      await this.kernel.handle({ cancelled: false, process: null, label: "heal", act: () => this.#heal() });
       await this.kernel.run(this.#faultsMs + REST_MS, () => this.#isAtRest());
       this.#mustRest();
     } finally {
@@ -167,6 +168,16 @@ export class Simulation implements Cast {
       this.startRunner(name);
       this.#runners.get(name)?.process.resume();
     }
+  }
+
+  /** From here on a supervisor starts whatever ended. */
+  #heal(): void {
+    this.nemesis.heal();
+    const again = (): void => {
+      this.reviveAll();
+      this.kernel.after(SUPERVISE_MS, null, "supervise", again);
+    };
+    again();
   }
 
   #clientHost(process: Process, hasGangs: boolean) {
