@@ -7,7 +7,7 @@ import type { AccountId, CreateKey, VideoId } from "#protocol/id.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Process } from "../kernel/process.ts";
 import type { Commit, PostgresServer } from "../postgres/server.ts";
-import type { LeaderRow } from "../postgres/tables.ts";
+import type { LeaderRow, SubscriptionRow } from "../postgres/tables.ts";
 import type { Replica } from "../world/replica.ts";
 import type { SimulatedStore } from "../world/store.ts";
 import { CreditRules } from "./credit-rules.ts";
@@ -17,6 +17,15 @@ import { LeaseWatch } from "./lease-watch.ts";
 
 /** A rule answers what breaks it; null: nothing. */
 export type Finding = string | null;
+
+export interface CheckerHost {
+  readonly kernel: Kernel;
+  readonly server: PostgresServer;
+  readonly store: SimulatedStore;
+  readonly replicas: () => Iterable<Replica>;
+  /** The highest number of the account's events that came to the edge. */
+  readonly received: (account: AccountId) => number;
+}
 
 export class Checker {
   /** Something was committed since the last look. */
@@ -31,9 +40,11 @@ export class Checker {
   readonly #seen = new Map<VideoId, number>();
 
   readonly #replicas: () => Iterable<Replica>;
+  readonly #received: (account: AccountId) => number;
 
-  constructor(kernel: Kernel, server: PostgresServer, store: SimulatedStore, replicas: () => Iterable<Replica>) {
+  constructor({ kernel, server, store, replicas, received }: CheckerHost) {
     this.#replicas = replicas;
+    this.#received = received;
     this.#kernel = kernel;
     this.#server = server;
     this.#jobs = new JobRules(server.tables, store);
@@ -74,8 +85,10 @@ export class Checker {
       this.#broken(`a scheduling transaction of epoch ${tx.ledBy} committed under epoch ${present?.epoch ?? 0}`);
     }
     for (const { table, before, after } of changes) {
+      if (table === "edge_subscription")
+        this.#found(this.#sentFinding(before as SubscriptionRow | null, after as SubscriptionRow | null));
       if (table !== "leader") continue;
-      this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock()));
+      this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock(), tx.by));
       this.#found(this.#othersFinding(before as LeaderRow | null, after as LeaderRow));
     }
     for (const finding of this.#jobs.findings({ tx, changes })) this.#found(finding);
@@ -86,6 +99,16 @@ export class Checker {
         this.#broken(`${tx.by} placed ${job} epoch ${epoch}, while ${present?.holder ?? "nobody"} leads`);
       }
     }
+  }
+
+  /** What counts as sent has come to the edge. */
+  #sentFinding(before: SubscriptionRow | null, after: SubscriptionRow | null): Finding {
+    // A subscription that begins anew, or is renewed, says nothing of what was sent.
+    if (before === null || after === null || before.expiresAt !== after.expiresAt) return null;
+    const received = this.#received(after.accountId);
+    return after.sentThrough <= received
+      ? null
+      : `events of ${after.accountId} count as sent through ${after.sentThrough}, and the edge has ${received}`;
   }
 
   /** Whoever led before knows by its own clock that it does no more, if it was not stopped meanwhile. */
@@ -107,10 +130,12 @@ export class Checker {
   }
 }
 
-function leaderFinding(before: LeaderRow | null, after: LeaderRow, now: Date): Finding {
+function leaderFinding(before: LeaderRow | null, after: LeaderRow, now: Date, by: string): Finding {
   if (before === null) return null;
   if (after.epoch < before.epoch) return `the leader's epoch fell from ${before.epoch} to ${after.epoch}`;
-  if (after.holder === before.holder && after.epoch === before.epoch) return null;
+  if (after.holder === before.holder && after.epoch === before.epoch) {
+    return after.holder === by ? null : `${by} moved the lease of ${after.holder}`;
+  }
   if (after.epoch === before.epoch) return `epoch ${after.epoch} has two holders`;
   return before.expiresAt > now ? `${after.holder} leads while the lease of ${before.holder} runs` : null;
 }

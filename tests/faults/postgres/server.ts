@@ -50,6 +50,7 @@ export class PostgresServer {
   /** Hears of each commit that changed something. */
   onCommit: (commit: Commit) => void = () => undefined;
   #locks = new Locks();
+  readonly #commits = { last: 0 };
   #backends = new Set<Backend>();
 
   constructor(kernel: Kernel, skewMs: number) {
@@ -70,6 +71,10 @@ export class PostgresServer {
     const backend = new Backend(this, by, closed);
     this.#backends.add(backend);
     return backend;
+  }
+
+  newTx(by: string): Tx {
+    return new Tx(this.#locks, this.#commits, by, () => this.clock());
   }
 
   closed(backend: Backend): void {
@@ -171,12 +176,13 @@ export class Backend {
   }
 
   #newTx(): Tx {
-    return new Tx(this.#server.locks, this.#by, () => this.#server.clock());
+    return this.#server.newTx(this.#by);
   }
 
-  #statement(request: Request, tx: Tx): void {
+  #statement(request: Request, tx: Tx, isAgain = false): void {
     if (this.#aborted) return this.#fail(request, tx, new DatabaseError("25P02", "current transaction is aborted"));
-    tx.beginStatement();
+    if (isAgain) tx.beginAgain();
+    else tx.beginStatement();
     let value: unknown;
     try {
       value = request.work(tx);
@@ -196,7 +202,7 @@ export class Backend {
     const stop = this.#server.locks.wait(tx, key, mode, () => {
       this.#cancelTimer();
       this.#stopWaiting = () => undefined;
-      this.#timer(0, `${request.name} goes on`, () => this.#statement(request, tx));
+      this.#timer(0, `${request.name} goes on`, () => this.#statement(request, tx, true));
     });
     this.#stopWaiting = () => {
       this.#stopWaiting = () => undefined;

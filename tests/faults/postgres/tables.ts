@@ -99,6 +99,12 @@ export interface EventRow {
   readonly createdAt: Date;
 }
 
+export interface SubscriptionRow {
+  readonly accountId: AccountId;
+  readonly sentThrough: number;
+  readonly expiresAt: Date;
+}
+
 export interface SummaryTableRow {
   readonly tier: string;
   readonly class: string;
@@ -132,11 +138,7 @@ export class Tables {
   readonly entryOfJob = new Table<number>("credit_entry_once_per_job");
   readonly event = new Table<EventRow>("event");
   readonly counter = new Table<number>("event_counter");
-  readonly subscription = new Table<{
-    readonly accountId: AccountId;
-    readonly sentThrough: number;
-    readonly expiresAt: Date;
-  }>("edge_subscription");
+  readonly subscription = new Table<SubscriptionRow>("edge_subscription");
   readonly nonce = new Table<Date>("nonce");
   readonly createKey = new Table<VideoId>("job_one_per_create_key");
   readonly fairTag = new Table<bigint>("fair_tag");

@@ -1,12 +1,25 @@
 /**
  * One transaction: what it sees (its own changes, else what is committed), what it locked, what it changed.
  *
- * A statement is a plain function over this. If it needs a row that another transaction holds, it is undone, waits, and is
- * run again: it sees then what was committed meanwhile. (PostgreSQL looks again at the row it waited for, and keeps its old
- * snapshot of all others; a statement here may see more.)
+ * A statement is a plain function over this. It sees what was committed when it began, and the newest version of rows that it
+ * has locked. If it needs a row that another transaction holds, it is undone, waits, and is run again with the snapshot it
+ * had: as under READ COMMITTED, only the rows it waited for are looked at anew.
  */
 import type { Locks, LockMode } from "./locks.ts";
+import { emptyCell, supersede, versionAt } from "./table.ts";
 import type { Cell, Change, Table } from "./table.ts";
+
+/** The number of the last commit. */
+export interface Commits {
+  last: number;
+}
+
+/** Of a deleted row an old snapshot still sees what it was; where keys never come again, nobody looks. */
+const KEPT_WHEN_DELETED: ReadonlySet<string> = new Set([
+  "device_claim",
+  "attempt_one_open_per_job",
+  "edge_subscription",
+]);
 
 export class DatabaseError extends Error {
   override readonly name = "PostgresError";
@@ -53,11 +66,15 @@ export class Tx {
   readonly now: Date;
   readonly clock: () => Date;
   readonly #locks: Locks;
+  readonly #commits: Commits;
+  #snapshot: number;
   readonly #cells = new Map<Cell<unknown>, { readonly table: Table<unknown>; readonly key: string }>();
   #undo: Undo[] = [];
 
-  constructor(locks: Locks, by: string, clock: () => Date) {
+  constructor(locks: Locks, commits: Commits, by: string, clock: () => Date) {
     this.#locks = locks;
+    this.#commits = commits;
+    this.#snapshot = commits.last;
     this.by = by;
     this.clock = clock;
     this.now = clock();
@@ -69,22 +86,29 @@ export class Tx {
 
   get<Row>(table: Table<Row>, key: string): Row | null {
     const cell = table.cells.get(key);
-    if (cell === undefined) return null;
-    return cell.owner === this ? cell.pending : cell.committed;
+    return cell === undefined ? null : this.#seen(table, key, cell);
   }
 
   *rows<Row>(table: Table<Row>): Generator<Row> {
-    for (const cell of table.cells.values()) {
-      const row = cell.owner === this ? cell.pending : cell.committed;
-      if (row !== null) yield row;
-    }
+    for (const [, row] of this.entries(table)) yield row;
   }
 
   *entries<Row>(table: Table<Row>): Generator<readonly [string, Row]> {
     for (const [key, cell] of table.cells) {
-      const row = cell.owner === this ? cell.pending : cell.committed;
+      const row = this.#seen(table, key, cell);
       if (row !== null) yield [key, row];
     }
+  }
+
+  #seen<Row>(table: Table<Row>, key: string, cell: Cell<Row>): Row | null {
+    if (cell.owner === this) return cell.pending;
+    if (cell.past.length === 0 || this.locks.has(`${table.name} ${key}`)) return cell.committed;
+    return versionAt(cell, this.#snapshot);
+  }
+
+  /** For a function of the database: what follows is a statement of its own, and sees what is committed by now. */
+  nextSnapshot(): void {
+    this.#snapshot = this.#commits.last;
   }
 
   lock(table: { readonly name: string }, key: string, mode: LockMode = "exclusive"): void {
@@ -102,7 +126,7 @@ export class Tx {
     this.lock(table, key);
     const broken = row === null ? null : table.checkOf(row);
     if (broken !== null) throw new DatabaseError("23514", `new row for "${table.name}" violates "${broken}"`);
-    const cell: Cell<Row> = table.cells.get(key) ?? { committed: null, pending: null, owner: null };
+    const cell: Cell<Row> = table.cells.get(key) ?? emptyCell();
     table.cells.set(key, cell);
     this.#undo.push({ cell: cell as Cell<unknown>, pending: cell.pending, wasOwned: cell.owner === this });
     this.#cells.set(cell as Cell<unknown>, { table: table as unknown as Table<unknown>, key });
@@ -120,6 +144,12 @@ export class Tx {
 
   beginStatement(): void {
     this.#undo = [];
+    this.nextSnapshot();
+  }
+
+  /** After a wait: with the snapshot it had. */
+  beginAgain(): void {
+    this.#undo = [];
   }
 
   undoStatement(): void {
@@ -134,12 +164,13 @@ export class Tx {
 
   commit(): readonly Change[] {
     const changes: Change[] = [];
+    const commit = ++this.#commits.last;
     for (const [cell, { table, key }] of this.#cells) {
       changes.push({ table: table.name, key, before: cell.committed, after: cell.pending });
-      cell.committed = cell.pending;
+      supersede(cell, cell.pending, commit);
       cell.pending = null;
       cell.owner = null;
-      if (cell.committed === null) table.cells.delete(key);
+      if (cell.committed === null && !KEPT_WHEN_DELETED.has(table.name)) table.cells.delete(key);
     }
     this.#cells.clear();
     this.#locks.release(this);
@@ -159,6 +190,6 @@ export class Tx {
   #forget(cell: Cell<unknown>): void {
     const place = this.#cells.get(cell);
     this.#cells.delete(cell);
-    if (cell.committed === null && place !== undefined) place.table.cells.delete(place.key);
+    if (cell.committed === null && cell.past.length === 0) place?.table.cells.delete(place.key);
   }
 }

@@ -71,6 +71,7 @@ export function insertJob(sql: Sql, wanted: NewJob): Promise<JobRecord | null> {
     const { account: accounts, tier: tiers, job, createKey, hold, inbox } = tables();
     const { account, terms } = wanted;
     on.lock(accounts, account);
+    on.nextSnapshot();
     const at = on.clock();
     const tier = tiers.get(wanted.tier);
     if (tier === null || on.get(accounts, account)?.tier !== tier.name) return null;

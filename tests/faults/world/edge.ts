@@ -9,6 +9,8 @@ import type { AccountId } from "#protocol/id.ts";
 export class SimulatedEdge {
   /** Through which number each account was told, from where it subscribed. */
   readonly heard = new Map<AccountId, number>();
+  /** The highest number that came, kept or not. */
+  readonly received = new Map<AccountId, number>();
   readonly events = new Map<string, Event>();
 
   /** The answer to a subscription: what was written before it is pulled, what comes after it is pushed. */
@@ -29,6 +31,7 @@ export class SimulatedEdge {
 
   #take(account: AccountId, event: Event, missing: (after: number) => void): string | null {
     const number = event.sequence_number;
+    this.received.set(account, Math.max(number, this.received.get(account) ?? 0));
     // The first push may overtake the answer to the subscription.
     const through = this.heard.getOrInsert(account, number - 1);
     const key = `${account}/${number}`;

@@ -12,16 +12,16 @@ const GAP_MS_MAX = 5_000;
 export class Nemesis {
   readonly drawn = new Map<string, number>();
   readonly #kernel: Kernel;
-  readonly #chance: Chance;
+  readonly chance: Chance;
+  over = false;
   readonly #cast: Cast;
   readonly #kinds: readonly FaultKind[];
-  #over = false;
 
   constructor(kernel: Kernel, cast: Cast) {
     this.#kernel = kernel;
-    this.#chance = kernel.chance.fork("nemesis");
+    this.chance = kernel.chance.fork("nemesis");
     this.#cast = cast;
-    this.#kinds = (Object.keys(FAULTS) as FaultKind[]).filter(() => this.#chance.happens(ENABLED_SHARE));
+    this.#kinds = (Object.keys(FAULTS) as FaultKind[]).filter(() => this.chance.happens(ENABLED_SHARE));
   }
 
   start(): void {
@@ -30,7 +30,7 @@ export class Nemesis {
 
   /** Everything works again from now on. */
   heal(): void {
-    this.#over = true;
+    this.over = true;
     const { network, server, store, engineFaults } = this.#cast;
     network.faults = { ...NO_NETWORK_FAULTS };
     server.faults = { ...NO_DATABASE_FAULTS };
@@ -42,19 +42,19 @@ export class Nemesis {
   }
 
   #next(): void {
-    this.#kernel.after(this.#chance.between(200, GAP_MS_MAX), null, "nemesis", () => {
-      if (this.#over) return;
-      const kind = this.#chance.pick(this.#kinds);
+    this.#kernel.after(this.chance.between(200, GAP_MS_MAX), null, "nemesis", () => {
+      if (this.over) return;
+      const kind = this.chance.pick(this.#kinds);
       this.drawn.set(kind, (this.drawn.get(kind) ?? 0) + 1);
       this.#kernel.note(`fault: ${kind}`);
-      FAULTS[kind]({ cast: this.#cast, chance: this.#chance, after: (ms, act) => this.#after(ms, act) });
+      FAULTS[kind]({ cast: this.#cast, chance: this.chance, after: (ms, act) => this.#after(ms, act) });
       this.#next();
     });
   }
 
   #after(ms: number, act: () => void): void {
     this.#kernel.after(ms, null, "fault ends", () => {
-      if (!this.#over) act();
+      if (!this.over) act();
     });
   }
 }
@@ -132,7 +132,7 @@ const FAULTS = {
     after(chance.between(500, 5_000), () => (cast.network.faults.reset = 0));
   },
   slowDatabase: ({ cast, chance, after }) => {
-    cast.server.faults.slowMs = chance.between(20, 900);
+    cast.server.faults.slowMs = chance.pick([50, 300, 1_500]) * chance.unit();
     after(chance.between(500, 8_000), () => (cast.server.faults.slowMs = 0));
   },
   databaseRestart: ({ cast, chance, after }) => {

@@ -17,7 +17,7 @@ import { watchFrames } from "../system/ws.ts";
 import type { Cast } from "./cast.ts";
 import { Client } from "./client.ts";
 import { SimulatedEdge } from "./edge.ts";
-import type { EngineFaults } from "./engine.ts";
+import type { EngineFaults, Pace } from "./engine.ts";
 import { closeAll } from "./listeners.ts";
 import { Nemesis } from "./nemesis.ts";
 import { Network } from "./network.ts";
@@ -28,10 +28,12 @@ import { SimulatedStore } from "./store.ts";
 import { accountId, furnish } from "./studio.ts";
 
 /** After the faults, everything ends within this time: backoff, leases and the work that is left. */
-const REST_MS = 240_000;
+const REST_MS = 1_500_000;
 const SKEW_MS = 2_000;
 const SUPERVISE_MS = 2_000;
 const PULL_MAX = 200;
+
+type HostPace = Pace & { readonly count: number; readonly countMax: number; readonly slots: number };
 
 export class Simulation implements Cast {
   readonly kernel: Kernel;
@@ -48,7 +50,7 @@ export class Simulation implements Cast {
   readonly #replicas = new Map<string, Replica>();
   readonly #runners = new Map<string, { readonly process: Process; runner: Runner | null }>();
   readonly #skews = new Map<string, number>();
-  readonly #paces = new Map<string, Parameters<typeof openRunner>[0]["pace"] & { count: number; slots: number }>();
+  readonly #paces = new Map<string, HostPace>();
   readonly #clients: Client[] = [];
   readonly #faultsMs: number;
 
@@ -63,13 +65,21 @@ export class Simulation implements Cast {
     this.runnerNames = names("runner", chance.whole(1, 4));
     for (const name of this.replicaNames) this.#skews.set(name, chance.between(-SKEW_MS, SKEW_MS));
     for (const name of this.runnerNames) {
-      const pace = { stepMs: chance.between(40, 600), stepsPerCheckpoint: chance.whole(1, 4) };
-      this.#paces.set(name, { ...pace, count: chance.whole(1, 2), slots: chance.whole(1, 2) });
+      const stepMs = chance.happens(0.25) ? chance.between(1_000, 3_500) : chance.between(40, 600);
+      const pace = { stepMs, stepsPerCheckpoint: chance.whole(1, 4) };
+      const count = chance.whole(1, 2);
+      this.#paces.set(name, { ...pace, count, countMax: count, slots: chance.whole(1, 2) });
     }
     this.#edgeProcess = new Process(kernel, "edge", 0);
     const accounts = chance.whole(1, 4);
     furnish(this.server.tables, accounts);
-    this.checker = new Checker(kernel, this.server, this.store, () => this.#replicas.values());
+    this.checker = new Checker({
+      kernel,
+      server: this.server,
+      store: this.store,
+      replicas: () => this.#replicas.values(),
+      received: (account) => this.#edge.received.get(account) ?? 0,
+    });
     this.nemesis = new Nemesis(kernel, this);
     this.#faultsMs = chance.between(15_000, 60_000);
     const hasGangs = [...this.#paces.values()].some(({ count }) => count > 1);
@@ -125,8 +135,10 @@ export class Simulation implements Cast {
   }
 
   startRunner(name: string): void {
-    const pace = this.#paces.get(name);
-    if (this.runner(name) !== null || pace === undefined) return;
+    const known = this.#paces.get(name);
+    if (this.runner(name) !== null || known === undefined) return;
+    const pace = this.#rebuilt(known);
+    this.#paces.set(name, pace);
     const process = new Process(this.kernel, name, 0);
     const entry: { readonly process: Process; runner: Runner | null } = { process, runner: null };
     this.#runners.set(name, entry);
@@ -141,6 +153,14 @@ export class Simulation implements Cast {
     this.within(process, "start", () => {
       void openRunner(host, process).then((runner) => (entry.runner = runner));
     });
+  }
+
+  /** While things go wrong, a host may come back with other devices; after that it has all that jobs need. */
+  #rebuilt(pace: HostPace): HostPace {
+    const { chance } = this.nemesis;
+    if (this.nemesis.over) return { ...pace, count: pace.countMax };
+    if (!chance.happens(0.2)) return pace;
+    return { ...pace, count: chance.whole(1, pace.countMax), slots: chance.whole(1, 2) };
   }
 
   drainRunner(name: string, withinMs: number): void {
@@ -173,6 +193,7 @@ export class Simulation implements Cast {
   /** From here on a supervisor starts whatever ended. */
   #heal(): void {
     this.nemesis.heal();
+    for (const [name, { count, countMax }] of this.#paces) if (count < countMax) this.runner(name)?.kill();
     const again = (): void => {
       this.reviveAll();
       this.kernel.after(SUPERVISE_MS, null, "supervise", again);
@@ -244,11 +265,25 @@ export class Simulation implements Cast {
     ];
   }
 
+  /** What the leader believes of runners and waiting jobs. */
+  #leaderSays(): readonly string[] {
+    const waiting = [...this.server.tables.job.committed()].filter(
+      ({ runnerId, finishedAt }) => runnerId === null && finishedAt === null,
+    );
+    return [...this.#replicas.values()].flatMap(({ process, reign, hub }) => [
+      `${process.label} ${reign.leads ? "leads" : "follows"}; runners: ${[...hub.states()].map((pair) => pair.join(" ")).join(", ")}`,
+      ...waiting.map(({ id, class: jobClass }) => {
+        const { position, blockedBy } = reign.explain(id);
+        return `${process.label} has ${id} (${jobClass}) at position ${position}, blocked by ${blockedBy}`;
+      }),
+    ]);
+  }
+
   #mustRest(): void {
     const why = [...this.#unrest(), ...this.checker.finalFindings()];
     if (why.length === 0) return;
     const processes = [...this.#replicas.values(), ...this.#runners.values()].map(({ process }) => process);
-    const details = stalls(this.server, processes).map((line) => `  ${line}`);
+    const details = [...stalls(this.server, processes), ...this.#leaderSays()].map((line) => `  ${line}`);
     throw new Violation([`no rest ${REST_MS / 1_000} s after the faults: ${why.join("; ")}`, ...details].join("\n"));
   }
 }

@@ -58,7 +58,7 @@ function aClass(tables: Tables, resolution: string, k: number, wallMs: number): 
     name,
     resolution,
     secondsMax: 4,
-    price: milliCredits(8_000n * BigInt(k)),
+    price: milliCredits(8_003n * BigInt(k)),
     gpuMs: GpuMillis.parse(wallMs * k),
     shapes: [shape],
     retiredAt: null,
@@ -66,5 +66,5 @@ function aClass(tables: Tables, resolution: string, k: number, wallMs: number): 
 }
 
 function put<Row>(table: { readonly cells: Map<string, unknown> }, key: string, row: Row): void {
-  table.cells.set(key, { committed: row, pending: null, owner: null });
+  table.cells.set(key, { committed: row, past: [], pending: null, owner: null });
 }
