@@ -7,7 +7,7 @@ import type { AccountId, CreateKey, VideoId } from "#protocol/id.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Process } from "../kernel/process.ts";
 import type { Commit, PostgresServer } from "../postgres/server.ts";
-import type { LeaderRow, SubscriptionRow } from "../postgres/tables.ts";
+import type { AttemptRow, LeaderRow, SubscriptionRow } from "../postgres/tables.ts";
 import type { Replica } from "../world/replica.ts";
 import type { SimulatedStore } from "../world/store.ts";
 import { CreditRules } from "./credit-rules.ts";
@@ -50,7 +50,7 @@ export class Checker {
     this.#jobs = new JobRules(server.tables, store);
     this.#credits = new CreditRules(server.tables);
     this.#events = new EventRules(server.tables);
-    this.leases = new LeaseWatch(kernel, server);
+    this.leases = new LeaseWatch(kernel, server.tables);
     server.onCommit = (commit) => this.#committed(commit);
   }
 
@@ -87,6 +87,7 @@ export class Checker {
     for (const { table, before, after } of changes) {
       if (table === "edge_subscription")
         this.#found(this.#sentFinding(before as SubscriptionRow | null, after as SubscriptionRow | null));
+      if (table === "attempt" && before === null) this.leases.opened(after as AttemptRow);
       if (table !== "leader") continue;
       this.#found(leaderFinding(before as LeaderRow | null, after as LeaderRow, this.#server.clock(), tx.by));
       this.#found(this.#othersFinding(before as LeaderRow | null, after as LeaderRow));

@@ -5,10 +5,8 @@
 import { LEASE_MS, leaseName } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef, ToRunner } from "#protocol/runner.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { EPOCH_MS } from "../kernel/process.ts";
 import type { Process } from "../kernel/process.ts";
-import type { PostgresServer } from "../postgres/server.ts";
-import type { Tables } from "../postgres/tables.ts";
+import type { AttemptRow, Tables } from "../postgres/tables.ts";
 import type { FrameWatch } from "../system/ws.ts";
 import type { EngineWatch } from "../world/engine.ts";
 
@@ -20,7 +18,7 @@ const OUTCOME_OF = { finished: "completed", failed: "failed", stopped: "stopped"
 export class LeaseWatch implements FrameWatch, EngineWatch {
   readonly #kernel: Kernel;
   readonly #tables: Tables;
-  readonly #server: PostgresServer;
+  readonly #openedMs = new Map<string, number>();
   /** By runner process: leases that it was told are over. */
   readonly #stale = new Map<string, string[]>();
   /** By runner process: what its last hello named, and when. */
@@ -30,10 +28,14 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
   readonly #begun = new Set<string>();
   readonly #running = new Map<string, Process>();
 
-  constructor(kernel: Kernel, server: PostgresServer) {
+  constructor(kernel: Kernel, tables: Tables) {
     this.#kernel = kernel;
-    this.#server = server;
-    this.#tables = server.tables;
+    this.#tables = tables;
+  }
+
+  /** An attempt was committed. */
+  opened({ jobId, epoch }: AttemptRow): void {
+    this.#openedMs.set(leaseName({ job: jobId, epoch }), this.#kernel.nowMs);
   }
 
   sent(from: Process, to: Process, text: string): void {
@@ -98,11 +100,9 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
   #welcomed(runner: Process): void {
     const hello = this.#hellos.get(runner.label);
     if (hello === undefined) return;
-    const helloAt = EPOCH_MS + hello.atMs + this.#server.process.skewMs;
-    for (const attempt of this.#tables.attempt.committed()) {
-      const { runnerId, endedAt, startedAt, jobId, epoch } = attempt;
-      if (runnerId !== runner.name || endedAt !== null || startedAt.getTime() >= helloAt) continue;
+    for (const { runnerId, endedAt, jobId, epoch } of this.#tables.attempt.committed()) {
       const name = leaseName({ job: jobId, epoch });
+      if (runnerId !== runner.name || endedAt !== null || (this.#openedMs.get(name) ?? 0) >= hello.atMs) continue;
       if (!hello.leases.has(name)) this.#kernel.violate(`${runner.label} is welcome without ${name}, which it holds`);
     }
   }

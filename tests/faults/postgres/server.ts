@@ -13,6 +13,8 @@ import { DatabaseError, MustWait, Tx } from "./tx.ts";
 const LOCK_TIMEOUT_MS = 1_000;
 const IDLE_IN_TRANSACTION_MS = 1_500;
 const WORK_MS = 0.2;
+/** Nothing takes longer; what does, is ended by the session's own limit. */
+export const STATEMENT_TIMEOUT_MS = 5_000;
 
 export interface DatabaseFaults {
   /** Added to every statement. */
@@ -49,6 +51,8 @@ export class PostgresServer {
   process: Process;
   /** Hears of each commit that changed something. */
   onCommit: (commit: Commit) => void = () => undefined;
+  /** Asked before each request, with who asks: how much longer it takes. */
+  trap: ((request: string, by: string) => number) | null = null;
   #locks = new Locks();
   readonly #commits = { last: 0 };
   #backends = new Set<Backend>();
@@ -145,7 +149,10 @@ export class Backend {
     this.#busy = true;
     const { faults, chance } = this.#server;
     if (chance.happens(faults.lost)) return this.end();
-    const delayMs = chance.latency(WORK_MS) + (faults.slowMs === 0 ? 0 : chance.between(0, faults.slowMs));
+    const delayMs =
+      (this.#server.trap?.(request.name, this.#by) ?? 0) +
+      chance.latency(WORK_MS) +
+      (faults.slowMs === 0 ? 0 : chance.between(0, faults.slowMs));
     this.#timer(delayMs, request.name, () => this.#run(request));
   }
 

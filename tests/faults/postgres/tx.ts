@@ -100,6 +100,14 @@ export class Tx {
     }
   }
 
+  /** As a subquery sees it: what was committed when the statement began, whatever it has waited for since. */
+  *snapshot<Row>(table: Table<Row>): Generator<Row> {
+    for (const cell of table.cells.values()) {
+      const row = cell.owner === this ? cell.pending : versionAt(cell, this.#snapshot);
+      if (row !== null) yield row;
+    }
+  }
+
   #seen<Row>(table: Table<Row>, key: string, cell: Cell<Row>): Row | null {
     if (cell.owner === this) return cell.pending;
     if (cell.past.length === 0 || this.locks.has(`${table.name} ${key}`)) return cell.committed;

@@ -19,7 +19,7 @@ export function lockLedger(tx: Transaction, account: AccountId): Promise<Date | 
 
 function availableOf(on: Tx, account: AccountId): bigint {
   let sum = 0n;
-  for (const row of on.rows(tables().grant)) if (row.accountId === account) sum += row.available;
+  for (const row of on.snapshot(tables().grant)) if (row.accountId === account) sum += row.available;
   return sum;
 }
 

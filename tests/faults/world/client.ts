@@ -16,6 +16,8 @@ import { STEPS_MAX } from "./studio.ts";
 
 const ASK_AGAIN_MS = 300;
 const THINK_MS = 2_500;
+/** Things that one account does at a time. */
+const AT_ONCE = 2;
 const RENEW_MS = 20_000;
 
 export interface ClientHost {
@@ -50,7 +52,7 @@ export class Client {
 
   start(): void {
     void this.#live();
-    void this.#work();
+    void Promise.all(Array.from({ length: AT_ONCE }, () => this.#work())).then(() => (this.done = true));
   }
 
   async #work(): Promise<void> {
@@ -66,7 +68,6 @@ export class Client {
       else if (draw < 0.82) await this.#delete(known);
       else await this.#read(known);
     }
-    this.done = true;
   }
 
   /** Watches its account: a subscription that is renewed. */

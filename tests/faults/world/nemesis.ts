@@ -1,7 +1,7 @@
 /** What goes wrong: a seed enables some kinds of faults, and draws when, where and for how long. Then everything heals. */
 import type { Chance } from "../kernel/chance.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { NO_DATABASE_FAULTS } from "../postgres/server.ts";
+import { NO_DATABASE_FAULTS, STATEMENT_TIMEOUT_MS } from "../postgres/server.ts";
 import { NO_NETWORK_FAULTS } from "./network.ts";
 import type { Cast } from "./cast.ts";
 import { NO_STORE_FAULTS } from "./store.ts";
@@ -36,6 +36,7 @@ export class Nemesis {
     server.faults = { ...NO_DATABASE_FAULTS };
     store.faults = { ...NO_STORE_FAULTS };
     engineFaults.failed = 0;
+    server.trap = null;
     server.start();
     server.process.resume();
     network.healAll();
@@ -68,6 +69,13 @@ interface Stage {
 
 type Fault = (stage: Stage) => void;
 type FaultKind = keyof typeof FAULTS;
+
+/** Where a replica is hit in the middle of something. */
+const TRAPPED_STATEMENTS = [
+  ...["assertLeader", "markStarting", "openAttempt", "saveTags", "saveTierClocks", "appendEvent", "commit", "begin"],
+  ...["lockJob", "saveChange", "closeAttempt", "closeHold", "post", "insertCheckpoint", "insertJob", "renewLeases"],
+  ...["readInbox", "jobsByIds", "renewLeadership", "takeLeadership", "leasesOfRunner", "saveProgress"],
+] as const;
 
 const FAULTS = {
   replicaCrash: ({ cast, chance, after }) => {
@@ -119,7 +127,7 @@ const FAULTS = {
     after(chance.between(500, 8_000), () => (cast.network.faults.slowMs = 0));
   },
   badProxy: ({ cast, chance, after }) => {
-    cast.network.faults.duplicated = chance.between(0, 0.1);
+    cast.network.faults.duplicated = chance.between(0, 0.3);
     cast.network.faults.swapped = chance.between(0, 0.05);
     after(chance.between(500, 8_000), () => Object.assign(cast.network.faults, { duplicated: 0, swapped: 0 }));
   },
@@ -151,6 +159,32 @@ const FAULTS = {
   lostStatements: ({ cast, chance, after }) => {
     cast.server.faults.lost = chance.between(0.01, 0.1);
     after(chance.between(500, 6_000), () => (cast.server.faults.lost = 0));
+  },
+  /** The database hangs in one statement, and the host that asked freezes until just after. */
+  freezeInStatement: ({ cast, chance, after }) => {
+    const name = chance.pick(TRAPPED_STATEMENTS);
+    cast.server.trap = (asked, replica) => {
+      if (asked !== name) return 0;
+      cast.server.trap = null;
+      const hangMs = chance.between(2_000, STATEMENT_TIMEOUT_MS - 100);
+      const process = cast.replicaNames.map((one) => cast.replica(one)?.process).find((one) => one?.label === replica);
+      process?.stop();
+      after(hangMs + chance.between(10, 1_400), () => process?.resume());
+      return hangMs;
+    };
+  },
+  crashInStatement: ({ cast, chance, after }) => {
+    const name = chance.pick(TRAPPED_STATEMENTS);
+    cast.server.trap = (asked, replica) => {
+      if (asked !== name) return 0;
+      cast.server.trap = null;
+      const alive = cast.replicaNames.map((one) => cast.replica(one)).find((one) => one?.process.label === replica);
+      if (alive === undefined || alive === null) return 0;
+      // Before or after the statement was worked on, and with or without a word to the server.
+      after(chance.between(0, 1), () => alive.process.kill(chance.happens(0.5)));
+      after(chance.between(100, 6_000), () => cast.startReplica(alive.process.name));
+      return 0;
+    };
   },
   slowStore: ({ cast, chance, after }) => {
     cast.store.faults.slowMs = chance.between(100, 6_000);
