@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { MUTANTS } from "./mutants.ts";
+import type { Mutant } from "./system/hooks.ts";
 
 const RUN = fileURLToPath(new URL("run.ts", import.meta.url));
 
@@ -26,8 +27,14 @@ const { values } = parseArgs({
 
 const run = promisify(execFile);
 
-async function hunt({ name, says }: (typeof MUTANTS)[number]): Promise<Hunt> {
-  const order = [RUN, "--mutant", name, "--seeds", values.seeds];
+/** The seed that found it last, then all. */
+async function hunt(mutant: Mutant): Promise<Hunt> {
+  const again = await huntFrom(mutant, mutant.seed, "1");
+  return again.found ? again : huntFrom(mutant, 1, values.seeds);
+}
+
+async function huntFrom({ name, says }: Mutant, first: number, seeds: string): Promise<Hunt> {
+  const order = [RUN, "--mutant", name, "--first", String(first), "--seeds", seeds];
   // A run that finds something ends with 1; what it says counts.
   const { stdout, stderr } = await run(process.execPath, order).catch(
     (error: unknown) => error as { readonly stdout: string; readonly stderr: string },

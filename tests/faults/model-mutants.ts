@@ -6,6 +6,7 @@ const STATEMENTS = "tests/faults/statements/";
 export const MODEL_MUTANTS: readonly Mutant[] = [
   {
     name: "no-for-share",
+    seed: 1,
     says: "a scheduling transaction checks the epoch without locking it",
     file: `${STATEMENTS}leader.ts`,
     find: `on.lock(leader, ROW, "share");`,
@@ -13,6 +14,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leadership-stolen",
+    seed: 1,
     says: "the lease is taken while it runs",
     file: `${STATEMENTS}leader.ts`,
     find: `if (row !== null && row.expiresAt >= tx.clock()) return null;`,
@@ -20,6 +22,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "renewed-by-anybody",
+    seed: 1,
     says: "an old leader renews its successor's lease",
     file: `${STATEMENTS}leader.ts`,
     find: `row === null || row.epoch !== epoch || row.expiresAt <= tx.clock()`,
@@ -27,6 +30,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "mail-taken-when-read",
+    seed: 1,
     says: "mail is gone once it was read, whether the reader heard it or not",
     file: `${STATEMENTS}jobs.ts`,
     find: `const jobs = new Set(rows.flatMap(`,
@@ -35,6 +39,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unlocked-decision",
+    seed: 1,
     says: "a job is not locked between decision and save",
     file: `${STATEMENTS}jobs.ts`,
     find: `on.lock(tables().job, id);`,
@@ -42,6 +47,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "claim-not-released",
+    seed: 1,
     says: "a job leaves its devices claimed",
     file: `${STATEMENTS}jobs.ts`,
     find: `if (moved.runnerId === null) freeClaims(on, row.id);`,
@@ -49,6 +55,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-state-guard",
+    seed: 1,
     says: "a job is started that does not wait",
     file: `${STATEMENTS}leases.ts`,
     find: `row === null || !WAITING.has(row.state) || row.deletedAt !== null`,
@@ -56,6 +63,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-claims",
+    seed: 1,
     says: "devices are not claimed",
     file: `${STATEMENTS}leases.ts`,
     find: `on.insert(claim, keyOf(part), { runnerId: dispatch.runner, device: part.device, slot: part.slot, jobId: row.id });`,
@@ -63,6 +71,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "renewal-not-fenced",
+    seed: 1,
     says: "a heartbeat of an old lease renews the present one",
     file: `${STATEMENTS}leases.ts`,
     find: `row === null || row.epoch !== lease.epoch || row.runnerId !== runner || !LEASED.has(row.state)`,
@@ -70,6 +79,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "progress-not-fenced",
+    seed: 1,
     says: "progress of an old lease is stored",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return [];`,
@@ -77,6 +87,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "progress-falls",
+    seed: 1,
     says: "progress is stored as the runner says it",
     file: `${STATEMENTS}leases.ts`,
     find: `Math.max(row.progress, Math.min(progress, 99))`,
@@ -84,6 +95,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "checkpoint-not-fenced",
+    seed: 1,
     says: "a checkpoint of an old lease is recorded",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return false;`,
@@ -91,6 +103,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "checkpoints-swept",
+    seed: 1,
     says: "the sweep removes checkpoints that jobs go on from",
     file: `${STATEMENTS}leases.ts`,
     find: `age > CHECKPOINTS_KEPT`,
@@ -98,6 +111,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ledger-not-locked",
+    seed: 1,
     says: "the account is not locked while its credits move",
     file: `${STATEMENTS}ledger.ts`,
     find: `on.lock(tables().account, account);`,
@@ -105,6 +119,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "numbers-from-outside",
+    seed: 1,
     says: "event numbers are counted from what is committed",
     file: `${STATEMENTS}events.ts`,
     find: `const last = (on.get(counter, account) ?? 0) + 1;`,
@@ -112,6 +127,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "submit-without-hold",
+    seed: 1,
     says: "a job is admitted and its credits are not held",
     file: `${STATEMENTS}submit.ts`,
     find: `moveBooks(on, grant.id, { from: "available", to: "held", amount });`,

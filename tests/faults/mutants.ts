@@ -13,6 +13,7 @@ const USECASE = "control-plane/usecase/";
 const PRODUCT_MUTANTS: readonly Mutant[] = [
   {
     name: "any-epoch",
+    seed: 1,
     says: "a runner's last word counts whichever lease it is of",
     file: `${CORE}job.ts`,
     find: `(phase !== "leased" || event.epoch !== job.epoch)`,
@@ -20,6 +21,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ended-moves-again",
+    seed: 1,
     says: "a job that is over can be cancelled",
     file: `${CORE}job.ts`,
     find: `if (phase === "ended") return { ok: false, refusal: "ended" };`,
@@ -27,6 +29,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "cancel-pays-all",
+    seed: 1,
     says: "a cancelled job is charged its whole price",
     file: `${CORE}job.ts`,
     find: `charge: chargeFor(job.price, job.stepsDone, job.steps),`,
@@ -34,6 +37,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "charge-rounds-up",
+    seed: 1,
     says: "a cancelled job is charged a unit too much",
     file: `${CORE}settlement.ts`,
     find: `(price * BigInt(stepsDone)) / BigInt(steps)`,
@@ -41,6 +45,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "double-release",
+    seed: 1,
     says: "a hold gives back what it captured, too",
     file: `${CORE}ledger.ts`,
     find: `const rest = amount - part;`,
@@ -48,6 +53,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "hold-stays-open",
+    seed: 1,
     says: "a job ends and its hold does not",
     file: `${USECASE}settle-hold.ts`,
     find: `closeHold(tx, { job, at }, lots, settlement),`,
@@ -55,6 +61,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-leader-check",
+    seed: 1,
     says: "placements are committed without looking who leads",
     file: `${USECASE}dispatch.ts`,
     find: `await assertLeader(tx, leaderEpoch);`,
@@ -62,6 +69,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "oldest-checkpoint",
+    seed: 1,
     says: "a job goes on from the oldest checkpoint that is kept",
     file: `${USECASE}dispatch.ts`,
     find: `await checkpointsOf(tx, job.id);`,
@@ -69,6 +77,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-mail",
+    seed: 1,
     says: "the scheduler is not told that a job moved",
     file: `${USECASE}move-job.ts`,
     find: `await postInbox(tx, before.id);`,
@@ -76,6 +85,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "attempt-stays-open",
+    seed: 1,
     says: "a job leaves its runner and its attempt goes on",
     file: `${USECASE}move-job.ts`,
     find: `await closeAttempt(tx, { job: before.id, epoch: before.epoch }, change.attempt, stages);`,
@@ -83,6 +93,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "end-in-two-transactions",
+    seed: 1,
     says: "a job's end is committed before its attempt, hold and event",
     file: `${USECASE}move-job.ts`,
     find: `return inTransaction(sql, (tx) => moveJobIn(tx, id, event, nowMs, options));`,
@@ -90,6 +101,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "nobody-sweeps",
+    seed: 1,
     says: "the leases of silent runners are held forever",
     file: `${USECASE}lead.ts`,
     find: `{ kind: "lost", epoch: lease.epoch, how: "died" }`,
@@ -97,6 +109,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leads-on",
+    seed: 1,
     says: "a leader whose renewal hangs does not stop by its own clock",
     file: `${LOOP}leadership.ts`,
     find: `if (this.#term === term) this.#stepDown(term, "the lease may be over");`,
@@ -104,6 +117,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sockets-stay",
+    seed: 1,
     says: "a leader that steps down keeps its runners",
     file: `${SOCKET}runner-hub.ts`,
     find: `for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);`,
@@ -111,6 +125,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "lost-placement",
+    seed: 1,
     says: "a placement whose transaction failed is not queued again",
     file: `${LOOP}scheduler-loop.ts`,
     find: `this.#scheduler.apply({ t: "queued", job }, nowMs);`,
@@ -118,6 +133,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "held-forever",
+    seed: 1,
     says: "a job whose devices were held is not tried again",
     file: `${LOOP}scheduler-loop.ts`,
     find: `this.#tell({ t: "queued", job: { ...job, notBeforeMs: nowMs + HELD_RETRY_MS } });`,
@@ -125,6 +141,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "loop-dies",
+    seed: 1,
     says: "a loop ends at its first error",
     file: `${LOOP}ticker.ts`,
     find: `this.#host.log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");`,
@@ -132,6 +149,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sent-before-told",
+    seed: 1,
     says: "events count as sent before the edge has them",
     file: `${LOOP}edge-sender.ts`,
     find: `if (!(await this.#host.push(account, { items }))) return`,
@@ -140,6 +158,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-reconcile",
+    seed: 1,
     says: "what a restarted runner lost is not given to others when it dials",
     file: `${SOCKET}runner-hub.ts`,
     find: `if (!alive.has(leaseName(held))) await this.#host.lost(held);`,
@@ -147,6 +166,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unawaited-welcome",
+    seed: 1,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
     find: `return await this.#admit(hello, socket);`,
@@ -154,6 +174,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "reply-before-commit",
+    seed: 1,
     says: "a finished video is confirmed before it is recorded",
     file: `${SOCKET}runner-desk.ts`,
     find: `return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey });`,
@@ -161,6 +182,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "runs-beyond-lease",
+    seed: 1,
     says: "a runner does not look at its leases",
     file: "gpu-runner/core/session.ts",
     find: `if (nowMs >= attempt.leaseUntilMs) return abandon(attempt);`,
@@ -168,6 +190,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "lease-from-nowhere",
+    seed: 1,
     says: "a runner counts its lease four times as long as it was given",
     file: "gpu-runner/core/session.ts",
     find: `beat.sentMs + leaseMs)`,
@@ -175,6 +198,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "runs-twice",
+    seed: 1,
     says: "an assignment that comes again after its end runs again",
     file: "gpu-runner/core/session.ts",
     find: `if (session.spent.includes(leaseName(lease))) return refuse("busy");`,
@@ -182,6 +206,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "deaf-to-stale",
+    seed: 1,
     says: "a runner that is told that its lease is over goes on",
     file: "gpu-runner/core/session.ts",
     find: `return onAttempt(session, frame.lease, abandon);`,
@@ -189,6 +214,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ending-said-once",
+    seed: 1,
     says: "how an attempt ended is not said again over a new socket",
     file: "gpu-runner/core/attempt.ts",
     find: `if (ending !== null && parcel === null) effects.push({ t: "send", frame: ending });`,
@@ -196,6 +222,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "result-said-once",
+    seed: 1,
     says: "a finished file is not announced again over a new socket",
     file: "gpu-runner/core/attempt.ts",
     find: `effects.push(...speakParcel(attempt));`,

@@ -62,7 +62,7 @@ export async function runSeeds({ first, seeds, steps, once, trace, command }: Or
     );
     say(
       `faults: ${[...faults]
-        .sort()
+        .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([kind, times]) => `${kind} ${times}`)
         .join(", ")}`,
     );

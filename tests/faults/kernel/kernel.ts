@@ -8,7 +8,7 @@
 import { MinHeap } from "#sim/min-heap.ts";
 import { Chance } from "./chance.ts";
 import { LogHash } from "./log-hash.ts";
-import { Process } from "./process.ts";
+import type { Process } from "./process.ts";
 
 /** The last events, kept to be shown when something breaks. */
 const TRACE_MAX = 400;

@@ -55,7 +55,7 @@ export class PostgresServer {
   trap: ((request: string, by: string) => number) | null = null;
   #locks = new Locks();
   readonly #commits = { last: 0 };
-  #backends = new Set<Backend>();
+  readonly #backends = new Set<Backend>();
 
   constructor(kernel: Kernel, skewMs: number) {
     this.kernel = kernel;

@@ -136,8 +136,8 @@ export class Tx {
     if (broken !== null) throw new DatabaseError("23514", `new row for "${table.name}" violates "${broken}"`);
     const cell: Cell<Row> = table.cells.get(key) ?? emptyCell();
     table.cells.set(key, cell);
-    this.#undo.push({ cell: cell as Cell<unknown>, pending: cell.pending, wasOwned: cell.owner === this });
-    this.#cells.set(cell as Cell<unknown>, { table: table as unknown as Table<unknown>, key });
+    this.#undo.push({ cell, pending: cell.pending, wasOwned: cell.owner === this });
+    this.#cells.set(cell, { table: table as unknown as Table<unknown>, key });
     cell.owner = this;
     cell.pending = row;
   }

@@ -24,7 +24,7 @@ export function append(on: Tx, account: AccountId, happening: Happening): void {
 }
 
 export function appendEvent(tx: Transaction, { account, ...happening }: NewEvent): Promise<void> {
-  return statement(tx, "appendEvent", (on) => append(on, account, happening as Happening));
+  return statement(tx, "appendEvent", (on) => append(on, account, happening));
 }
 
 export function eventsAfter(sql: Sql, account: AccountId, after: number, limit: number): Promise<readonly Event[]> {
@@ -39,7 +39,7 @@ export function eventsAfter(sql: Sql, account: AccountId, after: number, limit: 
         created_at: Math.floor(at.getTime() / 1_000),
         timestamp: at.toISOString(),
       } as const;
-      events.push({ id: EventId.parse(row.id), ...envelope, sequence_number: number, ...row.happening } as Event);
+      events.push({ id: EventId.parse(row.id), ...envelope, sequence_number: number, ...row.happening });
     }
     return events;
   });

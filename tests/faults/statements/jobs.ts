@@ -45,7 +45,7 @@ export function saveChange(tx: Transaction, before: JobRow, change: JobChange): 
 
 function freeClaims(on: Tx, job: VideoId): void {
   const { claim } = tables();
-  for (const [key, row] of [...on.entries(claim)]) if (row.jobId === job) on.put(claim, key, null);
+  for (const [key, row] of on.entries(claim)) if (row.jobId === job) on.put(claim, key, null);
 }
 
 const OFF_RUNNER = { runnerId: null, devices: null, slot: null, leaseExpiresAt: null } as const;

@@ -168,6 +168,6 @@ export function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   return statement(sql, "forgetNonces", (on) => {
     const { nonce } = tables();
     const before = on.now.getTime() - olderThanMs;
-    for (const [key, at] of [...on.entries(nonce)]) if (at.getTime() < before) on.put(nonce, key, null);
+    for (const [key, at] of on.entries(nonce)) if (at.getTime() < before) on.put(nonce, key, null);
   });
 }

@@ -29,7 +29,10 @@ export function setInterval(act: () => void, everyMs: number): Timer {
 export function clearTimeout(timer: Timer | null | undefined): void {
   timer?.cancel();
 }
-export const clearInterval = clearTimeout;
+
+export function clearInterval(timer: Timer | null | undefined): void {
+  timer?.cancel();
+}
 
 export const performance = { now: () => thisProcess().clock.monotonicMs() };
 

@@ -9,6 +9,8 @@ import { MODELLED } from "../statements/same-shape.ts";
 
 export interface Mutant {
   readonly name: string;
+  /** Found it last: tried first, before all others. */
+  readonly seed: number;
   /** What it stands for, in words. */
   readonly says: string;
   readonly file: string;

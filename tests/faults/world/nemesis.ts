@@ -72,9 +72,28 @@ type FaultKind = keyof typeof FAULTS;
 
 /** Where a replica is hit in the middle of something. */
 const TRAPPED_STATEMENTS = [
-  ...["assertLeader", "markStarting", "openAttempt", "saveTags", "saveTierClocks", "appendEvent", "commit", "begin"],
-  ...["lockJob", "saveChange", "closeAttempt", "closeHold", "post", "insertCheckpoint", "insertJob", "renewLeases"],
-  ...["readInbox", "jobsByIds", "renewLeadership", "takeLeadership", "leasesOfRunner", "saveProgress"],
+  "assertLeader",
+  "markStarting",
+  "openAttempt",
+  "saveTags",
+  "saveTierClocks",
+  "appendEvent",
+  "begin",
+  "commit",
+  "lockJob",
+  "saveChange",
+  "closeAttempt",
+  "closeHold",
+  "post",
+  "insertCheckpoint",
+  "insertJob",
+  "renewLeases",
+  "readInbox",
+  "jobsByIds",
+  "renewLeadership",
+  "takeLeadership",
+  "leasesOfRunner",
+  "saveProgress",
 ] as const;
 
 const FAULTS = {

@@ -95,7 +95,8 @@ export class Network {
     }
     const isDoubled = this.#chance.happens(duplicated);
     const isSwapped = this.#chance.happens(swapped);
-    if (isDoubled || isSwapped) this.#kernel.after(this.#chance.between(1, RESET_WITHIN_MS), null, "reset", reset);
+    const resetMs = this.#chance.between(1, RESET_WITHIN_MS);
+    if (isDoubled || isSwapped) this.#kernel.after(resetMs, null, "reset", reset);
     if (isSwapped) {
       // It comes later, behind what was sent after it.
       this.#kernel.after(this.#chance.between(0, 50), wire.to, `${label} late`, act);
@@ -104,7 +105,7 @@ export class Network {
     this.carry(wire, label, act);
     if (!isDoubled) return;
     // At once, or when nobody thinks of it any more.
-    const laterMs = this.#chance.pick([0, 5, RESET_WITHIN_MS]) * this.#chance.unit();
+    const laterMs = this.#chance.happens(0.4) ? 0 : resetMs * this.#chance.unit();
     this.#kernel.after(laterMs, wire.to, `${label} twice`, act);
   }
 

@@ -53,6 +53,8 @@ export class Simulation implements Cast {
   readonly #paces = new Map<string, HostPace>();
   readonly #clients: Client[] = [];
   readonly #faultsMs: number;
+  /** Of the starts of GPU hosts while things go wrong. */
+  readonly #rebuiltShare: number;
 
   constructor(seed: number) {
     const kernel = new Kernel(seed);
@@ -81,6 +83,7 @@ export class Simulation implements Cast {
       received: (account) => this.#edge.received.get(account) ?? 0,
     });
     this.nemesis = new Nemesis(kernel, this);
+    this.#rebuiltShare = chance.pick([0, 0, 0.6]);
     this.#faultsMs = chance.between(15_000, 60_000);
     const hasGangs = [...this.#paces.values()].some(({ count }) => count > 1);
     for (let index = 0; index < accounts; index++) {
@@ -159,7 +162,7 @@ export class Simulation implements Cast {
   #rebuilt(pace: HostPace): HostPace {
     const { chance } = this.nemesis;
     if (this.nemesis.over) return { ...pace, count: pace.countMax };
-    if (!chance.happens(0.2)) return pace;
+    if (!chance.happens(this.#rebuiltShare)) return pace;
     return { ...pace, count: chance.whole(1, pace.countMax), slots: chance.whole(1, 2) };
   }
 
