@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["tests/*.test.ts", "tests/{core,protocol,runner,cli,sim,properties}/**/*.test.ts"],
+          include: ["tests/*.test.ts", "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts"],
           testTimeout: 30_000,
         },
       },

@@ -138,23 +138,35 @@ export async function jobsByIds(sql: Sql, ids: readonly VideoId[]): Promise<read
 export interface Mail {
   /** The database's clock. */
   readonly atMs: number;
+  /** What to hand to the next `readInbox` once it is handled. */
+  readonly ids: readonly bigint[];
   readonly jobs: readonly VideoId[];
   /** The operator changed tiers, accounts, classes, limits or a runner's drain. */
   readonly termsChanged: boolean;
 }
 
-/** Takes the leader's mail: ids of jobs whose state may have changed, and whether the operator changed anything. */
-export async function takeInbox(sql: Sql, limit: number): Promise<Mail> {
-  const [row] = await sql<{ at: Date; jobs: readonly VideoId[]; termsChanged: boolean }[]>`
-    with taken as (
-      delete from inbox where id in (select id from inbox order by id limit ${limit} for update skip locked)
-      returning job_id
-    )
+/**
+ * The leader's mail: ids of jobs whose state may have changed, and whether the operator changed anything. It stays until the
+ * call after it was handled, so it is read at least once whatever breaks in between; and an old leader removes nothing that
+ * its successor has not seen.
+ */
+export async function readInbox(sql: Sql, epoch: number, handled: readonly bigint[], limit: number): Promise<Mail> {
+  const ids = sql.array(handled.map(String));
+  const forgetting =
+    handled.length === 0
+      ? sql``
+      : sql`
+        leads as (select 1 from leader where epoch = ${epoch} and expires_at > clock_timestamp() for share),
+        done as (delete from inbox where id = any (${ids}::bigint[]) and exists (select 1 from leads)),`;
+  const [row] = await sql<{ at: Date; ids: bigint[]; jobs: VideoId[]; termsChanged: boolean }[]>`
+    with ${forgetting}
+    mail as (select id, job_id from inbox where id <> all (${ids}::bigint[]) order by id limit ${limit})
     select clock_timestamp() as at,
-      array(select distinct job_id from taken where job_id is not null) as jobs,
-      exists (select 1 from taken where job_id is null) as terms_changed`;
+      array(select id from mail) as ids,
+      array(select distinct job_id from mail where job_id is not null) as jobs,
+      exists (select 1 from mail where job_id is null) as terms_changed`;
   invariant(row !== undefined, "a select without a table has one row");
-  return { atMs: row.at.getTime(), jobs: row.jobs, termsChanged: row.termsChanged };
+  return { atMs: row.at.getTime(), ids: row.ids, jobs: row.jobs, termsChanged: row.termsChanged };
 }
 
 export async function postInbox(tx: Transaction, id: VideoId): Promise<void> {

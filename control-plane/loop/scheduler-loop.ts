@@ -25,11 +25,11 @@ import {
   knownRunners,
   queuedJobOf,
   readJobs,
+  readMail,
   serverTimeMs,
   storedClocks,
   sweepLeases,
   sweepOld,
-  takeMail,
 } from "#control-plane/usecase/lead.ts";
 import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
@@ -78,6 +78,8 @@ export class SchedulerLoop implements Service {
   readonly #waiting = new Map<VideoId, QueuedJob>();
   /** Jobs that may have changed and were not read yet: from the inbox, or refused at dispatch. */
   readonly #unread = new Set<VideoId>();
+  /** Mail that was acted upon and is still in the inbox. */
+  #handled: readonly bigint[] = [];
   readonly #tickers: readonly Ticker[];
   readonly #turns: Ticker;
 
@@ -191,9 +193,10 @@ export class SchedulerLoop implements Service {
     this.wake();
   }
 
-  /** What was taken from the inbox and could not be read, because the database failed, is read in the next turn. */
+  /** A turn that breaks off here reads the same mail again. */
   async #readMail(): Promise<void> {
-    const mail = await takeMail(this.#sql);
+    const mail = await readMail(this.#sql, this.#epoch, this.#handled);
+    this.#handled = [];
     this.#time.heard(mail.atMs);
     for (const id of mail.jobs) this.#unread.add(id);
     if (mail.termsChanged) this.#terms.expire();
@@ -202,6 +205,7 @@ export class SchedulerLoop implements Service {
     await this.#terms.meet(jobs);
     this.#unread.clear();
     for (const job of jobs) this.#apply(job);
+    this.#handled = mail.ids;
   }
 
   /**

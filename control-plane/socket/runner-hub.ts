@@ -127,7 +127,7 @@ export class RunnerHub {
         socket.close(CLOSE_NOT_LEADER, "this replica leads no more");
         return null;
       }
-      return this.#admit(hello, socket);
+      return await this.#admit(hello, socket);
     } catch (error) {
       this.#own.log.warn({ err: error }, "a runner's hello was refused");
       socket.close(1_008, "bad hello");
@@ -161,13 +161,24 @@ export class RunnerHub {
     const session: RunnerSession = new RunnerSession(hello, socket, this.#host, events, this.#own);
     this.#sessions.set(runner, session);
     this.#showConnected();
-    const { renewed, stale } = await this.#host.heartbeat(runner, hello.leases);
+    try {
+      await this.#welcome(session);
+    } catch (error) {
+      this.#closed(session);
+      throw error;
+    }
+    return session;
+  }
+
+  /** Renews what the runner holds, and tells it what is over or to be cancelled. */
+  async #welcome(session: RunnerSession): Promise<void> {
+    const { runner, devices, leases } = session.hello;
+    const { renewed, stale } = await this.#host.heartbeat(runner, leases);
     for (const lease of stale) session.stale(lease);
     for (const held of await this.#host.heldBy(runner)) {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");
     }
-    this.#own.log.info({ runner, devices: hello.devices.length, leases: renewed.length }, "runner connected");
-    return session;
+    this.#own.log.info({ runner, devices: devices.length, leases: renewed.length }, "runner connected");
   }
 
   #doubt(runner: RunnerId): number {

@@ -5,7 +5,7 @@ import { standingsOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { tierClocks } from "#control-plane/db/fair-clock.ts";
 import { forgetIncidents } from "#control-plane/db/incidents.ts";
-import { jobsByIds, takeInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
+import { jobsByIds, readInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
 import type { JobRow, Mail } from "#control-plane/db/jobs.ts";
 import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
 import type { HeldLease } from "#control-plane/db/leases.ts";
@@ -56,9 +56,12 @@ export function everyUnfinishedJob(sql: Sql): Promise<readonly JobRow[]> {
   return unfinishedJobs(sql);
 }
 
-/** Which jobs' state may have changed since the last call, and whether the operator changed any terms. */
-export function takeMail(sql: Sql): Promise<Mail> {
-  return takeInbox(sql, INBOX_BATCH_MAX);
+/**
+ * Which jobs' state may have changed since it was last handled, and whether the operator changed any terms. `handled`: the ids
+ * of the mail before, which is forgotten.
+ */
+export function readMail(sql: Sql, epoch: number, handled: readonly bigint[]): Promise<Mail> {
+  return readInbox(sql, epoch, handled, INBOX_BATCH_MAX);
 }
 
 /** Jobs as they are now. */

@@ -149,6 +149,17 @@ test("a takeover counts what runs, also on a runner that was set up anew meanwhi
   expect(placed(scheduler).map(({ job }) => job.account)).toEqual(["a"]);
 });
 
+test("a runner that was set up anew while it held a job has its new devices once that job is over", () => {
+  const scheduler = aScheduler([1], { a: "free", b: "free" });
+  scheduler.apply({ t: "running", job: aQueuedJob(1, "a"), runner: "runner-0", devices: ["0.0"], slot: null }, 0);
+  scheduler.apply({ t: "runner_down", runner: "runner-0" }, 0);
+  scheduler.apply({ t: "runner_up", runner: aRunner(0, 8) }, 0);
+  scheduler.apply({ t: "queued", job: aQueuedJob(2, "b", { class: "gang" }) }, 0);
+  expect(placed(scheduler)).toEqual([]);
+  scheduler.apply({ t: "ended", job: aQueuedJob(1, "").id, stepsRun: 10 }, 0);
+  expect(placed(scheduler)).toMatchObject([{ runner: "runner-0", k: 8 }]);
+});
+
 test("an account that comes back after idling has saved up nothing", () => {
   const scheduler = aScheduler([1], { busy: "pro", back: "pro" });
   for (let n = 0; n < 40; n++) scheduler.apply({ t: "queued", job: aQueuedJob(n, "busy") }, 0);

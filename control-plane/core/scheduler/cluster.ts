@@ -35,6 +35,8 @@ export class Cluster {
   #runners: RunnerState[] = [];
   readonly #byId = new Map<string, RunnerState>();
   readonly #heldBy = new Map<string, Held>();
+  /** Of runners that came back set up anew while jobs of before still hold some of what they had. */
+  readonly #next = new Map<string, RunnerTerms>();
   #deviceCount = 0;
 
   get runners(): readonly RunnerState[] {
@@ -77,15 +79,21 @@ export class Cluster {
   /** Known again: devices keep what they hold; changed terms replace it once nothing runs there. */
   up(terms: RunnerTerms): void {
     const known = this.#byId.get(terms.id);
+    this.#next.delete(terms.id);
     if (known !== undefined && (known.free < known.devices.length || sameDevices(known.terms, terms))) {
+      if (!sameDevices(known.terms, terms)) this.#next.set(terms.id, terms);
       known.up = true;
       known.terms = { ...terms, devices: known.terms.devices };
       return this.#countDevices();
     }
+    this.#setUp(terms, true);
+  }
+
+  #setUp(terms: RunnerTerms, up: boolean): void {
     const devices = terms.devices.map((device) => newDevice(device));
     const vramBytes = Math.max(...devices.map((device) => device.vramBytes));
     const plain = devices.every((device) => device.slots === 1 && device.vramBytes === vramBytes);
-    this.#byId.set(terms.id, { terms, devices, free: devices.length, open: 0, plain, vramBytes, up: true });
+    this.#byId.set(terms.id, { terms, devices, free: devices.length, open: 0, plain, vramBytes, up });
     this.#runners = [...this.#byId.values()].toSorted((a, b) => (a.terms.id < b.terms.id ? -1 : 1));
     this.#countDevices();
   }
@@ -161,18 +169,27 @@ export class Cluster {
     if (held !== undefined) held.freeAtMs = freeAtMs;
   }
 
-  /** What the job held, now free; a batch holds on until its last job leaves. */
-  vacate(job: string): void {
+  /**
+   * What the job held, now free; a batch holds on until its last job leaves. The answer names the runner if its devices are
+   * others from now on.
+   */
+  vacate(job: string): string | null {
     const held = this.#heldBy.get(job);
-    if (held === undefined) return;
+    if (held === undefined) return null;
     this.#heldBy.delete(job);
     held.jobs.splice(held.jobs.indexOf(job), 1);
-    if (held.jobs.length > 0) return;
+    if (held.jobs.length > 0) return null;
     for (const device of held.devices) {
       count(held.runner, device, -1);
       device.tenancies.splice(device.tenancies.indexOf(held), 1);
       count(held.runner, device, 1);
     }
+    const { terms, free, devices, up } = held.runner;
+    const next = this.#next.get(terms.id);
+    if (next === undefined || free < devices.length) return null;
+    this.#next.delete(terms.id);
+    this.#setUp(next, up);
+    return terms.id;
   }
 }
 

@@ -290,18 +290,25 @@ export class Scheduler implements Policy {
     this.#cluster.expect(id, nowMs + leftMs);
   }
 
+  #vacate(job: string): void {
+    const renewed = this.#cluster.vacate(job);
+    if (renewed === null) return;
+    this.#reservations.dropRunner(renewed);
+    this.#quotes.clusterChanged();
+  }
+
   #release(job: string, stepsRun: number): void {
     this.#pending.delete(job);
     this.#running.delete(job);
     this.#queue.settle(job, stepsRun);
-    this.#cluster.vacate(job);
+    this.#vacate(job);
   }
 
   #undo(job: string): void {
     if (!this.#pending.delete(job)) return;
     this.#running.delete(job);
     this.#queue.untake(job);
-    this.#cluster.vacate(job);
+    this.#vacate(job);
   }
 
   /** What may be done for the job that fairness would have served: preempt for it, else reserve. */

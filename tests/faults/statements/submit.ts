@@ -1,0 +1,174 @@
+/** As `control-plane/db/submit.ts`: the statement runs whole under the account's lock. */
+import type { JobRecord } from "#control-plane/core/job.ts";
+import type { NewJob, Standing } from "#control-plane/db/submit.ts";
+import type { Sql } from "#control-plane/db/connect.ts";
+import type { AccountId, CreateKey, RequestId } from "#protocol/id.ts";
+import { VideoId } from "#protocol/id.ts";
+import { milliCredits } from "#protocol/unit.ts";
+import type { JobRow } from "#control-plane/db/jobs.ts";
+import { statement } from "../postgres/client.ts";
+import { freshId, tables } from "../postgres/here.ts";
+import type { GrantRow } from "../postgres/tables.ts";
+import type { Tx } from "../postgres/tx.ts";
+import { append } from "./events.ts";
+import { moveBooks, writeEntry } from "./ledger.ts";
+
+const WAITING: ReadonlySet<string> = new Set(["queued", "preempted", "retrying"]);
+
+export function jobOfCreateKey(sql: Sql, account: AccountId, key: CreateKey): Promise<JobRecord | null> {
+  return statement(sql, "jobOfCreateKey", (on) => {
+    const id = on.get(tables().createKey, `${account}/${key}`);
+    return id === null ? null : on.get(tables().job, id);
+  });
+}
+
+export function claimNonce(sql: Sql, requestId: RequestId): Promise<boolean> {
+  return statement(sql, "claimNonce", (on) => insertNonce(on, requestId));
+}
+
+function insertNonce(on: Tx, requestId: RequestId): boolean {
+  on.lock(tables().nonce, requestId);
+  if (on.get(tables().nonce, requestId) !== null) return false;
+  on.put(tables().nonce, requestId, on.now);
+  return true;
+}
+
+function waitingOf(on: Tx, account: AccountId): number {
+  return [...on.rows(tables().job)].filter((row) => row.accountId === account && WAITING.has(row.state)).length;
+}
+
+function spendableOf(on: Tx, account: AccountId, at: Date): readonly GrantRow[] {
+  return [...on.rows(tables().grant)]
+    .filter((row) => row.accountId === account && row.available > 0n && row.effectiveAt <= at)
+    .filter((row) => row.expiresAt === null || row.expiresAt > at)
+    .sort((a, b) => a.priority - b.priority || Number(a.effectiveAt) - Number(b.effectiveAt) || (a.id < b.id ? -1 : 1));
+}
+
+export function standingOf(
+  sql: Sql,
+  account: AccountId,
+  call: { readonly requestId: RequestId; readonly createKey: CreateKey } | null,
+): Promise<Standing | null> {
+  return statement(sql, "standingOf", (on): Standing | null => {
+    const { account: accounts, tier: tiers, nonce, createKey } = tables();
+    const tier = tiers.get(on.get(accounts, account)?.tier ?? "");
+    if (tier === null) return null;
+    return {
+      tier: tier.name,
+      maxQueued: tier.maxQueued,
+      startBoundS: tier.startBoundS,
+      waiting: waitingOf(on, account),
+      available: spendableOf(on, account, on.now).reduce((sum, { available }) => sum + available, 0n),
+      sound: true,
+      replayed: call !== null && on.get(nonce, call.requestId) !== null,
+      created: call !== null && on.get(createKey, `${account}/${call.createKey}`) !== null,
+    };
+  });
+}
+
+export function insertJob(sql: Sql, wanted: NewJob): Promise<JobRecord | null> {
+  return statement(sql, "insertJob", (on): JobRecord | null => {
+    const { account: accounts, tier: tiers, job, createKey, hold, inbox } = tables();
+    const { account, terms } = wanted;
+    on.lock(accounts, account);
+    on.nextSnapshot();
+    const at = on.clock();
+    const tier = tiers.get(wanted.tier);
+    if (tier === null || on.get(accounts, account)?.tier !== tier.name) return null;
+    if (on.get(createKey, `${account}/${wanted.createKey}`) !== null) return null;
+    if (waitingOf(on, account) >= tier.maxQueued) return null;
+    const spendable = spendableOf(on, account, at);
+    if (spendable.reduce((sum, { available }) => sum + available, 0n) < terms.price) return null;
+    if (!insertNonce(on, wanted.requestId)) return null;
+    const id = VideoId.parse(`video_${freshId()}`);
+    const row = newJobRow(id, wanted, at);
+    on.insert(createKey, `${account}/${wanted.createKey}`, id);
+    on.insert(job, id, row);
+    const settled = { captured: 0n, released: 0n, refunded: 0n };
+    on.insert(hold, id, { jobId: id, accountId: account, amount: terms.price, ...settled, state: "open" });
+    pin(on, id, spendable, wanted, at);
+    const mail = tables().nextId();
+    on.insert(inbox, String(mail), { id: mail, jobId: id });
+    append(on, account, { type: "video.queued", data: { ...wanted.event, id } });
+    return row;
+  });
+}
+
+function pin(on: Tx, id: VideoId, spendable: readonly GrantRow[], { account, terms }: NewJob, at: Date): void {
+  let left: bigint = terms.price;
+  let available = [...on.rows(tables().grant)].reduce(
+    (sum, row) => (row.accountId === account ? sum + row.available : sum),
+    0n,
+  );
+  spendable.forEach((grant, rank) => {
+    const amount = grant.available < left ? grant.available : milliCredits(left);
+    if (amount === 0n) return;
+    left -= amount;
+    available -= amount;
+    moveBooks(on, grant.id, { from: "available", to: "held", amount });
+    on.insert(tables().lot, `${id}/${grant.id}`, { jobId: id, grantId: grant.id, rank, amount, captured: 0n });
+    const books = { kind: "held", from: "available", to: "held" } as const;
+    writeEntry(on, { account, grantId: grant.id, job: id, ...books, amount, available, at });
+  });
+}
+
+function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
+  const { terms } = wanted;
+  return {
+    id,
+    accountId: wanted.account,
+    createKey: wanted.createKey,
+    tier: wanted.tier,
+    model: terms.model,
+    class: terms.class,
+    prompt: wanted.prompt,
+    negativePrompt: wanted.negativePrompt,
+    size: terms.size,
+    fps: terms.fps,
+    seconds: terms.seconds,
+    steps: terms.steps,
+    seed: BigInt(terms.seed),
+    metadata: wanted.metadata,
+    referenceSha256: null,
+    referenceMediaType: null,
+    price: terms.price,
+    gpuMs: terms.gpuMs,
+    state: "queued",
+    progress: 0,
+    stepsDone: 0,
+    epoch: 0,
+    attempts: 0,
+    preemptions: 0,
+    runnerDeaths: 0,
+    engineFailures: 0,
+    runAlone: false,
+    runnerId: null,
+    devices: null,
+    slot: null,
+    leaseExpiresAt: null,
+    notBefore: null,
+    avoidRunnerId: null,
+    createdAt: at,
+    startedAt: null,
+    finishedAt: null,
+    deadlineAt: new Date(at.getTime() + wanted.deadlineMs),
+    expiresAt: null,
+    deletedAt: null,
+    errorCode: null,
+    errorMessage: null,
+    errorFault: null,
+    artifactKey: null,
+    artifactSha256: null,
+    artifactBytes: null,
+    latentsSha256: null,
+    framesSha256: null,
+  };
+}
+
+export function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
+  return statement(sql, "forgetNonces", (on) => {
+    const { nonce } = tables();
+    const before = on.now.getTime() - olderThanMs;
+    for (const [key, at] of on.entries(nonce)) if (at.getTime() < before) on.put(nonce, key, null);
+  });
+}

@@ -1,0 +1,163 @@
+/**
+ * A user's program: it submits, asks again with the same create key when it does not know what came of it, reads and
+ * cancels. It keeps what it was told, for the checker.
+ */
+import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
+import { setSubscription } from "#control-plane/usecase/live-session.ts";
+import { submitJob } from "#control-plane/usecase/submit-job.ts";
+import { findVideo } from "#control-plane/db/jobs.ts";
+import { CreateKey, RequestId } from "#protocol/id.ts";
+import type { AccountId, VideoId } from "#protocol/id.ts";
+import type { Chance } from "../kernel/chance.ts";
+import type { Process } from "../kernel/process.ts";
+import type { Network } from "./network.ts";
+import type { Replica } from "./replica.ts";
+import { STEPS_MAX } from "./studio.ts";
+
+const ASK_AGAIN_MS = 300;
+const THINK_MS = 2_500;
+/** Things that one account does at a time. */
+const AT_ONCE = 2;
+const RENEW_MS = 20_000;
+
+export interface ClientHost {
+  readonly network: Network;
+  readonly chance: Chance;
+  /** Some replica that answers now, as a load balancer would know; null: none. */
+  replica(): Replica | null;
+  /** The client was told that its job exists. */
+  acknowledged(account: AccountId, createKey: CreateKey, job: VideoId): void;
+  /** The client saw its video so. */
+  saw(job: VideoId, progress: number, status: string): void;
+  subscribed(account: AccountId, last: number): void;
+  readonly hasGangs: boolean;
+}
+
+export class Client {
+  readonly #host: ClientHost;
+  readonly #process: Process;
+  readonly #account: AccountId;
+  readonly #jobs: VideoId[] = [];
+  #left: number;
+
+  constructor(host: ClientHost, process: Process, account: AccountId, jobs: number) {
+    this.#host = host;
+    this.#process = process;
+    this.#account = account;
+    this.#left = jobs;
+  }
+
+  /** Nothing more is asked for, and nothing is under way. */
+  done = false;
+
+  start(): void {
+    void this.#live();
+    void Promise.all(Array.from({ length: AT_ONCE }, () => this.#work())).then(() => (this.done = true));
+  }
+
+  async #work(): Promise<void> {
+    const { chance } = this.#host;
+    while (this.#left > 0) {
+      await this.#pause(chance.latency(THINK_MS));
+      const draw = chance.unit();
+      const known = this.#jobs.length === 0 ? null : chance.pick(this.#jobs);
+      if (draw < 0.6 || known === null) {
+        this.#left--;
+        await this.#submit();
+      } else if (draw < 0.8) await this.#cancel(known);
+      else if (draw < 0.82) await this.#delete(known);
+      else await this.#read(known);
+    }
+  }
+
+  /** Watches its account: a subscription that is renewed. */
+  async #live(): Promise<void> {
+    for (;;) {
+      await this.#ask("subscribe", async ({ sql }) => {
+        const last = await setSubscription(sql, this.#account, true);
+        return () => this.#host.subscribed(this.#account, last);
+      }).then(
+        (told) => told(),
+        () => undefined,
+      );
+      await this.#pause(RENEW_MS);
+    }
+  }
+
+  async #submit(): Promise<void> {
+    const { chance, hasGangs } = this.#host;
+    const createKey = CreateKey.parse(`ck_${chance.hex(24)}`);
+    const size = hasGangs && chance.happens(0.25) ? "1280x720" : "832x480";
+    const video = {
+      prompt: "a red fox",
+      size,
+      seconds: 4,
+      steps: chance.whole(2, STEPS_MAX),
+      seed: chance.whole(1, 1e6),
+    };
+    // Until it knows: a lost answer is no answer.
+    for (;;) {
+      try {
+        const submitted = await this.#ask("submit", async (replica) => {
+          const outcome = await submitJob(replica.sql, {
+            account: this.#account,
+            requestId: RequestId.parse(`req_${chance.hex(32)}`),
+            submit: { create_key: createKey, video },
+            reference: null,
+            seed: 1,
+            loadOf: await replica.outlook.read(),
+          });
+          if (outcome.ok) replica.wake();
+          return outcome;
+        });
+        if (!submitted.ok && submitted.refusal.code === "service_unavailable") throw new Error("busy");
+        if (!submitted.ok) return;
+        this.#jobs.push(submitted.job.id);
+        this.#host.acknowledged(this.#account, createKey, submitted.job.id);
+        return;
+      } catch {
+        await this.#pause(chance.latency(ASK_AGAIN_MS));
+      }
+    }
+  }
+
+  async #cancel(id: VideoId): Promise<void> {
+    await this.#perhaps("cancel", async (replica) => {
+      await cancelVideo(replica.sql, this.#account, id);
+      replica.wake();
+    });
+  }
+
+  async #delete(id: VideoId): Promise<void> {
+    await this.#perhaps("delete", async (replica) => {
+      await deleteVideo(replica.sql, this.#account, id);
+      replica.wake();
+    });
+  }
+
+  async #read(id: VideoId): Promise<void> {
+    await this.#perhaps("read", async ({ sql }) => {
+      const video = await findVideo(sql, this.#account, id);
+      if (video !== null) this.#host.saw(id, video.job.progress, video.job.state);
+    });
+  }
+
+  /** Once; an unknown outcome is left so. */
+  async #perhaps(what: string, act: (replica: Replica) => Promise<void>): Promise<void> {
+    try {
+      await this.#ask(what, act);
+    } catch {
+      // It may have been done or not: the checker accepts both.
+    }
+  }
+
+  async #ask<Answer>(what: string, act: (replica: Replica) => Promise<Answer>): Promise<Answer> {
+    const replica = this.#host.replica();
+    if (replica === null) throw new Error("no replica answers");
+    return this.#host.network.call(this.#process, replica.process, what, () => act(replica));
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#process.clock.after(ms, () => resolve()));
+  }
+}
