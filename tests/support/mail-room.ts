@@ -23,7 +23,7 @@ export class MailRoom {
   readonly #ended: (() => void)[] = [];
   #secrets = 0;
 
-  constructor(studio: Studio) {
+  constructor(studio: Studio, pollMs = POLL_MS) {
     this.studio = studio;
     const post = new WebhookPost(ANYTHING, newResolver());
     this.courier = new WebhookCourier(studio.sql, {
@@ -36,7 +36,7 @@ export class MailRoom {
       },
       unrecorded: (_, error) => this.faults.push(error),
     });
-    this.#ticker = new Ticker("webhooks", POLL_MS, { clock: systemClock, ...QUIET }, () => this.courier.turn());
+    this.#ticker = new Ticker("webhooks", pollMs, { clock: systemClock, ...QUIET }, () => this.courier.turn());
   }
 
   start(): void {
@@ -70,10 +70,10 @@ export class MailRoom {
   }
 
   /** An event that such an endpoint gets. */
-  async happens(account: AccountId, times = 1): Promise<void> {
+  async happens(account: AccountId, times = 1, threshold = "25"): Promise<void> {
     for (let time = 0; time < times; time++) {
       await inTransaction(this.studio.sql, (tx) =>
-        appendEvent(tx, { account, type: "credits.low_balance", data: { available: "1", threshold: "25" } }),
+        appendEvent(tx, { account, type: "credits.low_balance", data: { available: "1", threshold } }),
       );
     }
   }
