@@ -110,11 +110,32 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     webhook_events: WEBHOOK_DEFAULT_EVENTS,
   };
   const [row] = await sql<JobRecord[]>`
-    select * from under_account_lock(${job.account}, ${SUBMIT}, ${sql.json(input)})`;
+    select * from under_account_lock(${job.account}, ${job.webhookUrl === null ? SUBMIT : SUBMIT_WITH_RECEIVER}, ${sql.json(input)})`;
   return row ?? null;
 }
 
-const SUBMIT = `
+/** Left out of the statement of a video without one: each submit plans its statement anew. */
+const RECEIVER = `signer as (
+      insert into webhook_secret (account_id, secret)
+      select account_id, 'whsec_' || encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'base64')
+      from input, entered where webhook_url is not null
+      on conflict do nothing
+    ),
+    receiver as (
+      insert into webhook_endpoint (id, account_id, scope, url, events)
+      select 'we_' || replace(uuidv7()::text, '-', ''), account_id, 'videos', webhook_url, webhook_events
+      from input, entered where webhook_url is not null
+      on conflict (account_id, url) where scope = 'videos'
+      do update set enabled = true, disabled_reason = null,
+        failures = case when webhook_endpoint.enabled then webhook_endpoint.failures else 0 end,
+        failing_since = case when webhook_endpoint.enabled then webhook_endpoint.failing_since end
+      returning id
+    ),
+    told_too as (
+      insert into video_webhook (job_id, endpoint_id) select new_job.id, receiver.id from new_job, receiver
+    ),`;
+
+const submit = (receiver: string) => `
     with input as materialized (
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
@@ -176,25 +197,7 @@ const SUBMIT = `
         (select sum(available) from mine) - sum(lot.take) over (order by lot.rank), new_job.created_at
       from new_job, lot order by lot.rank
     ),
-    signer as (
-      insert into webhook_secret (account_id, secret)
-      select account_id, 'whsec_' || encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'base64')
-      from input, entered where webhook_url is not null
-      on conflict do nothing
-    ),
-    receiver as (
-      insert into webhook_endpoint (id, account_id, scope, url, events)
-      select 'we_' || replace(uuidv7()::text, '-', ''), account_id, 'videos', webhook_url, webhook_events
-      from input, entered where webhook_url is not null
-      on conflict (account_id, url) where scope = 'videos'
-      do update set enabled = true, disabled_reason = null,
-        failures = case when webhook_endpoint.enabled then webhook_endpoint.failures else 0 end,
-        failing_since = case when webhook_endpoint.enabled then webhook_endpoint.failing_since end
-      returning id
-    ),
-    told_too as (
-      insert into video_webhook (job_id, endpoint_id) select new_job.id, receiver.id from new_job, receiver
-    ),
+    ${receiver}
     mail as (insert into inbox (job_id) select id from new_job),
     told as (
       select new_job.account_id, 'video.queued'::event_type as type, new_job.id as job_id,
@@ -203,6 +206,9 @@ const SUBMIT = `
     ),
     ${APPEND_TOLD}
     select * from new_job`;
+
+const SUBMIT = submit("");
+const SUBMIT_WITH_RECEIVER = submit(RECEIVER);
 
 export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;

@@ -162,7 +162,8 @@ export async function saveFailure(
   endpointId: string,
   after: Exclude<AfterFailure, { kind: "disabled" }>,
 ): Promise<void> {
-  const rest = after.kind === "rests" ? tx`(now() + make_interval(secs => ${after.restMs / 1_000}))` : tx`null::timestamptz`;
+  const rest =
+    after.kind === "rests" ? tx`(now() + make_interval(secs => ${after.restMs / 1_000}))` : tx`null::timestamptz`;
   await tx`
     update webhook_endpoint e set failures = ${after.failures}, failing_since = ${new Date(after.failingSinceMs)},
       rested_until = greatest(e.rested_until, ${rest}),
