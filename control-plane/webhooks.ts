@@ -14,7 +14,12 @@ const WEBHOOK_POLL_MS = 200;
 export function webhookLoop(settings: Config, host: LoopHost, { sql }: Database): Service {
   const post = new WebhookPost(egressOf(settings), newResolver());
   const courier: WebhookCourier = new WebhookCourier(sql, {
-    attempt: (delivery, signal) => post.send(delivery, new Date(), signal),
+    attempt: async (delivery, signal) => {
+      const outcome = await post.send(delivery, new Date(host.clock.nowMs()), signal);
+      const seen = outcome.kind === "answered" ? `${Math.floor(outcome.status / 100)}xx` : outcome.kind;
+      host.meter.count("webhook_tries_total", seen);
+      return outcome;
+    },
     random: Math.random,
     monotonicMs: () => host.clock.monotonicMs(),
     ended: () => ticker.wake(),

@@ -135,7 +135,7 @@ const RECEIVER = `signer as (
       insert into video_webhook (job_id, endpoint_id) select new_job.id, receiver.id from new_job, receiver
     ),`;
 
-const submit = (receiver: string) => `
+const SUBMIT_WITH_RECEIVER = `
     with input as materialized (
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
@@ -197,7 +197,7 @@ const submit = (receiver: string) => `
         (select sum(available) from mine) - sum(lot.take) over (order by lot.rank), new_job.created_at
       from new_job, lot order by lot.rank
     ),
-    ${receiver}
+    ${RECEIVER}
     mail as (insert into inbox (job_id) select id from new_job),
     told as (
       select new_job.account_id, 'video.queued'::event_type as type, new_job.id as job_id,
@@ -207,8 +207,7 @@ const submit = (receiver: string) => `
     ${APPEND_TOLD}
     select * from new_job`;
 
-const SUBMIT = submit("");
-const SUBMIT_WITH_RECEIVER = submit(RECEIVER);
+const SUBMIT = SUBMIT_WITH_RECEIVER.replace(RECEIVER, "");
 
 export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;

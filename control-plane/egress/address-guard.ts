@@ -9,6 +9,7 @@
 import { Resolver } from "node:dns/promises";
 import { isIP, isIPv4 } from "node:net";
 import type { LookupFunction } from "node:net";
+import { callbackify } from "node:util";
 import ipaddr from "ipaddr.js";
 
 export class ForbiddenAddressError extends Error {
@@ -73,23 +74,26 @@ export async function urlFaultAsResolved(
 
 /** A look-up that fails if any answer is not public. */
 export function publicLookup(resolver: Resolver): LookupFunction {
+  const look = callbackify((hostname: string) => publicAddressesOf(hostname, resolver));
   return (hostname, options, callback) => {
-    addressesOf(hostname, resolver).then(
-      (addresses) => {
-        const [first] = addresses;
-        if (first === undefined) return callback(new Error(`${hostname} does not resolve`), "", 0);
-        if (!addresses.every(isPublicAddress)) {
-          return callback(new ForbiddenAddressError(`${hostname} does not resolve to public addresses only`), "", 0);
-        }
-        if (options.all !== true) return callback(null, first, familyOf(first));
-        callback(
-          null,
-          addresses.slice(0, ADDRESSES_MAX).map((address) => ({ address, family: familyOf(address) })),
-        );
-      },
-      (error: unknown) => callback(error instanceof Error ? error : new Error(String(error)), "", 0),
-    );
+    look(hostname, (error, addresses) => {
+      const [first] = addresses ?? [];
+      if (first === undefined) return callback(error ?? new Error(`${hostname} does not resolve`), "", 0);
+      if (options.all === true) return callback(null, [...addresses]);
+      callback(null, first.address, first.family);
+    });
   };
+}
+
+async function publicAddressesOf(
+  host: string,
+  resolver: Resolver,
+): Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]> {
+  const addresses = await addressesOf(host, resolver);
+  if (!addresses.every(isPublicAddress)) {
+    throw new ForbiddenAddressError(`${host} does not resolve to public addresses only`);
+  }
+  return addresses.slice(0, ADDRESSES_MAX).map((address) => ({ address, family: isIPv4(address) ? 4 : 6 }));
 }
 
 /** Both families; one that fails does not matter if the other answers. */
@@ -106,8 +110,4 @@ function hostOf(url: URL): string {
 function isLocalName(host: string): boolean {
   const name = host.replace(/\.+$/, "");
   return name === "" || !name.includes(".") || /\.(localhost|local|internal|home\.arpa)$/.test(name);
-}
-
-function familyOf(address: string): 4 | 6 {
-  return isIPv4(address) ? 4 : 6;
 }

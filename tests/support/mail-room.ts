@@ -17,7 +17,7 @@ const POLL_MS = 50;
 
 export class MailRoom {
   readonly studio: Studio;
-  readonly faults: unknown[] = [];
+  readonly #faults: unknown[] = [];
   readonly courier: WebhookCourier;
   readonly #ticker: Ticker;
   readonly #ended: (() => void)[] = [];
@@ -34,7 +34,7 @@ export class MailRoom {
         this.#ticker.wake();
         for (const tell of this.#ended.splice(0)) tell();
       },
-      unrecorded: (_, error) => this.faults.push(error),
+      unrecorded: (_, error) => this.#faults.push(error),
     });
     this.#ticker = new Ticker("webhooks", pollMs, { clock: systemClock, ...QUIET }, () => this.courier.turn());
   }
@@ -43,9 +43,11 @@ export class MailRoom {
     this.#ticker.start();
   }
 
+  /** Throws what went wrong behind the test's back. */
   async stop(): Promise<void> {
     await this.#ticker.stop();
     await this.courier.stop();
+    if (this.#faults.length > 0) throw new AggregateError(this.#faults, "tries could not be recorded");
   }
 
   /** Resolves when `found` answers with something; looks again whenever a try has ended. */
