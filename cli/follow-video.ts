@@ -102,6 +102,7 @@ function withFrame(view: View, frame: Frame): View {
     case "credits.grant_expiring":
     case "credits.refunded":
     case "credits.make_good":
+    case "webhook_endpoint.disabled":
       return view;
     default:
       return { ...view, state: frame.data.state, progress: Math.max(view.progress, frame.data.progress) };

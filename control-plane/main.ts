@@ -15,8 +15,6 @@ import type { Database } from "./db/connect.ts";
 import { migrate } from "./db/migrate.ts";
 import { EdgePusher } from "./egress/edge-push.ts";
 import { LeaderCall } from "./egress/leader-call.ts";
-import { postWebhook } from "./egress/webhook-post.ts";
-import type { WebhookMessage } from "./egress/webhook-post.ts";
 import { adminApp } from "./http/admin.ts";
 import { app } from "./http/app.ts";
 import { mintRequestId } from "./http/request-id.ts";
@@ -24,20 +22,17 @@ import { EdgeSender } from "./loop/edge-sender.ts";
 import { LeaderReign } from "./loop/leader-reign.ts";
 import { Leadership } from "./loop/leadership.ts";
 import { ProgressRecorder } from "./loop/progress-recorder.ts";
-import { Ticker } from "./loop/ticker.ts";
-import type { LoopHost } from "./loop/ticker.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
 import { DiskStore } from "./store/disk-store.ts";
 import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
-import { deliverDue, DELIVERIES_AT_ONCE_MAX } from "./usecase/deliver-webhooks.ts";
 import { Metrics } from "./metrics.ts";
 import { systemClock } from "./system-clock.ts";
 import { leadOf } from "./usecase/lead.ts";
+import { webhookGuard, webhookLoop } from "./webhooks.ts";
 
-const WEBHOOK_POLL_MS = 200;
 const LIMITS = {
   development: DEVELOPMENT_LIMITS,
   staging: PRODUCTION_LIMITS,
@@ -172,6 +167,7 @@ function mainApp(
     edgeSecret: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
+    webhookGuard: webhookGuard(settings),
     outlook: new AdmissionOutlook(database.sql, now),
     explain: async (account, ids) =>
       reign.leads ? reign.explainOwn(account, ids) : await leader.explain(account, ids),
@@ -198,14 +194,6 @@ function operatorApp(settings: Config, logger: Logger, { metrics, database, hub,
       });
     },
   });
-}
-
-function webhookLoop(settings: Config, host: LoopHost, { sql }: Database): Ticker {
-  const attempt = (message: WebhookMessage) => postWebhook(message, new Date(), settings.CALLSHEET_WEBHOOK_PRIVATE);
-  const webhooks: Ticker = new Ticker("webhooks", WEBHOOK_POLL_MS, host, async () => {
-    if ((await deliverDue(sql, attempt, Math.random)) === DELIVERIES_AT_ONCE_MAX) webhooks.wake();
-  });
-  return webhooks;
 }
 
 function now(): number {

@@ -16,7 +16,7 @@ const TRY_MS = 5_000;
 const NO_BODY = new Uint8Array(0);
 
 export interface ControlPlaneCall {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With its query. */
   readonly path: string;
   readonly account: AccountId;

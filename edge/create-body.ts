@@ -35,6 +35,12 @@ export async function readJson(request: Request, maxBytes: number): Promise<Read
   }
 }
 
+/** The same where the body may be left out: then it is an empty object. */
+export async function readOptionalJson(request: Request, maxBytes: number): Promise<Read<unknown>> {
+  if (request.body === null || request.headers.get("content-length") === "0") return { ok: true, value: {} };
+  return readJson(request, maxBytes);
+}
+
 async function readForm(request: Request): Promise<Read<unknown>> {
   const bytes = await readBytes(request.body, CREATE_BODY_BYTES_MAX);
   if (bytes === null) return tooLarge(CREATE_BODY_BYTES_MAX);

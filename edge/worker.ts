@@ -19,6 +19,7 @@ import { addEventsRoute } from "./routes/events.ts";
 import { addPushRoute } from "./routes/push.ts";
 import { addUnsupportedRoutes, methodNotAllowed, notFound } from "./routes/refused.ts";
 import { addVideoRoutes } from "./routes/videos.ts";
+import { addWebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import { addWebhookEndpointRoutes } from "./routes/webhook-endpoints.ts";
 
 export { AccountSession } from "./account-session.ts";
@@ -46,6 +47,7 @@ addVideoRoutes(app);
 addContentRoute(app);
 addCreditRoutes(app);
 addWebhookEndpointRoutes(app);
+addWebhookDeliveryRoutes(app);
 addPushRoute(app);
 app.notFound(notFound);
 app.onError(fault);

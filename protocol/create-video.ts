@@ -5,6 +5,7 @@
  * the control plane. Unknown fields are refused, so a typo never silently costs credits.
  */
 import { z } from "zod";
+import { WebhookUrl } from "./webhook.ts";
 
 export const PROMPT_CHARS_MAX = 32_000;
 export const METADATA_KEYS_MAX = 16;
@@ -63,6 +64,8 @@ export const CreateVideo = z
       .refine((map) => Object.keys(map).length <= METADATA_KEYS_MAX, `must have at most ${METADATA_KEYS_MAX} keys.`)
       .optional(),
     input_reference: InputReference.optional(),
+    /** Told of this video's end, whatever endpoints the account has; the account's secret signs. */
+    webhook_url: WebhookUrl.optional(),
   })
   .refine((video) => video.size === undefined || video.resolution === undefined, {
     path: ["resolution"],

@@ -21,7 +21,16 @@
  * | `PUT /edge/v1/subscription`            | `Subscribe`     | `SubscriptionAnswer` |
  * | `POST /edge/v1/webhook_endpoints`      | `CreateWebhookEndpoint` | `WebhookEndpoint` with its secret |
  * | `GET /edge/v1/webhook_endpoints`       |                 | `WebhookEndpointList` |
+ * | `GET /edge/v1/webhook_endpoints/{id}`  |                 | `WebhookEndpoint` |
+ * | `PATCH /edge/v1/webhook_endpoints/{id}` | `UpdateWebhookEndpoint` | `WebhookEndpoint` |
  * | `DELETE /edge/v1/webhook_endpoints/{id}` |               | `WebhookEndpointDeleted` |
+ * | `POST /edge/v1/webhook_endpoints/{id}/rotate_secret` | `RotateSecret` | `WebhookEndpoint` with its new secret |
+ * | `POST /edge/v1/webhook_endpoints/{id}/test` |            | `WebhookDelivery` |
+ * | `POST /edge/v1/webhook_endpoints/{id}/replay` | `ReplayWebhooks` | `WebhookReplay` |
+ * | `POST /edge/v1/webhook_secret/rotate`  | `RotateSecret`  | `WebhookSecret` |
+ * | `GET /edge/v1/webhook_deliveries?limit&order&after&webhook_endpoint_id&status` | | `WebhookDeliveryList` |
+ * | `GET /edge/v1/webhook_deliveries/{id}` |                 | `WebhookDelivery` |
+ * | `POST /edge/v1/webhook_deliveries/{id}/redeliver` |      | `WebhookDelivery` |
  *
  * Control plane → edge: `POST /internal/v1/push` with `Push`, answered by `PushAnswer`.
  */

@@ -31,6 +31,7 @@ export const ERROR_RULES = {
   video_not_found: { status: 404, type: "invalid_request_error", shouldRetry: null },
   method_not_allowed: { status: 405, type: "invalid_request_error", shouldRetry: null },
   video_not_ready: { status: 409, type: "invalid_request_error", shouldRetry: false },
+  webhook_endpoint_disabled: { status: 409, type: "invalid_request_error", shouldRetry: false },
   grant_ended: { status: 409, type: "invalid_request_error", shouldRetry: false },
   idempotency_key_reuse: { status: 422, type: "invalid_request_error", shouldRetry: false },
   video_expired: { status: 410, type: "invalid_request_error", shouldRetry: null },

@@ -6,7 +6,7 @@
  * be dropped: `GET /v1/videos/{id}` is the truth.
  */
 import { z } from "zod";
-import { EventId, VideoId } from "./id.ts";
+import { EventId, VideoId, WebhookEndpointId } from "./id.ts";
 import { CreditsText } from "./unit.ts";
 import { Eta, Scheduler, Usage, VideoError, VideoStatus } from "./video.ts";
 
@@ -27,8 +27,13 @@ export const EventType = z.enum([
   "credits.grant_expiring",
   "credits.refunded",
   "credits.make_good",
+  "webhook_endpoint.disabled",
 ]);
 export type EventType = z.infer<typeof EventType>;
+
+/** Why nothing is sent to a webhook endpoint: it answered 410, it failed for as long as a delivery is tried, or its owner said so. */
+export const DisabledReason = z.enum(["receiver_gone", "kept_failing", "by_account"]);
+export type DisabledReason = z.infer<typeof DisabledReason>;
 
 export const VideoEventData = z.object({
   id: VideoId,
@@ -64,6 +69,11 @@ export const Happening = z.discriminatedUnion("type", [
     type: z.literal("credits.make_good"),
     data: z.object({ video_id: VideoId, grant_id: z.string(), amount: CreditsText, expires_at: z.int() }),
   }),
+  /** Of the service's own doing; the account's other endpoints can be told. */
+  z.object({
+    type: z.literal("webhook_endpoint.disabled"),
+    data: z.object({ webhook_endpoint_id: WebhookEndpointId, url: z.string(), reason: DisabledReason }),
+  }),
 ]);
 export type Happening = z.infer<typeof Happening>;
 
@@ -81,6 +91,7 @@ export const Event = z.discriminatedUnion("type", [
   z.object({ ...envelope, ...Happening.options[2].shape }),
   z.object({ ...envelope, ...Happening.options[3].shape }),
   z.object({ ...envelope, ...Happening.options[4].shape }),
+  z.object({ ...envelope, ...Happening.options[5].shape }),
 ]);
 export type Event = z.infer<typeof Event>;
 

@@ -24,6 +24,19 @@ export const EventId = z
   .brand<"EventId">();
 export type EventId = z.infer<typeof EventId>;
 
+export const WebhookEndpointId = z
+  .string()
+  .regex(/^we_[0-9a-f]{32}$/)
+  .brand<"WebhookEndpointId">();
+export type WebhookEndpointId = z.infer<typeof WebhookEndpointId>;
+
+/** The `webhook-id` of every try; sorts by creation. */
+export const WebhookDeliveryId = z
+  .string()
+  .regex(/^msg_[0-9a-f]{32}$/)
+  .brand<"WebhookDeliveryId">();
+export type WebhookDeliveryId = z.infer<typeof WebhookDeliveryId>;
+
 /** Names one create over all its retries; minted by the account's object before the call is forwarded. */
 export const CreateKey = z
   .string()

@@ -9,7 +9,20 @@ import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } 
 import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
 import { Event } from "./event.ts";
 import { Video, VideoDeleted, VideoList } from "./video.ts";
-import { CreateWebhookEndpoint, WebhookEndpoint, WebhookEndpointDeleted, WebhookEndpointList } from "./webhook.ts";
+import {
+  CreateWebhookEndpoint,
+  DeliveryStatus,
+  ReplayWebhooks,
+  RotateSecret,
+  UpdateWebhookEndpoint,
+  WebhookDelivery,
+  WebhookDeliveryList,
+  WebhookEndpoint,
+  WebhookEndpointDeleted,
+  WebhookEndpointList,
+  WebhookReplay,
+  WebhookSecret,
+} from "./webhook.ts";
 
 const SCHEMAS = {
   Video,
@@ -24,6 +37,10 @@ const SCHEMAS = {
   WebhookEndpoint,
   WebhookEndpointList,
   WebhookEndpointDeleted,
+  WebhookSecret,
+  WebhookReplay,
+  WebhookDelivery,
+  WebhookDeliveryList,
 };
 type SchemaName = keyof typeof SCHEMAS;
 
@@ -32,6 +49,7 @@ interface Operation {
   /** The schema of a 200, or what else is answered. */
   readonly answer: SchemaName | { readonly status: number; readonly description: string; readonly mediaType?: string };
   readonly body?: Readonly<Record<string, unknown>>;
+  readonly bodyOptional?: boolean;
   readonly query?: readonly { readonly name: string; readonly schema: object; readonly description: string }[];
 }
 
@@ -104,12 +122,59 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
     post: {
       summary: "Have events delivered; the answer holds the secret, once",
       answer: "WebhookEndpoint",
-      body: { "application/json": { schema: z.toJSONSchema(CreateWebhookEndpoint, { io: "input" }) } },
+      body: bodyOf(CreateWebhookEndpoint),
     },
     get: { summary: "List the account's webhook endpoints", answer: "WebhookEndpointList" },
   },
   "/v1/webhook_endpoints/{id}": {
-    delete: { summary: "Stop deliveries to an endpoint", answer: "WebhookEndpointDeleted" },
+    get: { summary: "Read a webhook endpoint", answer: "WebhookEndpoint" },
+    patch: {
+      summary: "Change an endpoint, or enable one that was disabled",
+      answer: "WebhookEndpoint",
+      body: bodyOf(UpdateWebhookEndpoint),
+    },
+    delete: { summary: "Remove an endpoint with its deliveries", answer: "WebhookEndpointDeleted" },
+  },
+  "/v1/webhook_endpoints/{id}/rotate_secret": {
+    post: {
+      summary: "Sign with a new secret, shown once; the old one signs beside it for a while",
+      answer: "WebhookEndpoint",
+      body: bodyOf(RotateSecret),
+      bodyOptional: true,
+    },
+  },
+  "/v1/webhook_endpoints/{id}/test": {
+    post: { summary: "Send a test event, at once also to an endpoint that rests", answer: "WebhookDelivery" },
+  },
+  "/v1/webhook_endpoints/{id}/replay": {
+    post: {
+      summary: "Send again what the log has for an endpoint since a time or an event",
+      answer: "WebhookReplay",
+      body: bodyOf(ReplayWebhooks),
+    },
+  },
+  "/v1/webhook_secret/rotate": {
+    post: {
+      summary: "Get a new secret for the `webhook_url` of videos, shown once; the old one signs beside it for a while",
+      answer: "WebhookSecret",
+      body: bodyOf(RotateSecret),
+      bodyOptional: true,
+    },
+  },
+  "/v1/webhook_deliveries": {
+    get: {
+      summary: "What was and will be sent to the account's endpoints",
+      answer: "WebhookDeliveryList",
+      query: [
+        ...LIST_QUERY,
+        { name: "webhook_endpoint_id", schema: { type: "string" }, description: "Only those of an endpoint." },
+        { name: "status", schema: { enum: DeliveryStatus.options }, description: "Only those that stand so." },
+      ],
+    },
+  },
+  "/v1/webhook_deliveries/{id}": { get: { summary: "Read a delivery", answer: "WebhookDelivery" } },
+  "/v1/webhook_deliveries/{id}/redeliver": {
+    post: { summary: "Send a delivery again, under its old `webhook-id`", answer: "WebhookDelivery" },
   },
 };
 
@@ -138,14 +203,14 @@ export function openApiDocument(): object {
   };
 }
 
-function operationOf(path: string, { summary, answer, body, query = [] }: Operation): object {
+function operationOf(path: string, { summary, answer, body, bodyOptional = false, query = [] }: Operation): object {
   const ids = path.includes("{id}") ? [{ name: "id", in: "path", required: true, schema: { type: "string" } }] : [];
   return {
     summary,
     ...(ids.length + query.length === 0
       ? {}
       : { parameters: [...ids, ...query.map((entry) => ({ ...entry, in: "query" }))] }),
-    ...(body === undefined ? {} : { requestBody: { required: true, content: body } }),
+    ...(body === undefined ? {} : { requestBody: { required: !bodyOptional, content: body } }),
     responses: {
       ...(typeof answer === "string"
         ? { 200: { description: answer, content: jsonOf(answer) } }
@@ -162,6 +227,10 @@ function operationOf(path: string, { summary, answer, body, query = [] }: Operat
 
 function jsonOf(name: SchemaName): object {
   return { "application/json": { schema: { $ref: `#/components/schemas/${name}` } } };
+}
+
+function bodyOf(schema: z.ZodType): Readonly<Record<string, unknown>> {
+  return { "application/json": { schema: z.toJSONSchema(schema, { io: "input" }) } };
 }
 
 /** In a form the reference is a file part; every other field is the same, as text. */

@@ -6,6 +6,10 @@ export const COUNTERS = {
   attempts_ended_total: { help: "Attempts by how they ended, as runners said or their silence did.", label: "how" },
   stale_frames_total: { help: "Writes of runners refused because their lease is over.", label: "frame" },
   assignments_unanswered_total: { help: "Assignments that a runner did not acknowledge in time.", label: null },
+  webhook_tries_total: {
+    help: "Tries of webhooks by the kind of their answer, or why there was none.",
+    label: "outcome",
+  },
 } as const;
 
 export const GAUGES = {

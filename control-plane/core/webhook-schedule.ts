@@ -16,6 +16,8 @@ export const RETRY_AFTER_MS = [
   20 * HOUR,
   24 * HOUR,
 ] as const;
+/** From the first try to the last. */
+export const SCHEDULE_MS = RETRY_AFTER_MS.reduce((sum, wait) => sum + wait, 0);
 /** Up to this share is added at random, so that a thousand endpoints do not come back in the same second. */
 const JITTER = 0.1;
 
@@ -29,7 +31,7 @@ export type NextStep =
   | { readonly kind: "delivered" }
   | { readonly kind: "retry"; readonly delayMs: number }
   | { readonly kind: "give_up" }
-  /** The receiver said 410: it wants no more of this. */
+  /** The receiver said 410: it wants no more of anything. */
   | { readonly kind: "disable_endpoint" };
 
 /** `triesDone` counts this try; `random` is in [0, 1). */

@@ -6,9 +6,20 @@ import type { Sql, Transaction } from "./connect.ts";
 
 export type NewEvent = { readonly account: AccountId } & Happening;
 
+/** How an event is told: endpoints that know only `video.failed` get a cancellation as that. */
+export const TOLD = `case when appended.type = any (endpoint.events) then appended.type::text else 'video.failed' end`;
+
+/** The envelope that a webhook carries, of a row of the log and how it is `told`. */
+export const DELIVERY_BODY = `jsonb_build_object(
+        'id', id, 'object', 'event', 'type', told,
+        'created_at', extract(epoch from created_at)::bigint,
+        'timestamp', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'sequence_number', sequence_number, 'data', data
+      )::text`;
+
 /**
- * The statement that appends what `told (account_id, type, job_id, data)` has, one row or none, and its webhook deliveries.
- * Endpoints that know only `video.failed` get a cancellation as that.
+ * The statement that appends what `told (account_id, type, job_id, data)` has, one row or none, and its webhook deliveries: to
+ * the account's endpoints, and to the one that the video named when it was made.
  */
 export const APPEND_TOLD = `
     counter as (
@@ -22,23 +33,22 @@ export const APPEND_TOLD = `
       returning *
     ),
     delivery as (
-      select endpoint.id as endpoint_id,
-        case when appended.type = any (endpoint.events) then appended.type::text else 'video.failed' end as told,
-        appended.*
+      select endpoint.id as endpoint_id, ${TOLD} as told, appended.*
       from appended
+      left join video_webhook v on v.job_id = appended.job_id
       join webhook_endpoint endpoint on endpoint.account_id = appended.account_id and endpoint.enabled
+        and (endpoint.scope = 'account' or endpoint.id = v.endpoint_id)
       where appended.type = any (endpoint.events)
         or (appended.type = 'video.cancelled' and 'video.failed' = any (endpoint.events))
     ),
     posted as (
-      insert into webhook_delivery (id, endpoint_id, body)
-      select 'msg_' || replace(uuidv7()::text, '-', ''), endpoint_id, jsonb_build_object(
-        'id', id, 'object', 'event', 'type', told,
-        'created_at', extract(epoch from created_at)::bigint,
-        'timestamp', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-        'sequence_number', sequence_number, 'data', data
-      )::text
+      insert into webhook_delivery (id, account_id, endpoint_id, sequence_number, body)
+      select 'msg_' || replace(uuidv7()::text, '-', ''), account_id, endpoint_id, sequence_number, ${DELIVERY_BODY}
       from delivery
+    ),
+    woken as (
+      update webhook_endpoint e set due_at = least(e.due_at, greatest(now(), e.rested_until))
+      from delivery where e.id = delivery.endpoint_id and e.enabled
     )`;
 
 /**
@@ -90,6 +100,11 @@ export async function eventsAfter(
 export async function lastSequenceNumber(sql: Sql | Transaction, account: AccountId): Promise<number> {
   const [row] = await sql<{ last: number }[]>`select last from event_counter where account_id = ${account}`;
   return row?.last ?? 0;
+}
+
+/** Who appends after locking rows that appending locks too takes the counter first, as every writer of events does. */
+export async function lockCounter(tx: Transaction, account: AccountId): Promise<void> {
+  await tx`select 1 from event_counter where account_id = ${account} for update`;
 }
 
 /** Starts or renews the account's live subscription; a new one is sent only what happens from now on. */

@@ -6,6 +6,7 @@ import type { Terms } from "#control-plane/core/admission.ts";
 import type { JobRecord } from "#control-plane/core/job.ts";
 import type { VideoEventData } from "#protocol/event.ts";
 import type { AccountId, CreateKey, RequestId, Sha256Hex } from "#protocol/id.ts";
+import { WEBHOOK_DEFAULT_EVENTS } from "#protocol/webhook.ts";
 import type { Sql } from "./connect.ts";
 import { APPEND_TOLD } from "./events.ts";
 
@@ -64,6 +65,8 @@ export interface NewJob {
   readonly negativePrompt: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  /** Who is told of its end, beside the account's endpoints. */
+  readonly webhookUrl: string | null;
   readonly deadlineMs: number;
   readonly terms: Terms;
   /** Of its first event, but for the id. */
@@ -74,6 +77,8 @@ export interface NewJob {
  * Nonce, hold, lots, journal, job, event, webhooks and inbox: either all of them exist or none. One statement in one round
  * trip, run under the account's lock by a function of the database, so that it sees what was committed while it waited for the
  * lock. `gate` repeats every condition of admission; null says that one of them holds no more, and that nothing was written.
+ *
+ * A `webhook_url` is an endpoint of the account, one however many videos name it. Naming it again enables it again.
  *
  * Lots are taken in burn order (priority, expiry, promotional < plan < paid, effective, id; as `deduct` in `core/ledger.ts`).
  */
@@ -101,18 +106,42 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     gpu_ms: terms.gpuMs,
     deadline_s: job.deadlineMs / 1_000,
     event: job.event,
+    webhook_url: job.webhookUrl,
+    webhook_events: WEBHOOK_DEFAULT_EVENTS,
   };
   const [row] = await sql<JobRecord[]>`
-    select * from under_account_lock(${job.account}, ${SUBMIT}, ${sql.json(input)})`;
+    select * from under_account_lock(${job.account}, ${job.webhookUrl === null ? SUBMIT : SUBMIT_WITH_RECEIVER}, ${sql.json(input)})`;
   return row ?? null;
 }
 
-const SUBMIT = `
+/** Left out of the statement of a video without one: each submit plans its statement anew. */
+const RECEIVER = `signer as (
+      insert into webhook_secret (account_id, secret)
+      select account_id, 'whsec_' || encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'base64')
+      from input, entered where webhook_url is not null
+      on conflict do nothing
+    ),
+    receiver as (
+      insert into webhook_endpoint (id, account_id, scope, url, events)
+      select 'we_' || replace(uuidv7()::text, '-', ''), account_id, 'videos', webhook_url, webhook_events
+      from input, entered where webhook_url is not null
+      on conflict (account_id, url) where scope = 'videos'
+      do update set enabled = true, disabled_reason = null,
+        failures = case when webhook_endpoint.enabled then webhook_endpoint.failures else 0 end,
+        failing_since = case when webhook_endpoint.enabled then webhook_endpoint.failing_since end
+      returning id
+    ),
+    told_too as (
+      insert into video_webhook (job_id, endpoint_id) select new_job.id, receiver.id from new_job, receiver
+    ),`;
+
+const SUBMIT_WITH_RECEIVER = `
     with input as materialized (
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
         size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
-        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb
+        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb,
+        webhook_url text, webhook_events event_type[]
       )
     ),
     gate as materialized (
@@ -168,6 +197,7 @@ const SUBMIT = `
         (select sum(available) from mine) - sum(lot.take) over (order by lot.rank), new_job.created_at
       from new_job, lot order by lot.rank
     ),
+    ${RECEIVER}
     mail as (insert into inbox (job_id) select id from new_job),
     told as (
       select new_job.account_id, 'video.queued'::event_type as type, new_job.id as job_id,
@@ -176,6 +206,8 @@ const SUBMIT = `
     ),
     ${APPEND_TOLD}
     select * from new_job`;
+
+const SUBMIT = SUBMIT_WITH_RECEIVER.replace(RECEIVER, "");
 
 export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;

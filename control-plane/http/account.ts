@@ -1,13 +1,11 @@
-/** The edge's other calls for an account: keys, events, the live subscription, webhook endpoints. */
+/** The edge's other calls for an account: keys, events, the live subscription. */
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Database } from "#control-plane/db/connect.ts";
 import { setSubscription } from "#control-plane/usecase/live-session.ts";
 import { checkKey, readEvents } from "#control-plane/usecase/read-account.ts";
-import { createEndpoint, deleteEndpoint, listEndpoints } from "#control-plane/usecase/webhook-endpoints.ts";
 import { EVENT_PAGE_MAX, KeyCheck, Subscribe } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
-import { CreateWebhookEndpoint } from "#protocol/webhook.ts";
 import { jsonOf } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
 
@@ -20,10 +18,9 @@ export interface AccountHost {
   readonly database: Database;
   /** A live session began or ended: the edge sender looks at once. */
   readonly wakeSender: () => void;
-  readonly randomSecret: () => string;
 }
 
-export function accountRoutes({ database, wakeSender, randomSecret }: AccountHost) {
+export function accountRoutes({ database, wakeSender }: AccountHost) {
   return new Hono<{ Variables: SignedVariables }>()
     .post("/keys/check", async (c) => {
       const { key_sha256 } = KeyCheck.parse(jsonOf(c.var.body));
@@ -41,21 +38,5 @@ export function accountRoutes({ database, wakeSender, randomSecret }: AccountHos
       const last = await setSubscription(database.sql, c.var.account, live);
       wakeSender();
       return c.json({ last_sequence_number: last });
-    })
-    .post("/webhook_endpoints", async (c) => {
-      const wanted = CreateWebhookEndpoint.safeParse(jsonOf(c.var.body));
-      if (!wanted.success) return renderRefusal(refusalOf(wanted.error), c.var.requestId);
-      const created = await createEndpoint(database.orm, c.var.account, wanted.data, randomSecret());
-      return "code" in created ? renderRefusal(created, c.var.requestId) : c.json(created);
-    })
-    .get("/webhook_endpoints", async (c) =>
-      c.json({ object: "list", data: await listEndpoints(database.orm, c.var.account) }),
-    )
-    .delete("/webhook_endpoints/:id", async (c) => {
-      const id = c.req.param("id");
-      if (await deleteEndpoint(database.orm, c.var.account, id)) {
-        return c.json({ id, object: "webhook_endpoint.deleted", deleted: true });
-      }
-      return renderRefusal({ code: "not_found", message: "No such webhook endpoint." }, c.var.requestId);
     });
 }

@@ -17,10 +17,12 @@ import { storeRoutes } from "./store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { videoRoutes } from "./videos.ts";
 import type { VideosHost } from "./videos.ts";
+import { webhookRoutes } from "./webhooks.ts";
+import type { WebhooksHost } from "./webhooks.ts";
 
 const PEER_BODY_BYTES_MAX = 64 * 1024;
 
-export interface AppHost extends VideosHost, AccountHost, PeerHost {
+export interface AppHost extends VideosHost, AccountHost, WebhooksHost, PeerHost {
   readonly edgeSecret: string;
   readonly storeUrls: StoreUrls;
   readonly log: Logger;
@@ -39,7 +41,8 @@ export function app(host: AppHost) {
     .use(signed(host.edgeSecret, host.now))
     .route("/videos", videoRoutes(host))
     .route("/credits", creditRoutes(host.database))
-    .route("/", accountRoutes(host));
+    .route("/", accountRoutes(host))
+    .route("/", webhookRoutes(host));
 
   const peer = new Hono<{ Variables: SignedVariables }>()
     .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX }))

@@ -25,6 +25,7 @@ import { byteRange } from "./byte-range.ts";
 import { storeReference } from "./reference.ts";
 import { jsonOf } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
+import type { WebhookGuard } from "./webhooks.ts";
 
 export interface VideosHost {
   readonly sql: Sql;
@@ -34,6 +35,7 @@ export interface VideosHost {
   /** Why these jobs of the account wait, as far as the leader says so in time. */
   readonly explain: (account: AccountId, ids: readonly VideoId[]) => Promise<ReadonlyMap<VideoId, Explanation>>;
   readonly outlook: AdmissionOutlook;
+  readonly webhookGuard: WebhookGuard;
   /** Work was added or withdrawn: the scheduler looks at its mail at once. */
   readonly wake: () => void;
 }
@@ -93,6 +95,11 @@ export function videoRoutes(host: VideosHost) {
 async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   const wanted = SubmitVideo.safeParse(jsonOf(c.var.body));
   if (!wanted.success) return refuse(c, refusalOf(wanted.error));
+  const { webhook_url: webhookUrl } = wanted.data.video;
+  const fault = webhookUrl === undefined ? null : host.webhookGuard.fault(webhookUrl);
+  if (fault !== null) {
+    return refuse(c, { code: "invalid_value", param: "webhook_url", message: `Invalid 'webhook_url': ${fault}` });
+  }
   const submitted = await submitJob(host.sql, {
     account: c.var.account,
     requestId: c.var.requestId,

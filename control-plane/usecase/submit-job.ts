@@ -97,6 +97,7 @@ function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier
     negativePrompt: video.negative_prompt ?? "",
     metadata: video.metadata ?? {},
     reference,
+    webhookUrl: video.webhook_url ?? null,
     deadlineMs: JOB_DEADLINE_MS,
     terms,
     event: queuedDataOf(terms.price),

@@ -44,6 +44,7 @@ function aJob(account: AccountId, changed: Partial<NewJob> = {}): NewJob {
     negativePrompt: "",
     metadata: { shot: "4" },
     reference: null,
+    webhookUrl: null,
     deadlineMs: 60_000,
     terms: { ...terms, gpuMs: GpuMillis.parse(250) },
     event: queuedDataOf(price),

@@ -99,12 +99,18 @@ export class ControlPlaneStandIn {
       case "GET /edge/v1/credits/grants":
       case "GET /edge/v1/credits/transactions":
         return Response.json({ object: "list", data: [] });
+      case "POST /edge/v1/webhook_secret/rotate":
+      case "GET /edge/v1/webhook_deliveries":
+        return Response.json({ object: "list", data: [] });
       case "GET /edge/v1/events":
         return this.#page(Number(url.searchParams.get("after")));
       case "PUT /edge/v1/subscription":
         this.live = Subscribe.parse(body).live;
         return Response.json({ last_sequence_number: this.log.at(-1)?.sequence_number ?? 0 });
       default:
+        // What came is in `received`; what the answer holds is the control plane's.
+        if (/^\/edge\/v1\/webhook_(endpoints|deliveries)\b/.test(url.pathname))
+          return Response.json({ object: "webhook" });
         return renderRefusal({ code: "not_found", message: url.pathname }, requestId);
     }
   }

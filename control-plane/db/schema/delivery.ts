@@ -1,9 +1,8 @@
-/** What happened, and who is told: the numbered event log, live subscriptions, webhooks. */
+/** What happened, and who is told: the numbered event log and live subscriptions. Webhooks: `webhook.ts`. */
 import { sql } from "drizzle-orm";
-import { boolean, check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { check, integer, jsonb, pgEnum, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import { EventType } from "#protocol/event.ts";
 import type { Happening } from "#protocol/event.ts";
-import type { AccountId } from "#protocol/id.ts";
 import { moment, valuesOf } from "./column.ts";
 import { account } from "./account.ts";
 
@@ -46,44 +45,3 @@ export const edgeSubscription = pgTable("edge_subscription", {
   sentThrough: integer("sent_through").notNull(),
   expiresAt: moment("expires_at").notNull(),
 });
-
-export const webhookEndpoint = pgTable(
-  "webhook_endpoint",
-  {
-    id: text().primaryKey(),
-    accountId: text("account_id")
-      .$type<AccountId>()
-      .notNull()
-      .references(() => account.id),
-    url: text().notNull(),
-    secret: text().notNull(),
-    events: eventType().array().notNull(),
-    enabled: boolean().notNull().default(true),
-    createdAt: moment("created_at").notNull().defaultNow(),
-  },
-  (table) => [index("webhook_endpoint_by_account").on(table.accountId)],
-);
-
-/** The outbox of webhooks; `id` is the `webhook-id` of every try. */
-export const webhookDelivery = pgTable(
-  "webhook_delivery",
-  {
-    id: text().primaryKey(),
-    endpointId: text("endpoint_id")
-      .notNull()
-      .references(() => webhookEndpoint.id, { onDelete: "cascade" }),
-    body: text().notNull(),
-    tries: integer().notNull().default(0),
-    /** Null once delivered or given up. */
-    nextAt: moment("next_at").defaultNow(),
-    lastStatus: integer("last_status"),
-    lastError: text("last_error"),
-    createdAt: moment("created_at").notNull().defaultNow(),
-    deliveredAt: moment("delivered_at"),
-  },
-  (table) => [
-    index("webhook_delivery_due")
-      .on(table.nextAt)
-      .where(sql`${table.nextAt} is not null`),
-  ],
-);
