@@ -106,7 +106,13 @@ function pin(on: Tx, id: VideoId, spendable: readonly GrantRow[], { account, ter
     left -= amount;
     available -= amount;
     moveBooks(on, grant.id, { from: "available", to: "held", amount });
-    on.insert(tables().lot, `${id}/${grant.id}`, { jobId: id, grantId: grant.id, rank, amount, captured: 0n });
+    on.insert(tables().lot, `${id}/${grant.id}`, {
+      jobId: id,
+      grantId: grant.id,
+      rank: rank + 1,
+      amount,
+      captured: 0n,
+    });
     const books = { kind: "held", from: "available", to: "held" } as const;
     writeEntry(on, { account, grantId: grant.id, job: id, ...books, amount, available, at });
   });
