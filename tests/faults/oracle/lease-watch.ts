@@ -40,7 +40,8 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
 
   sent(from: Process, to: Process, text: string): void {
     for (const lease of this.#stale.get(from.label) ?? []) {
-      if (text.includes(lease))
+      // To refuse it, when it is assigned once more, is an answer.
+      if (text.includes(lease) && !text.startsWith('{"t":"refused"'))
         this.#kernel.violate(`${from.label} says ${text.slice(0, 120)}, which it was told is over`);
     }
     if (text.startsWith('{"t":"hello"')) {

@@ -148,7 +148,7 @@ const FAULTS = {
   badProxy: ({ cast, chance, after }) => {
     cast.network.faults.duplicated = chance.between(0, 0.3);
     cast.network.faults.swapped = chance.between(0, 0.05);
-    after(chance.between(500, 8_000), () => Object.assign(cast.network.faults, { duplicated: 0, swapped: 0 }));
+    after(chance.between(2_000, 20_000), () => Object.assign(cast.network.faults, { duplicated: 0, swapped: 0 }));
   },
   halfOpen: ({ cast, chance, after }) => {
     cast.network.faults.halfOpened = chance.between(0, 0.05);

@@ -11,7 +11,7 @@ import type { Process } from "../kernel/process.ts";
 
 const LATENCY_MS = 0.4;
 const CALL_TIMEOUT_MS = 10_000;
-const RESET_WITHIN_MS = 5_000;
+const RESET_WITHIN_MS = 15_000;
 
 export interface NetworkFaults {
   /** Added to every message. */
