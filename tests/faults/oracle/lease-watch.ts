@@ -13,6 +13,7 @@ import type { EngineWatch } from "../world/engine.ts";
 /** A runner looks at its leases this often; one that was stopped looks when it goes on. */
 const GRACE_MS = 450;
 
+const ABOUT_A_LEASE = /^\{"t":"(stage|step|upload|checkpoint|finished|failed|stopped)"/;
 const OUTCOME_OF = { finished: "completed", failed: "failed", stopped: "stopped" } as const;
 
 export class LeaseWatch implements FrameWatch, EngineWatch {
@@ -26,7 +27,6 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
   /** By runner process and lease: until when it may run at most. */
   readonly #until = new Map<string, number>();
   readonly #begun = new Set<string>();
-  readonly #running = new Map<string, Process>();
 
   constructor(kernel: Kernel, tables: Tables) {
     this.#kernel = kernel;
@@ -44,6 +44,7 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
       if (text.includes(lease) && !text.startsWith('{"t":"refused"'))
         this.#kernel.violate(`${from.label} says ${text.slice(0, 120)}, which it was told is over`);
     }
+    if (ABOUT_A_LEASE.test(text)) this.#spoke(from, JSON.parse(text) as Extract<FromRunner, { lease: LeaseRef }>);
     if (text.startsWith('{"t":"hello"')) {
       const { leases } = JSON.parse(text) as Extract<FromRunner, { t: "hello" }>;
       this.#hellos.set(from.label, { atMs: this.#kernel.nowMs, leases: new Set(leases.map(leaseName)) });
@@ -74,7 +75,6 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
     const name = `${job}/${epoch}`;
     if (this.#begun.has(name)) this.#kernel.violate(`${name} was begun twice, now on ${process.label}`);
     this.#begun.add(name);
-    this.#running.set(name, process);
   }
 
   stepped(process: Process, job: string, epoch: number, step: number): void {
@@ -86,17 +86,6 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
     }
   }
 
-  ended(_process: Process, job: string, epoch: number): void {
-    this.#running.delete(`${job}/${epoch}`);
-  }
-
-  /** Engines that run still. */
-  running(): readonly string[] {
-    return [...this.#running].flatMap(([name, process]) =>
-      process.alive ? [`${process.label} still runs ${name}`] : [],
-    );
-  }
-
   /** What a runner lost by a restart was given to others before it is welcome. */
   #welcomed(runner: Process): void {
     const hello = this.#hellos.get(runner.label);
@@ -106,6 +95,14 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
       if (runnerId !== runner.name || endedAt !== null || (this.#openedMs.get(name) ?? 0) >= hello.atMs) continue;
       if (!hello.leases.has(name)) this.#kernel.violate(`${runner.label} is welcome without ${name}, which it holds`);
     }
+  }
+
+  /** A runner says nothing of a lease that has run out by its own clock, not even when it was frozen meanwhile. */
+  #spoke(runner: Process, { t, lease }: Extract<FromRunner, { lease: LeaseRef }>): void {
+    const untilMs = this.#until.get(`${runner.label} ${leaseName(lease)}`);
+    if (untilMs === undefined || this.#kernel.nowMs <= untilMs) return;
+    const lateMs = Math.round(this.#kernel.nowMs - untilMs);
+    this.#kernel.violate(`${runner.label} says ${t} of ${leaseName(lease)}, ${lateMs} ms after its lease`);
   }
 
   #extend(runner: Process, leases: readonly LeaseRef[]): void {

@@ -31,7 +31,6 @@ const ERRORS: readonly RunError[] = [
 export interface EngineWatch {
   began(process: Process, job: string, epoch: number): void;
   stepped(process: Process, job: string, epoch: number, step: number): void;
-  ended(process: Process, job: string, epoch: number): void;
 }
 
 export interface Pace {
@@ -163,7 +162,6 @@ class Run implements EngineRun {
   }
 
   #finish(): void {
-    if (!this.#over) this.#watch.ended(this.#process, this.#job.lease.job, this.#job.lease.epoch);
     this.#over = true;
   }
 
