@@ -13,7 +13,7 @@ const USECASE = "control-plane/usecase/";
 const PRODUCT_MUTANTS: readonly Mutant[] = [
   {
     name: "any-epoch",
-    seed: 12,
+    seed: 259,
     says: "a runner's last word counts whichever lease it is of",
     file: `${CORE}job.ts`,
     find: `(phase !== "leased" || event.epoch !== job.epoch)`,
@@ -61,7 +61,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-leader-check",
-    seed: 17,
+    seed: 96,
     says: "placements are committed without looking who leads",
     file: `${USECASE}dispatch.ts`,
     find: `await assertLeader(tx, leaderEpoch);`,
@@ -101,7 +101,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "nobody-sweeps",
-    seed: 66,
+    seed: 89,
     says: "the leases of silent runners are held forever",
     file: `${USECASE}lead.ts`,
     find: `for (const [runner, leases] of silent) lost.push(...(await loseRunner(sql, leaderEpoch, runner, leases)));`,
@@ -109,7 +109,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leads-on",
-    seed: 15,
+    seed: 30,
     says: "a leader whose renewal hangs does not stop by its own clock",
     file: `${LOOP}leadership.ts`,
     find: `if (this.#term === term) this.#stepDown(term, "the lease may be over");`,
@@ -117,7 +117,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sockets-stay",
-    seed: 8,
+    seed: 30,
     says: "a leader that steps down keeps its runners",
     file: `${SOCKET}runner-hub.ts`,
     find: `for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);`,
@@ -133,7 +133,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "held-forever",
-    seed: 454,
+    seed: 202,
     says: "a job whose devices were held is not tried again",
     file: `${LOOP}scheduler-loop.ts`,
     find: `this.#tell({ t: "queued", job: { ...job, notBeforeMs: nowMs + HELD_RETRY_MS } });`,
@@ -158,7 +158,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-reconcile",
-    seed: 4,
+    seed: 12,
     says: "what a restarted runner lost is not given to others when it dials",
     file: `${SOCKET}runner-hub.ts`,
     find: `held.filter((lease) => !alive.has(leaseName(lease))),`,
@@ -166,7 +166,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unawaited-welcome",
-    seed: 6,
+    seed: 9,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
     find: `return await this.#admit(hello, socket);`,
@@ -198,7 +198,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "runs-twice",
-    seed: 211,
+    seed: 442,
     says: "an assignment that comes again after its end runs again",
     file: "gpu-runner/core/session.ts",
     find: `isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame)`,
@@ -206,7 +206,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "deaf-to-stale",
-    seed: 4,
+    seed: 1,
     says: "a runner that is told that its lease is over goes on",
     file: "gpu-runner/core/session.ts",
     find: `return endUpTo(session, frame.lease);`,
@@ -214,7 +214,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ending-said-once",
-    seed: 136,
+    seed: 92,
     says: "how an attempt ended is not said again over a new socket",
     file: "gpu-runner/core/attempt.ts",
     find: `if (ending !== null && parcel === null) effects.push({ t: "send", frame: ending });`,
@@ -222,7 +222,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "result-said-once",
-    seed: 1,
+    seed: 4,
     says: "a finished file is not announced again over a new socket",
     file: "gpu-runner/core/attempt.ts",
     find: `effects.push(...speakParcel(attempt));`,

@@ -18,6 +18,7 @@ const ASK_AGAIN_MS = 300;
 const THINK_MS = 2_500;
 /** Things that one account does at a time. */
 const AT_ONCE = 2;
+const CANCELLED_AT_ONCE = 4;
 const RENEW_MS = 20_000;
 
 export interface ClientHost {
@@ -64,7 +65,9 @@ export class Client {
       if (draw < 0.6 || known === null) {
         this.#left--;
         await this.#submit();
-      } else if (draw < 0.8) await this.#cancel(known);
+      } else if (draw < 0.75) await this.#cancel(known);
+      // Its latest at once: their settlements meet at the account.
+      else if (draw < 0.8) await Promise.all(this.#jobs.slice(-CANCELLED_AT_ONCE).map((id) => this.#cancel(id)));
       else if (draw < 0.82) await this.#delete(known);
       else await this.#read(known);
     }
