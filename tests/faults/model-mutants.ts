@@ -6,7 +6,7 @@ const STATEMENTS = "tests/faults/statements/";
 export const MODEL_MUTANTS: readonly Mutant[] = [
   {
     name: "no-for-share",
-    seed: 87,
+    seed: 146,
     says: "a scheduling transaction checks the epoch without locking it",
     file: `${STATEMENTS}leader.ts`,
     find: `on.lock(leader, ROW, "share");`,
@@ -39,7 +39,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unlocked-decision",
-    seed: 7,
+    seed: 18,
     says: "a job is not locked between decision and save",
     file: `${STATEMENTS}jobs.ts`,
     find: `on.lock(tables().job, id);`,
@@ -111,7 +111,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ledger-not-locked",
-    seed: 1,
+    seed: 9,
     says: "the account is not locked while its credits move",
     file: `${STATEMENTS}ledger.ts`,
     find: `on.lock(tables().account, account);`,

@@ -21,7 +21,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ended-moves-again",
-    seed: 7,
+    seed: 9,
     says: "a job that is over can be cancelled",
     file: `${CORE}job.ts`,
     find: `if (phase === "ended") return { ok: false, refusal: "ended" };`,
@@ -141,7 +141,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "loop-dies",
-    seed: 2,
+    seed: 3,
     says: "a loop ends at its first error",
     file: `${LOOP}ticker.ts`,
     find: `this.#host.log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");`,
@@ -166,7 +166,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unawaited-welcome",
-    seed: 9,
+    seed: 12,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
     find: `return await this.#admit(hello, socket);`,
