@@ -6,7 +6,7 @@ const STATEMENTS = "tests/faults/statements/";
 export const MODEL_MUTANTS: readonly Mutant[] = [
   {
     name: "no-for-share",
-    seed: 1,
+    seed: 87,
     says: "a scheduling transaction checks the epoch without locking it",
     file: `${STATEMENTS}leader.ts`,
     find: `on.lock(leader, ROW, "share");`,
@@ -22,7 +22,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "renewed-by-anybody",
-    seed: 1,
+    seed: 4,
     says: "an old leader renews its successor's lease",
     file: `${STATEMENTS}leader.ts`,
     find: `row === null || row.epoch !== epoch || row.expiresAt <= tx.clock()`,
@@ -30,7 +30,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "mail-taken-when-read",
-    seed: 1,
+    seed: 189,
     says: "mail is gone once it was read, whether the reader heard it or not",
     file: `${STATEMENTS}jobs.ts`,
     find: `const jobs = new Set(rows.flatMap(`,
@@ -39,7 +39,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unlocked-decision",
-    seed: 1,
+    seed: 7,
     says: "a job is not locked between decision and save",
     file: `${STATEMENTS}jobs.ts`,
     find: `on.lock(tables().job, id);`,
@@ -55,7 +55,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-state-guard",
-    seed: 1,
+    seed: 139,
     says: "a job is started that does not wait",
     file: `${STATEMENTS}leases.ts`,
     find: `row === null || !WAITING.has(row.state) || row.deletedAt !== null`,
@@ -71,7 +71,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "renewal-not-fenced",
-    seed: 1,
+    seed: 26,
     says: "a heartbeat of an old lease renews the present one",
     file: `${STATEMENTS}leases.ts`,
     find: `row === null || row.epoch !== lease.epoch || row.runnerId !== runner || !LEASED.has(row.state)`,
@@ -79,7 +79,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "progress-not-fenced",
-    seed: 1,
+    seed: 5,
     says: "progress of an old lease is stored",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return [];`,
@@ -95,7 +95,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "checkpoint-not-fenced",
-    seed: 1,
+    seed: 95,
     says: "a checkpoint of an old lease is recorded",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return false;`,
@@ -111,7 +111,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ledger-not-locked",
-    seed: 1,
+    seed: 609,
     says: "the account is not locked while its credits move",
     file: `${STATEMENTS}ledger.ts`,
     find: `on.lock(tables().account, account);`,
@@ -119,7 +119,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "numbers-from-outside",
-    seed: 1,
+    seed: 4,
     says: "event numbers are counted from what is committed",
     file: `${STATEMENTS}events.ts`,
     find: `const last = (on.get(counter, account) ?? 0) + 1;`,

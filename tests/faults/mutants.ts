@@ -13,7 +13,7 @@ const USECASE = "control-plane/usecase/";
 const PRODUCT_MUTANTS: readonly Mutant[] = [
   {
     name: "any-epoch",
-    seed: 1,
+    seed: 81,
     says: "a runner's last word counts whichever lease it is of",
     file: `${CORE}job.ts`,
     find: `(phase !== "leased" || event.epoch !== job.epoch)`,
@@ -21,7 +21,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ended-moves-again",
-    seed: 1,
+    seed: 7,
     says: "a job that is over can be cancelled",
     file: `${CORE}job.ts`,
     find: `if (phase === "ended") return { ok: false, refusal: "ended" };`,
@@ -61,7 +61,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-leader-check",
-    seed: 1,
+    seed: 87,
     says: "placements are committed without looking who leads",
     file: `${USECASE}dispatch.ts`,
     find: `await assertLeader(tx, leaderEpoch);`,
@@ -101,7 +101,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "nobody-sweeps",
-    seed: 1,
+    seed: 89,
     says: "the leases of silent runners are held forever",
     file: `${USECASE}lead.ts`,
     find: `for (const [runner, leases] of silent) lost.push(...(await loseRunner(sql, leaderEpoch, runner, leases)));`,
@@ -109,7 +109,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leads-on",
-    seed: 1,
+    seed: 30,
     says: "a leader whose renewal hangs does not stop by its own clock",
     file: `${LOOP}leadership.ts`,
     find: `if (this.#term === term) this.#stepDown(term, "the lease may be over");`,
@@ -117,7 +117,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sockets-stay",
-    seed: 1,
+    seed: 30,
     says: "a leader that steps down keeps its runners",
     file: `${SOCKET}runner-hub.ts`,
     find: `for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);`,
@@ -125,7 +125,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "lost-placement",
-    seed: 1,
+    seed: 2,
     says: "a placement whose transaction failed is not queued again",
     file: `${LOOP}scheduler-loop.ts`,
     find: `this.#scheduler.apply({ t: "queued", job }, nowMs);`,
@@ -133,7 +133,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "held-forever",
-    seed: 1,
+    seed: 202,
     says: "a job whose devices were held is not tried again",
     file: `${LOOP}scheduler-loop.ts`,
     find: `this.#tell({ t: "queued", job: { ...job, notBeforeMs: nowMs + HELD_RETRY_MS } });`,
@@ -141,7 +141,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "loop-dies",
-    seed: 1,
+    seed: 2,
     says: "a loop ends at its first error",
     file: `${LOOP}ticker.ts`,
     find: `this.#host.log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");`,
@@ -158,7 +158,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-reconcile",
-    seed: 1,
+    seed: 4,
     says: "what a restarted runner lost is not given to others when it dials",
     file: `${SOCKET}runner-hub.ts`,
     find: `held.filter((lease) => !alive.has(leaseName(lease))),`,
@@ -166,7 +166,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unawaited-welcome",
-    seed: 1,
+    seed: 12,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
     find: `return await this.#admit(hello, socket);`,
@@ -182,7 +182,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "runs-beyond-lease",
-    seed: 1,
+    seed: 18,
     says: "a runner does not look at its leases",
     file: "gpu-runner/core/session.ts",
     find: `if (session.attempts.every((attempt) => nowMs < attempt.leaseUntilMs)) return { session, effects: [] };`,
@@ -190,19 +190,19 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "lease-from-nowhere",
-    seed: 1,
+    seed: 18,
     says: "a runner counts its lease four times as long as it was given",
     file: "gpu-runner/core/session.ts",
     find: `answered.sentMs + leaseMs)`,
     replace: `answered.sentMs + 4 * leaseMs)`,
   },
   {
-    name: "runs-twice",
-    seed: 1,
-    says: "an assignment that comes again after its end runs again",
+    name: "refuses-its-own-work",
+    seed: 15,
+    says: "a copy of an assignment is refused while the first one runs",
     file: "gpu-runner/core/session.ts",
-    find: `isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame)`,
-    replace: `isSpent([], lease) ? "busy" : whyNot(cleared.session, frame)`,
+    find: `if (known?.lease.epoch === lease.epoch) return { session, effects: [{ t: "send", frame: { t: "accepted", lease } }] };`,
+    replace: ``,
   },
   {
     name: "deaf-to-stale",
@@ -214,7 +214,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ending-said-once",
-    seed: 1,
+    seed: 92,
     says: "how an attempt ended is not said again over a new socket",
     file: "gpu-runner/core/attempt.ts",
     find: `if (ending !== null && parcel === null) effects.push({ t: "send", frame: ending });`,
@@ -222,7 +222,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "result-said-once",
-    seed: 1,
+    seed: 5,
     says: "a finished file is not announced again over a new socket",
     file: "gpu-runner/core/attempt.ts",
     find: `effects.push(...speakParcel(attempt));`,
