@@ -23,7 +23,7 @@ export class Figures {
   all(): readonly Figure[] {
     return this.#goals.map((goal) => {
       const values = this.#values.get(goal.name) ?? [];
-      return { goal, worst: values.length === 0 ? null : Math.max(...values), seen: values.length };
+      return { goal, worst: values.length === 0 ? null : Math.max(...values), median: this.quantile(goal.name, 0.5) };
     });
   }
 }

@@ -20,6 +20,8 @@ const USAGE = `Usage: npm run chaos -- [--only R2,R7] [--rounds full|slice|NUMBE
 Rows: ${ROWS.map(({ id }) => id).join(", ")}.
 `;
 
+const INTERRUPTED = 130;
+
 const Options = z.object({
   only: z
     .string()
@@ -65,6 +67,10 @@ async function runAll(options: Options): Promise<readonly RowResult[]> {
     return wanted && rounds !== null ? [{ row, rounds }] : [];
   });
   const site = await Site.open();
+  // Whoever ends the run ends what it started.
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.once(name, () => void site.close().finally(() => process.exit(INTERRUPTED)));
+  }
   const results: RowResult[] = [];
   try {
     for (const together of groupsOf(turns)) {

@@ -34,7 +34,7 @@ export class NotRunHere extends Error {
 export interface Figure {
   readonly goal: Goal;
   readonly worst: number | null;
-  readonly seen: number;
+  readonly median: number | null;
 }
 
 export interface RowResult {

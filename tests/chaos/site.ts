@@ -15,6 +15,7 @@ import { Receiver } from "./receiver.ts";
 import { Witness } from "./witness.ts";
 
 const REPLICAS = 2;
+const RETRIES_PER_MINUTE = 10_000;
 const ANSWER_MS = 60_000;
 const LIVE_TRY_MS = 300;
 const LIVE_POLL_MS = 15;
@@ -149,10 +150,14 @@ export class Site {
     return gone(pid, deadlineMs);
   }
 
-  /** `victim` goes first, so that what is measured is the fault, not the queue; `crowd` takes two devices at most. */
+  /**
+   * `victim` goes first, so that what is measured is the fault, not the queue; `crowd` takes two devices at most. More breaks here
+   * in a minute than a retry budget lets go on at once.
+   */
   async #terms(): Promise<void> {
     const tier = { max_queued: 10_000, creates_per_minute: 1_000_000, creates_burst: 1_000_000, start_bound_s: 86_400 };
     await this.product.admin("PUT", "/tiers/victim", { ...tier, weight: 10_000, max_running: 1_000 });
+    await this.product.admin("PATCH", "/scheduler/limits", { retries_per_minute: RETRIES_PER_MINUTE });
     await this.product.admin("PUT", "/tiers/crowd", { ...tier, weight: 1, max_running: 2, tier_max_running: 2 });
   }
 }

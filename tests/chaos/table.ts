@@ -1,9 +1,9 @@
-/** The one table: fault, rounds, worst figure, goal, verdict; for the terminal and as markdown. */
+/** The one table: fault, rounds, worst figure and median, goal, verdict; for the terminal and as markdown. */
 import type { Figure, Goal, RowResult } from "./row.ts";
 
 type Verdict = "held" | "missed" | "BROKEN" | "not run here";
 
-const HEAD = ["row", "fault", "rounds", "worst figure", "goal", "verdict"] as const;
+const HEAD = ["row", "fault", "rounds", "worst figure (median)", "goal", "verdict"] as const;
 
 export function isBroken(result: RowResult): boolean {
   return result.breaches.length > 0 || result.figures.some((figure) => verdictOf(figure) === "BROKEN");
@@ -36,7 +36,7 @@ function linesOf(result: RowResult): readonly (readonly string[])[] {
     index === 0 ? row.id : "",
     index === 0 ? row.fault : "",
     index === 0 ? String(rounds) : "",
-    `${figure.goal.says}: ${figure.worst === null ? "never seen" : amountOf(figure.worst, figure.goal)}`,
+    `${figure.goal.says}: ${seenOf(figure)}`,
     `≤ ${amountOf(figure.goal.most, figure.goal)}`,
     verdictOf(figure),
   ]);
@@ -47,6 +47,11 @@ function linesOf(result: RowResult): readonly (readonly string[])[] {
 function verdictOf({ goal, worst }: Figure): Verdict {
   if (worst !== null && worst <= goal.most) return "held";
   return goal.kind === "safety" ? "BROKEN" : "missed";
+}
+
+function seenOf({ goal, worst, median }: Figure): string {
+  if (worst === null || median === null) return "never seen";
+  return goal.kind === "time" ? `${amountOf(worst, goal)} (${amountOf(median, goal)})` : amountOf(worst, goal);
 }
 
 function amountOf(value: number, { unit }: Goal): string {

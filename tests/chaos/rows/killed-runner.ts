@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Row } from "../row.ts";
 
-/** Rounds are spaced by the retry budget: it lets ten lost jobs a minute go on at once. */
+/** A host that dies more often than this is not what is measured. */
 const ROUND_MS = 6_000;
 const LATE_MS = 3_500;
 const STEPS = 60;
