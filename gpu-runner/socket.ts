@@ -6,8 +6,8 @@
  */
 import type { Logger } from "pino";
 import { WebSocket } from "ws";
-import { type FromRunner, RUNNER_FRAME_BYTES_MAX, ToRunner } from "#protocol/runner.ts";
-import { CLOSE_REPLACED, type Ended, firstDial, type Next, nextDial, type Redial } from "./core/redial.ts";
+import { CLOSE_REPLACED, type FromRunner, RUNNER_FRAME_BYTES_MAX, ToRunner } from "#protocol/runner.ts";
+import { type Ended, firstDial, type Next, nextDial, type Redial } from "./core/redial.ts";
 
 const DIAL_TIMEOUT_MS = 3_000;
 /** Then the next address is tried as well. */

@@ -16,6 +16,11 @@ export const ASSIGN_ACK_MS = 2_000;
 /** How long a runner whose socket closed may redial before its jobs are given to others. */
 export const REDIAL_GRACE_MS = 1_500;
 
+/** Why a control plane closes a runner's socket; others are the WebSocket protocol's. The reason names the leader, if it is known. */
+export const CLOSE_NOT_LEADER = 4_200;
+/** Another process dialled under the runner's name. */
+export const CLOSE_REPLACED = 4_009;
+
 const Epoch = z.int().positive();
 /** Names one attempt: a job under one lease. */
 export const LeaseRef = z.object({ job: VideoId, epoch: Epoch });

@@ -9,7 +9,7 @@ import type { Cancel } from "#control-plane/core/clock.ts";
 import type { WebSocket } from "ws";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { RunnerId } from "#protocol/id.ts";
-import { FromRunner, leaseName, REDIAL_GRACE_MS } from "#protocol/runner.ts";
+import { CLOSE_NOT_LEADER, CLOSE_REPLACED, FromRunner, leaseName, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
 import { RunnerSession, UNANSWERED_MAX } from "./runner-session.ts";
@@ -31,8 +31,6 @@ export interface HubHost extends RunnerWork {
 }
 
 const HELLO_WAIT_MS = 5_000;
-const CLOSE_NOT_LEADER = 4_200;
-const CLOSE_REPLACED = 4_009;
 const CLOSE_TRY_LATER = 1_013;
 const RUNNERS_MAX = 1_024;
 const DEAF_REST_MS_MIN = 30_000;

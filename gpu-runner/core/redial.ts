@@ -5,12 +5,8 @@
  * welcome waits for nothing, so a leader that answers is found within its grace; each later pass first waits with full
  * jitter. A replica that does not lead may name the leader: that one is dialled at once, if the operator named it too.
  */
-import { REDIAL_GRACE_MS } from "#protocol/runner.ts";
+import { CLOSE_NOT_LEADER, CLOSE_REPLACED, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 
-/** Why a control plane closes a runner's socket; others are the WebSocket protocol's. */
-export const CLOSE_NOT_LEADER = 4_200;
-/** Another process dialled under our name. */
-export const CLOSE_REPLACED = 4_009;
 /** Replicas that point at each other, or at a leader that is gone, are not followed for ever. */
 export const REDIRECTS_MAX = 3;
 /** A leader that answers again is found well within the grace, even at the worst jitter. */

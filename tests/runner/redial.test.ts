@@ -1,15 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  CLOSE_NOT_LEADER,
-  CLOSE_REPLACED,
-  type Ended,
-  firstDial,
-  nextDial,
-  REDIAL_MS_MAX,
-  REDIRECTS_MAX,
-} from "#gpu-runner/core/redial.ts";
-import { REDIAL_GRACE_MS } from "#protocol/runner.ts";
+import { type Ended, firstDial, nextDial, REDIAL_MS_MAX, REDIRECTS_MAX } from "#gpu-runner/core/redial.ts";
+import { CLOSE_NOT_LEADER, CLOSE_REPLACED, REDIAL_GRACE_MS } from "#protocol/runner.ts";
 
 const URLS = ["http://a.test:8080", "http://b.test:8080/", "https://c.test"] as const;
 const WORST = 0.999_999;
