@@ -67,6 +67,8 @@ export interface SessionEvents {
   answered(): void;
 }
 
+type Timers = Map<string, { readonly cancel: Cancel }>;
+
 export class RunnerSession {
   readonly hello: Hello;
   draining = false;
@@ -78,9 +80,10 @@ export class RunnerSession {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #meter: Meter;
-  readonly #acks = new Map<string, Cancel>();
-  readonly #stops = new Map<string, Cancel>();
+  readonly #acks = new Map<string, { readonly lease: LeaseRef; readonly cancel: Cancel }>();
+  readonly #stops = new Map<string, { readonly cancel: Cancel }>();
   #queued = 0;
+  #over = false;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(
@@ -109,7 +112,8 @@ export class RunnerSession {
     if (++this.#queued > INBOUND_FRAMES_MAX) return this.#socket.terminate();
     this.#tail = this.#tail.then(async () => {
       try {
-        await this.#handle(FromRunner.parse(JSON.parse(text)));
+        // What came over a socket that another one replaced is said again over that one.
+        if (!this.#over) await this.#handle(FromRunner.parse(JSON.parse(text)));
       } catch (error) {
         // A broken frame or a database fault: the runner keeps its unacknowledged messages and redials.
         this.#log.warn({ err: error }, "a runner's frame could not be handled; closing its socket");
@@ -123,24 +127,30 @@ export class RunnerSession {
   assign(assignment: Assignment): void {
     const { lease, devices, spec, resume } = assignment;
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
-    this.#acks.set(
-      leaseName(lease),
-      this.#clock.after(ASSIGN_ACK_MS, () => {
-        this.#doubt();
-        this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease));
-      }),
-    );
+    const cancel = this.#clock.after(ASSIGN_ACK_MS, () => {
+      this.#doubt();
+      this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease));
+    });
+    this.#acks.set(leaseName(lease), { lease, cancel });
+  }
+
+  /** Assigned and not acknowledged: the runner may never have heard of them. */
+  get unacknowledged(): readonly LeaseRef[] {
+    return [...this.#acks.values()].map(({ lease }) => lease);
+  }
+
+  /** The acknowledgement of this one is awaited no more. */
+  tookBack(lease: LeaseRef): void {
+    this.#clear(this.#acks, lease);
   }
 
   stop(lease: LeaseRef, why: "preempt" | "cancel"): void {
     if (this.#stops.has(leaseName(lease))) return;
     this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS[why] });
-    this.#stops.set(
-      leaseName(lease),
-      this.#clock.after(STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS, () =>
-        this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
-      ),
+    const cancel = this.#clock.after(STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS, () =>
+      this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
     );
+    this.#stops.set(leaseName(lease), { cancel });
   }
 
   stale(lease: LeaseRef): void {
@@ -153,13 +163,14 @@ export class RunnerSession {
   }
 
   close(code: number, reason: string): void {
+    this.#over = true;
     this.dispose();
     this.#socket.close(code, reason);
   }
 
   /** After the socket closed: what is not acknowledged is left to the redial grace. */
   dispose(): void {
-    for (const cancel of [...this.#acks.values(), ...this.#stops.values()]) cancel();
+    for (const { cancel } of [...this.#acks.values(), ...this.#stops.values()]) cancel();
   }
 
   async #handle(frame: FromRunner): Promise<void> {
@@ -250,7 +261,7 @@ export class RunnerSession {
     this.send({ t: "recorded", lease, what, sha256 });
   }
 
-  #overdue(timers: Map<string, Cancel>, lease: LeaseRef, act: () => Promise<void>): void {
+  #overdue(timers: Timers, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
@@ -262,8 +273,8 @@ export class RunnerSession {
     this.#clear(this.#stops, lease);
   }
 
-  #clear(timers: Map<string, Cancel>, lease: LeaseRef): void {
-    timers.get(leaseName(lease))?.();
+  #clear(timers: Timers, lease: LeaseRef): void {
+    timers.get(leaseName(lease))?.cancel();
     timers.delete(leaseName(lease));
   }
 }

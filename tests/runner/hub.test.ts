@@ -20,18 +20,26 @@ let server: WebSocketServer;
 /** What the hub told its host, as it came. */
 let told: string[];
 let leaderUrl: string | null;
+/** What Postgres says the runner holds. */
+let held: readonly LeaseRef[];
 
 beforeEach(async () => {
   clock = new HandClock();
   const log: string[] = []; // Of this test alone: sockets of the last one may still close.
   told = log;
   leaderUrl = null;
+  held = [];
   const never = () => Promise.reject(new Error("no runner of this test does that"));
   const host: HubHost = {
     register: async () => undefined,
-    heldBy: async () => [],
-    heartbeat: async (_runner, leases) => ({ renewed: leases, stale: [] }),
-    lost: async () => undefined,
+    heldBy: async () => held.map((one) => ({ ...one, state: "running" })),
+    heartbeat: async (_runner, leases) => {
+      if (leases.length > 0) log.push("beat");
+      return { renewed: leases, stale: [] };
+    },
+    lost: async (_runner, leases) => {
+      for (const { job } of leases) log.push(`lost ${Number(job.slice(6))}`);
+    },
     notTaken: async ({ job }) => void log.push(`not taken ${Number(job.slice(6))}`),
     up: () => void log.push("up"),
     down: () => void log.push("down"),
@@ -214,4 +222,36 @@ test("an answer clears a runner of all doubt", async () => {
     await runner.hear("renewed");
   }
   expect(runner.socket.readyState).toBe(WebSocket.OPEN);
+});
+
+test("a runner that dials beside its socket keeps its work over the new one, and is heard over the old one no more", async () => {
+  hub.open();
+  const old = await beating();
+  held = [lease(1)];
+  const replaced = once(old.socket, "close");
+  const next = await dial();
+  next.say({ ...HELLO, leases: [{ ...lease(1), devices: [DEVICE] }] });
+  await next.hear("welcome");
+  old.say({ t: "heartbeat", beat: 9, leases: [lease(1)] });
+  expect((await replaced)[0]).toBe(4_009);
+  next.say({ t: "heartbeat", beat: 0, leases: [] });
+  await next.hear("renewed");
+  // One by the welcome itself; the old socket's beat was not taken, its close took nothing away.
+  expect(told.filter((what) => what === "beat").length).toBe(1);
+  expect(told).not.toContain("down");
+  assign(2);
+  expect((await next.hear("assign")).lease).toEqual(lease(2));
+});
+
+test("work that was sent over a mute socket was not taken; only what the runner had acknowledged and lost died with it", async () => {
+  hub.open();
+  const old = await beating();
+  assign(1);
+  assign(2);
+  old.say({ t: "accepted", lease: lease(1) });
+  old.say({ t: "heartbeat", beat: 0, leases: [] });
+  await old.hear("renewed");
+  held = [lease(1), lease(2)];
+  await greeted();
+  expect(told.filter((what) => /^(lost|not taken)/.test(what))).toEqual(["not taken 2", "lost 1"]);
 });
