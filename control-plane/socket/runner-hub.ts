@@ -159,7 +159,7 @@ export class RunnerHub {
     const terms = runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices });
     const own = () => this.#sessions.get(runner) === session;
     const events = {
-      hearing: () => this.#mayWork(runner, () => own() && this.#host.up(terms)),
+      hearing: () => this.#mayWork(runner, () => own() && session.hearing && this.#host.up(terms)),
       resting: () => own() && this.#host.down(runner),
       unanswered: () => this.#doubt(runner),
       answered: () => this.#unanswered.delete(runner),

@@ -1,8 +1,8 @@
 /**
  * One runner's socket after its `hello`: frames in order, one at a time, and the acknowledgements that are due.
  *
- * greeted → hearing ⇄ doubted → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it is given
- * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
+ * greeted → hearing ⇄ doubted or silent → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it
+ * is given work, until a beat stays out: it may be frozen or cut off, and its jobs go on only if it beats in time. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
  * which may have been on an earlier socket, this one is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
  */
 import type { Logger } from "pino";
@@ -47,6 +47,8 @@ const INBOUND_FRAMES_MAX = 1_000;
 const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 /** After the runner's own deadline; then the lease is taken back. */
 const STOP_OVERDUE_MS = 5_000;
+/** Nobody who beats is so late; what such a runner were given would come back only after its acknowledgement is overdue. */
+const SILENT_MS = 1.5 * HEARTBEAT_MS;
 /** Assignments in a row without an answer after which a socket is of no use, whatever it sends. */
 export const UNANSWERED_MAX = 2;
 
@@ -82,6 +84,7 @@ export class RunnerSession {
   readonly #meter: Meter;
   readonly #acks = new Map<string, { readonly lease: LeaseRef; readonly cancel: Cancel }>();
   readonly #stops = new Map<string, { readonly cancel: Cancel }>();
+  #cancelSilence: Cancel = () => undefined;
   #queued = 0;
   #over = false;
   #tail: Promise<void> = Promise.resolve();
@@ -134,6 +137,10 @@ export class RunnerSession {
     this.#acks.set(leaseName(lease), { lease, cancel });
   }
 
+  get hearing(): boolean {
+    return this.#hearing;
+  }
+
   /** Assigned and not acknowledged: the runner may never have heard of them. */
   get unacknowledged(): readonly LeaseRef[] {
     return [...this.#acks.values()].map(({ lease }) => lease);
@@ -170,6 +177,7 @@ export class RunnerSession {
 
   /** After the socket closed: what is not acknowledged is left to the redial grace. */
   dispose(): void {
+    this.#cancelSilence();
     for (const { cancel } of [...this.#acks.values(), ...this.#stops.values()]) cancel();
   }
 
@@ -185,6 +193,7 @@ export class RunnerSession {
           this.stale(lease);
         }
         if (!this.#doubted) this.#hears();
+        this.#expectBeat();
         return;
       }
       case "accepted":
@@ -223,6 +232,17 @@ export class RunnerSession {
     if (this.#hearing || this.draining) return;
     this.#hearing = true;
     this.#events.hearing();
+  }
+
+  #expectBeat(): void {
+    this.#cancelSilence();
+    if (this.#over) return;
+    this.#cancelSilence = this.#clock.after(SILENT_MS, () => {
+      if (!this.#hearing) return;
+      this.#hearing = false;
+      this.#log.info("a runner is silent and gets no more work until it beats");
+      this.#events.resting();
+    });
   }
 
   #doubt(): void {

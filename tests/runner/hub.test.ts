@@ -5,7 +5,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
 import type { HubHost } from "#control-plane/socket/runner-hub.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
-import { ASSIGN_ACK_MS, ToRunner } from "#protocol/runner.ts";
+import { ASSIGN_ACK_MS, HEARTBEAT_MS, ToRunner } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
 import { QUIET } from "#tests/support/quiet-host.ts";
@@ -197,7 +197,12 @@ test("a runner that was cut for not taking its work gets none for half a minute 
     const again = await greeted();
     again.say({ t: "heartbeat", beat: 0, leases: [] });
     await again.hear("renewed");
-    await clock.pass(restMs - 1);
+    for (let restedMs = 0; restedMs < restMs - HEARTBEAT_MS; restedMs += HEARTBEAT_MS) {
+      await clock.pass(HEARTBEAT_MS);
+      again.say({ t: "heartbeat", beat: 0, leases: [] });
+      await again.hear("renewed");
+    }
+    await clock.pass(HEARTBEAT_MS - 1);
     expect(told.slice(before)).toEqual([]);
     await clock.pass(1);
     expect(told.slice(before)).toEqual(["up"]);
@@ -207,6 +212,19 @@ test("a runner that was cut for not taking its work gets none for half a minute 
     await closed;
     await until(() => told.at(-1) === "down");
   }
+});
+
+test("a runner whose beats stay out gets no more work until it beats again: it may be frozen, and its lease ends by itself", async () => {
+  hub.open();
+  const runner = await beating();
+  await clock.pass(1.5 * HEARTBEAT_MS - 1);
+  expect(told).toEqual(["up"]);
+  await clock.pass(1);
+  expect(told).toEqual(["up", "down"]);
+  runner.say({ t: "heartbeat", beat: 1, leases: [] });
+  await runner.hear("renewed");
+  expect(told).toEqual(["up", "down", "up"]);
+  expect(runner.socket.readyState).toBe(WebSocket.OPEN);
 });
 
 test("an answer clears a runner of all doubt", async () => {
