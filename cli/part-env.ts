@@ -21,6 +21,7 @@ export function controlPlaneEnv(
   const own = ports.controlPlanes[replica];
   return {
     ...config.inherited,
+    NODE_COMPILE_CACHE: compileCache(home),
     CALLSHEET_DATABASE_URL: databaseUrl,
     CALLSHEET_PORT: String(own?.main),
     CALLSHEET_ADMIN_PORT: String(own?.admin),
@@ -49,6 +50,7 @@ export function runnerEnv(
   const declared = config.runnerDevices[index];
   return {
     ...config.inherited,
+    NODE_COMPILE_CACHE: compileCache(home),
     CALLSHEET_CONTROL_PLANE_URLS: ports.controlPlanes.map((replica) => `http://127.0.0.1:${replica.main}`).join(","),
     CALLSHEET_RUNNER_TOKEN: secrets.runner_token,
     CALLSHEET_RUNNER_ID: id,
@@ -60,4 +62,9 @@ export function runnerEnv(
     CALLSHEET_ENGINE_FAULTS: "allow",
     CALLSHEET_LOG: config.logLevel,
   };
+}
+
+/** Compiled modules: a part that died is back in half the time. */
+function compileCache(home: string): string {
+  return join(home, "compile-cache");
 }

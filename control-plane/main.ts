@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import type { Server } from "node:http";
+import { flushCompileCache } from "node:module";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
 import type { Logger } from "pino";
@@ -62,6 +63,8 @@ process.on("SIGINT", () => shutDown("SIGINT"));
 process.on("disconnect", () => shutDown("the supervisor is gone"));
 process.on("message", (message) => message === "stop" && shutDown("the supervisor asked"));
 process.send?.({ ready: true });
+// Where a cache is asked for (`NODE_COMPILE_CACHE`), a process that is killed leaves it, too.
+flushCompileCache();
 
 /** Everything of a replica that lives as long as the process. */
 interface Parts {

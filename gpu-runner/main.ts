@@ -1,4 +1,5 @@
 /** The `gpu-runner` program: wiring only. It ends with 0 after a drain (SIGTERM, Ctrl-C, or a parent that is gone). */
+import { flushCompileCache } from "node:module";
 import { pino } from "pino";
 import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
@@ -27,6 +28,8 @@ const runner = startRunner({
   dial: (host) => openLine(config.controlPlaneUrls, config.token, host, log),
   greeted: () => process.send?.({ ready: true }),
 });
+// Where a cache is asked for (`NODE_COMPILE_CACHE`), a process that is killed leaves it, too.
+flushCompileCache();
 log.info({ engine: engine.name, ...config.devices, control_planes: config.controlPlaneUrls }, "runner ready");
 
 const drain = (reason: string) => (): void => {

@@ -1,5 +1,5 @@
 /** What the admin creates: accounts and keys. */
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, isNull, sql } from "./drizzle.ts";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { Database } from "./connect.ts";
 import { account, apiKey } from "./schema/account.ts";

@@ -5,7 +5,7 @@
  * Session timeouts bound what a frozen replica can block: a row that it locked is free after 1.5 s. A server that is cut off
  * fails what waits for it after 8 s (`watched-socket.ts`).
  */
-import { drizzle } from "drizzle-orm/postgres-js";
+import { drizzle } from "./drizzle.ts";
 import postgres from "postgres";
 import { watchedSocket } from "./watched-socket.ts";
 

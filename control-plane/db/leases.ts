@@ -217,14 +217,22 @@ export async function forgetCheckpoint(sql: Sql, checkpoint: DoneCheckpoint): Pr
     where job_id = ${checkpoint.jobId} and epoch = ${checkpoint.epoch} and step = ${checkpoint.step}`;
 }
 
-/** Leases whose runner fell silent. */
-export async function expiredLeases(
+export interface EndingLease extends LeaseRef {
+  readonly runner: RunnerId;
+  /** Until it is over for `graceMs`; not above zero if it is. */
+  readonly leftMs: number;
+}
+
+/** Leases whose runner fell silent: over for `graceMs`, or to be so within `withinMs`. */
+export async function endingLeases(
   sql: Sql,
-  limit: number,
-): Promise<readonly (LeaseRef & { readonly runner: RunnerId })[]> {
-  return sql<(LeaseRef & { readonly runner: RunnerId })[]>`
-    select id as job, epoch, runner_id as runner from job
-    where lease_expires_at < now()
+  { graceMs, withinMs, limit }: { readonly graceMs: number; readonly withinMs: number; readonly limit: number },
+): Promise<readonly EndingLease[]> {
+  return sql<EndingLease[]>`
+    select id as job, epoch, runner_id as runner,
+      (extract(epoch from lease_expires_at - now()) * 1000 + ${graceMs}::float8)::float8 as left_ms
+    from job
+    where lease_expires_at <= now() + make_interval(secs => ${(withinMs - graceMs) / 1_000})
     order by lease_expires_at limit ${limit}`;
 }
 

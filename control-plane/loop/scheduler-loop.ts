@@ -47,6 +47,7 @@ import type { LoopHost, Service } from "./ticker.ts";
 
 /** Mail is also looked for without a wake-up: other replicas submit too. */
 const POLL_MS = 100;
+/** A lease that ends before the next sweep is waited for. */
 const LEASE_SWEEP_MS = 500;
 const OLD_SWEEP_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
@@ -105,7 +106,9 @@ export class SchedulerLoop implements Service {
     this.#tickers = [
       this.#turns,
       new Ticker("sweep-leases", LEASE_SWEEP_MS, host, async () => {
-        if ((await sweepLeases(sql, epoch)).length > 0) this.wake();
+        const { lost, nextMs } = await sweepLeases(sql, epoch, LEASE_SWEEP_MS);
+        if (lost.length > 0) this.wake();
+        return nextMs;
       }),
       new Ticker("sweep-old", OLD_SWEEP_MS, host, async () => {
         if ((await sweepOld(sql, epoch)).length > 0) this.wake();

@@ -1,7 +1,8 @@
 /**
  * All runners of the leader: who is connected, who may redial, where to send work.
  *
- * A runner is *connected* from its hello to the close of its socket. Then it has `REDIAL_GRACE_MS` to come back with its
+ * A runner is *connected* from its hello to the close of its socket. It may dial beside a socket that is mute: the newer hello
+ * replaces the older socket, which is believed no more from then on. Closed, it has `REDIAL_GRACE_MS` to come back with its
  * leases; if it does not, its jobs are given to others. A hello that misses a lease means that the runner restarted and
  * lost that attempt, so the job goes back at once.
  */
@@ -101,9 +102,7 @@ export class RunnerHub {
   assign(runner: RunnerId, assignment: Assignment): void {
     const session = this.#sessions.get(runner);
     if (session !== undefined) return session.assign(assignment);
-    this.#host.notTaken(assignment.lease).catch((error: unknown) => {
-      this.#own.log.warn({ ...assignment.lease, err: error }, "an assignment without a runner could not be taken back");
-    });
+    this.#takeBack(assignment.lease);
   }
 
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void {
@@ -133,13 +132,22 @@ export class RunnerHub {
     }
   }
 
-  /** Compares what the runner holds with what Postgres says it holds. */
+  /**
+   * Compares what the runner holds with what Postgres says it holds. Work that it was sent over its older socket and did not
+   * acknowledge may never have reached it: that was not taken, it did not die of it.
+   */
   async #reconcile(hello: Hello): Promise<void> {
     const alive = new Set(hello.leases.map(leaseName));
-    const held = await this.#host.heldBy(hello.runner);
+    const older = this.#sessions.get(hello.runner);
+    const unheard = new Set(older?.unacknowledged.map(leaseName));
+    const missing = (await this.#host.heldBy(hello.runner)).filter((lease) => !alive.has(leaseName(lease)));
+    for (const lease of missing.filter((one) => unheard.has(leaseName(one)))) {
+      await this.#host.notTaken(lease);
+      older?.tookBack(lease);
+    }
     await this.#host.lost(
       hello.runner,
-      held.filter((lease) => !alive.has(leaseName(lease))),
+      missing.filter((lease) => !unheard.has(leaseName(lease))),
     );
   }
 
@@ -147,11 +155,11 @@ export class RunnerHub {
     const { runner } = hello;
     this.#graces.get(runner)?.();
     this.#graces.delete(runner);
-    this.#sessions.get(runner)?.close(CLOSE_REPLACED, "the runner dialled again");
+    this.#replace(hello);
     const terms = runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices });
     const own = () => this.#sessions.get(runner) === session;
     const events = {
-      hearing: () => this.#mayWork(runner, () => own() && this.#host.up(terms)),
+      hearing: () => this.#mayWork(runner, () => own() && session.hearing && this.#host.up(terms)),
       resting: () => own() && this.#host.down(runner),
       unanswered: () => this.#doubt(runner),
       answered: () => this.#unanswered.delete(runner),
@@ -166,6 +174,22 @@ export class RunnerHub {
       throw error;
     }
     return session;
+  }
+
+  /** What was assigned over the older socket since the hello was reconciled, this one does not know. */
+  #replace({ runner, leases }: Hello): void {
+    const older = this.#sessions.get(runner);
+    if (older === undefined) return;
+    const alive = new Set(leases.map(leaseName));
+    for (const lease of older.unacknowledged) if (!alive.has(leaseName(lease))) this.#takeBack(lease);
+    older.close(CLOSE_REPLACED, "the runner dialled again");
+    this.#own.log.info({ runner }, "runner dialled beside its socket, which is replaced");
+  }
+
+  #takeBack(lease: LeaseRef): void {
+    this.#host.notTaken(lease).catch((error: unknown) => {
+      this.#own.log.warn({ ...lease, err: error }, "an assignment that nobody heard could not be taken back");
+    });
   }
 
   /** Renews what the runner holds, and tells it what is over or to be cancelled. */

@@ -1,8 +1,8 @@
 /**
  * One runner's socket after its `hello`: frames in order, one at a time, and the acknowledgements that are due.
  *
- * greeted → hearing ⇄ doubted → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it is given
- * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
+ * greeted → hearing ⇄ doubted or silent → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it
+ * is given work, until a beat stays out: it may be frozen or cut off, and its jobs go on only if it beats in time. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
  * which may have been on an earlier socket, this one is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
  */
 import type { Logger } from "pino";
@@ -47,6 +47,8 @@ const INBOUND_FRAMES_MAX = 1_000;
 const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 /** After the runner's own deadline; then the lease is taken back. */
 const STOP_OVERDUE_MS = 5_000;
+/** Nobody who beats is so late; what such a runner were given would come back only after its acknowledgement is overdue. */
+const SILENT_MS = 1.5 * HEARTBEAT_MS;
 /** Assignments in a row without an answer after which a socket is of no use, whatever it sends. */
 export const UNANSWERED_MAX = 2;
 
@@ -67,6 +69,8 @@ export interface SessionEvents {
   answered(): void;
 }
 
+type Timers = Map<string, { readonly cancel: Cancel }>;
+
 export class RunnerSession {
   readonly hello: Hello;
   draining = false;
@@ -78,9 +82,11 @@ export class RunnerSession {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #meter: Meter;
-  readonly #acks = new Map<string, Cancel>();
-  readonly #stops = new Map<string, Cancel>();
+  readonly #acks = new Map<string, { readonly lease: LeaseRef; readonly cancel: Cancel }>();
+  readonly #stops = new Map<string, { readonly cancel: Cancel }>();
+  #cancelSilence: Cancel = () => undefined;
   #queued = 0;
+  #over = false;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(
@@ -109,7 +115,8 @@ export class RunnerSession {
     if (++this.#queued > INBOUND_FRAMES_MAX) return this.#socket.terminate();
     this.#tail = this.#tail.then(async () => {
       try {
-        await this.#handle(FromRunner.parse(JSON.parse(text)));
+        // What came over a socket that another one replaced is said again over that one.
+        if (!this.#over) await this.#handle(FromRunner.parse(JSON.parse(text)));
       } catch (error) {
         // A broken frame or a database fault: the runner keeps its unacknowledged messages and redials.
         this.#log.warn({ err: error }, "a runner's frame could not be handled; closing its socket");
@@ -123,24 +130,34 @@ export class RunnerSession {
   assign(assignment: Assignment): void {
     const { lease, devices, spec, resume } = assignment;
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
-    this.#acks.set(
-      leaseName(lease),
-      this.#clock.after(ASSIGN_ACK_MS, () => {
-        this.#doubt();
-        this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease));
-      }),
-    );
+    const cancel = this.#clock.after(ASSIGN_ACK_MS, () => {
+      this.#doubt();
+      this.#overdue(this.#acks, lease, () => this.#work.notTaken(lease));
+    });
+    this.#acks.set(leaseName(lease), { lease, cancel });
+  }
+
+  get hearing(): boolean {
+    return this.#hearing;
+  }
+
+  /** Assigned and not acknowledged: the runner may never have heard of them. */
+  get unacknowledged(): readonly LeaseRef[] {
+    return [...this.#acks.values()].map(({ lease }) => lease);
+  }
+
+  /** The acknowledgement of this one is awaited no more. */
+  tookBack(lease: LeaseRef): void {
+    this.#clear(this.#acks, lease);
   }
 
   stop(lease: LeaseRef, why: "preempt" | "cancel"): void {
     if (this.#stops.has(leaseName(lease))) return;
     this.send({ t: "stop", lease, why, deadline_ms: STOP_DEADLINE_MS[why] });
-    this.#stops.set(
-      leaseName(lease),
-      this.#clock.after(STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS, () =>
-        this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
-      ),
+    const cancel = this.#clock.after(STOP_DEADLINE_MS[why] + STOP_OVERDUE_MS, () =>
+      this.#overdue(this.#stops, lease, () => this.#work.stopOverdue(lease)),
     );
+    this.#stops.set(leaseName(lease), { cancel });
   }
 
   stale(lease: LeaseRef): void {
@@ -153,13 +170,15 @@ export class RunnerSession {
   }
 
   close(code: number, reason: string): void {
+    this.#over = true;
     this.dispose();
     this.#socket.close(code, reason);
   }
 
   /** After the socket closed: what is not acknowledged is left to the redial grace. */
   dispose(): void {
-    for (const cancel of [...this.#acks.values(), ...this.#stops.values()]) cancel();
+    this.#cancelSilence();
+    for (const { cancel } of [...this.#acks.values(), ...this.#stops.values()]) cancel();
   }
 
   async #handle(frame: FromRunner): Promise<void> {
@@ -174,6 +193,7 @@ export class RunnerSession {
           this.stale(lease);
         }
         if (!this.#doubted) this.#hears();
+        this.#expectBeat();
         return;
       }
       case "accepted":
@@ -214,6 +234,17 @@ export class RunnerSession {
     this.#events.hearing();
   }
 
+  #expectBeat(): void {
+    this.#cancelSilence();
+    if (this.#over) return;
+    this.#cancelSilence = this.#clock.after(SILENT_MS, () => {
+      if (!this.#hearing) return;
+      this.#hearing = false;
+      this.#log.info("a runner is silent and gets no more work until it beats");
+      this.#events.resting();
+    });
+  }
+
   #doubt(): void {
     const unanswered = this.#events.unanswered();
     this.#meter.count("assignments_unanswered_total");
@@ -250,7 +281,7 @@ export class RunnerSession {
     this.send({ t: "recorded", lease, what, sha256 });
   }
 
-  #overdue(timers: Map<string, Cancel>, lease: LeaseRef, act: () => Promise<void>): void {
+  #overdue(timers: Timers, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
@@ -262,8 +293,8 @@ export class RunnerSession {
     this.#clear(this.#stops, lease);
   }
 
-  #clear(timers: Map<string, Cancel>, lease: LeaseRef): void {
-    timers.get(leaseName(lease))?.();
+  #clear(timers: Timers, lease: LeaseRef): void {
+    timers.get(leaseName(lease))?.cancel();
     timers.delete(leaseName(lease));
   }
 }

@@ -74,7 +74,7 @@ test("a replica that leads no more cannot take a job from its runner", async () 
   const past = (await studio.leaderEpoch()) - 1;
   await expect(loseRunner(studio.sql, past, A, [lease])).rejects.toThrow(NotLeaderError);
   await studio.sql`update job set lease_expires_at = now() - interval '1 second' where id = ${lease.job}`;
-  await expect(sweepLeases(studio.sql, past)).rejects.toThrow(NotLeaderError);
+  await expect(sweepLeases(studio.sql, past, 0)).rejects.toThrow(NotLeaderError);
   expect(await studio.job(lease.job)).toMatchObject({ state: "starting", epoch: lease.epoch });
 });
 

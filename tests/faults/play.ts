@@ -104,7 +104,7 @@ class Player {
     if (draw < 0.89) return ["delete", async () => (await deleteVideo(sql, account, job))?.job.state ?? null];
     if (draw < 0.92) return ["mail", () => this.#readMail()];
     if (draw < 0.94)
-      return ["sweep", async () => [await sweepLeases(sql, this.#leader), await sweepOld(sql, this.#leader)]];
+      return ["sweep", async () => [(await sweepLeases(sql, this.#leader, 0)).lost, await sweepOld(sql, this.#leader)]];
     if (draw < 0.96) return ["sweep checkpoints", () => sweepCheckpoints(sql, NO_STORE)];
     if (draw < 0.97)
       return [

@@ -100,6 +100,10 @@ export class Desk {
     this.#runner?.send(JSON.stringify(frame));
   }
 
+  get socketsOpen(): number {
+    return this.#sockets.clients.size;
+  }
+
   hangUp(): void {
     this.#runner?.terminate();
   }

@@ -1,6 +1,5 @@
 /** Who may ask for what, at which price: tiers, accounts, keys, models and their classes, credit grants. */
-import { sql } from "drizzle-orm";
-import { check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text, unique } from "drizzle-orm/pg-core";
+import { check, index, integer, jsonb, pgEnum, pgTable, primaryKey, sql, text, unique } from "../drizzle.ts";
 import type { ClassShape, ModelSize } from "#control-plane/core/model.ts";
 import { RESUMES } from "#control-plane/core/scheduler/job-class.ts";
 import { GrantCategory } from "#protocol/admin.ts";

@@ -3,7 +3,6 @@
  * `core/job.ts`, so a bug in a program cannot break them. The lease columns of a job are set exactly while a runner
  * holds it.
  */
-import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
@@ -15,10 +14,11 @@ import {
   pgEnum,
   pgTable,
   primaryKey,
+  sql,
   text,
   unique,
   uniqueIndex,
-} from "drizzle-orm/pg-core";
+} from "../drizzle.ts";
 import { COST_STAGES } from "#control-plane/core/scheduler/cost-correction.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { Exactness } from "#protocol/runner.ts";

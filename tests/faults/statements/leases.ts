@@ -2,7 +2,7 @@
 import type { AttemptOutcome } from "#control-plane/core/job.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Dispatch, HeldLease, NewCheckpoint, NotStarted, ProgressReport } from "#control-plane/db/leases.ts";
-import type { DoneCheckpoint, PastDeadline, StoredCheckpoint } from "#control-plane/db/leases.ts";
+import type { DoneCheckpoint, EndingLease, PastDeadline, StoredCheckpoint } from "#control-plane/db/leases.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import type { RunnerId, VideoId } from "#protocol/id.ts";
@@ -194,13 +194,20 @@ export function forgetCheckpoint(sql: Sql, { jobId, epoch, step }: DoneCheckpoin
   return statement(sql, "forgetCheckpoint", (on) => on.put(tables().checkpoint, `${jobId}/${epoch}/${step}`, null));
 }
 
-export function expiredLeases(sql: Sql, limit: number): Promise<readonly (LeaseRef & { readonly runner: RunnerId })[]> {
-  return statement(sql, "expiredLeases", (on) =>
+export function endingLeases(
+  sql: Sql,
+  { graceMs, withinMs, limit }: { readonly graceMs: number; readonly withinMs: number; readonly limit: number },
+): Promise<readonly EndingLease[]> {
+  return statement(sql, "endingLeases", (on) =>
     [...on.rows(tables().job)]
-      .filter((row) => row.leaseExpiresAt !== null && row.leaseExpiresAt < on.now)
-      .sort((a, b) => Number(a.leaseExpiresAt) - Number(b.leaseExpiresAt))
-      .slice(0, limit)
-      .map((row) => ({ job: row.id, epoch: row.epoch, runner: row.runnerId as RunnerId })),
+      .flatMap(({ id, epoch, runnerId, leaseExpiresAt }) =>
+        leaseExpiresAt === null || runnerId === null
+          ? []
+          : [{ job: id, epoch, runner: runnerId, leftMs: Number(leaseExpiresAt) - Number(on.now) + graceMs }],
+      )
+      .filter(({ leftMs }) => leftMs <= withinMs)
+      .sort((a, b) => a.leftMs - b.leftMs)
+      .slice(0, limit),
   );
 }
 
