@@ -35,7 +35,7 @@ const tierTerms = {
   max_queued: z.int().min(0).max(UNBOUNDED),
   creates_per_minute: z.int().min(1).max(UNBOUNDED),
   creates_burst: z.int().min(1).max(UNBOUNDED),
-  /** Of all calls, creates included. */
+  /** Of all calls but creates. */
   reads_per_minute: z.int().min(1).max(UNBOUNDED),
   reads_burst: z.int().min(1).max(UNBOUNDED),
   start_bound_s: z.int().min(1).max(DAY_S),

@@ -46,7 +46,7 @@ export const TierLimits = z.object({
   tier: z.string(),
   creates_per_minute: z.int().positive(),
   creates_burst: z.int().positive(),
-  /** Of all calls. */
+  /** Of all calls but creates. */
   reads_per_minute: z.int().positive(),
   reads_burst: z.int().positive(),
   /** Told, not held to: more are taken and wait. */

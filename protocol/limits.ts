@@ -34,7 +34,7 @@ export const Limits = AccountStanding.extend({
   object: z.literal("limits"),
   /** `POST /v1/videos`. */
   create: Rate,
-  /** Every call, creates included. */
+  /** Every other call, and every frame of a live session. */
   read: Rate,
 });
 export type Limits = z.infer<typeof Limits>;

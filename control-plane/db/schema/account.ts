@@ -25,7 +25,7 @@ export const tier = pgTable(
     maxQueued: integer("max_queued").notNull(),
     createsPerMinute: integer("creates_per_minute").notNull(),
     createsBurst: integer("creates_burst").notNull(),
-    /** Of all calls, creates included. */
+    /** Of all calls but creates. */
     readsPerMinute: integer("reads_per_minute").notNull().default(6_000),
     readsBurst: integer("reads_burst").notNull().default(200),
     startBoundS: integer("start_bound_s").notNull(),
