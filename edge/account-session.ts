@@ -1,9 +1,9 @@
 /**
- * The one Durable Object class: everything that must be serial per account. Keys and rates for calls; sockets, their
- * cursors and the push subscription for live sessions. Bodies and videos never pass through it.
+ * The one Durable Object class: everything that must be serial per account. Keys, rates and create slots for calls;
+ * sockets, their cursors and the push subscription for live sessions. Bodies and videos never pass through it.
  *
- * Callers: the Worker, by RPC (internal, unsigned). An object is named by its account. It keeps one number on disk (the
- * create rate) and the account's name once a socket opened; all else is rebuilt from sockets and the control plane.
+ * Callers: the Worker, by RPC (internal, unsigned). An object is named by its account. It keeps on disk how its rates stand,
+ * the slots of creates, and the account's name once a socket opened; all else is rebuilt from sockets and the control plane.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Push, PushAnswer } from "#protocol/edge-call.ts";
@@ -13,12 +13,14 @@ import { AccountId, type CreateKey, type Sha256Hex } from "#protocol/id.ts";
 import type { z } from "zod";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
 import { readConfig } from "./env.ts";
+import type { Outcome } from "./core/create-slots.ts";
+import { rateHeaders } from "./core/rate-headers.ts";
 import { logFault } from "./log.ts";
-import { mintCreateKey, mintSessionId } from "./random-id.ts";
+import { mintSessionId } from "./random-id.ts";
 import { UNREACHABLE } from "./refusals.ts";
-import { Admission } from "./session/admission.ts";
+import { CallDesk } from "./session/call-desk.ts";
+import type { Admitted, AdmittedCreate, CreateGuard, OpenedCreate } from "./session/call-desk.ts";
 import { readClientFrame } from "./session/client-frame.ts";
-import { KeyCache, type KeyVerdict } from "./session/key-cache.ts";
 import { LiveFeed } from "./session/live-feed.ts";
 import { OpenSocket } from "./session/open-socket.ts";
 import { readSocket, writeSocket } from "./session/socket-state.ts";
@@ -31,19 +33,8 @@ const ACCOUNT = "account";
 /** They say that no code was received; sending one throws. */
 const UNSENDABLE_CODES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 
-export interface Admitted {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly refusal: Refusal | null;
-}
-export type AdmittedCreate =
-  | (Admitted & { readonly refusal: Refusal })
-  | (Admitted & { readonly refusal: null; readonly createKey: CreateKey });
-
-const BAD_KEY: Refusal = { code: "invalid_api_key", message: "Incorrect API key provided." };
-
 export class AccountSession extends DurableObject<Cloudflare.Env> {
-  readonly #keys: KeyCache;
-  readonly #admission: Admission;
+  readonly #desk: CallDesk;
   readonly #feed: LiveFeed;
   readonly #subscription: Subscription;
   /** Sockets between their subscription and their 101; they keep the subscription wanted. */
@@ -52,30 +43,35 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     const config = readConfig(env);
-    this.#keys = new KeyCache(config);
-    this.#admission = new Admission(ctx.storage.kv);
+    this.#desk = new CallDesk(config, ctx.storage);
     this.#feed = new LiveFeed(config, () => this.#sockets());
     this.#subscription = new Subscription(config, ctx.storage);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
 
-  async admit(account: AccountId, key: Sha256Hex): Promise<Admitted> {
-    const verdict = await this.#check(account, key);
-    return "refusal" in verdict ? verdict : this.#admission.chargeRead(Date.now());
+  admit(account: AccountId, key: Sha256Hex): Promise<Admitted> {
+    return this.#desk.admit(account, key);
   }
 
-  async admitCreate(account: AccountId, key: Sha256Hex): Promise<AdmittedCreate> {
-    const verdict = await this.#check(account, key);
-    if ("refusal" in verdict) return verdict;
-    const { headers, refusal } = this.#admission.chargeCreate(verdict.limits, Date.now());
-    return refusal === null ? { headers, refusal, createKey: mintCreateKey() } : { headers, refusal };
+  admitCreate(account: AccountId, key: Sha256Hex): Promise<AdmittedCreate> {
+    return this.#desk.admitCreate(account, key);
+  }
+
+  openCreate(account: AccountId, key: Sha256Hex, guard: CreateGuard): Promise<OpenedCreate> {
+    return this.#desk.openCreate(account, key, guard);
+  }
+
+  settleCreate(createKey: CreateKey, guard: CreateGuard["kind"], outcome: Outcome): void {
+    this.#desk.settleCreate(createKey, guard, outcome);
   }
 
   /** Opens a live session. The only call by `fetch`: a socket cannot travel by RPC. */
   override async fetch(request: Request): Promise<Response> {
     const open = OpenSocket.fromRequest(request);
     const admitted = await this.admit(open.account, open.key);
-    if (admitted.refusal !== null) return refused(admitted.refusal, admitted.headers, open.requestId);
+    if (admitted.refusal !== null) {
+      return refused(admitted.refusal, admitted.rates === null ? {} : rateHeaders(admitted.rates), open.requestId);
+    }
     if (this.#sockets().length + this.#opening >= SOCKETS_MAX) {
       const message = `An account may have ${SOCKETS_MAX} live sessions at once.`;
       return refused({ code: "rate_limit_exceeded", message, retryAfterSeconds: 10 }, {}, open.requestId);
@@ -106,7 +102,7 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    if (this.#admission.chargeRead(Date.now()).refusal !== null) {
+    if (!this.#desk.chargeFrame(Date.now())) {
       socket.close(CLOSE.overload, "too many frames");
       return;
     }
@@ -134,19 +130,6 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
     } catch (fault) {
       logFault("The subscription was not renewed", fault, { account: this.#account() });
       await this.ctx.storage.setAlarm(Date.now() + RENEW_AGAIN_MS);
-    }
-  }
-
-  async #check(
-    account: AccountId,
-    key: Sha256Hex,
-  ): Promise<NonNullable<KeyVerdict> | (Admitted & { refusal: Refusal })> {
-    try {
-      return (await this.#keys.check(account, key)) ?? { headers: {}, refusal: BAD_KEY };
-    } catch (fault) {
-      if (!(fault instanceof ControlPlaneUnreachable)) throw fault;
-      logFault("A key could not be checked", fault, { account });
-      return { headers: {}, refusal: UNREACHABLE };
     }
   }
 
@@ -207,7 +190,7 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
   }
 
   #revoke(key: Sha256Hex): void {
-    this.#keys.revoke(key);
+    this.#desk.revoke(key);
     for (const socket of this.#sockets()) {
       if (readSocket(socket).key === key) socket.close(CLOSE.unauthorized, "the API key was revoked");
     }

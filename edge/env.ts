@@ -36,6 +36,8 @@ declare global {
       readonly EDGE_SIGNING_SECRET: string;
       readonly CALLSHEET_ENV: string;
       readonly ACCOUNT_SESSION: DurableObjectNamespace<AccountSession>;
+      /** Cloudflare's own counter; without it each isolate counts. */
+      readonly IP_SHIELD?: RateLimit;
     }
     interface GlobalProps {
       mainModule: typeof import("./worker.ts");

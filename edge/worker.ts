@@ -8,6 +8,7 @@ import { Hono } from "hono";
 import { refuse } from "./answer.ts";
 import type { EdgeApp, EdgeContext } from "./app.ts";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
+import { type RateReport, rateHeaders } from "./core/rate-headers.ts";
 import { readConfig } from "./env.ts";
 import { logFault } from "./log.ts";
 import { mintRequestId } from "./random-id.ts";
@@ -16,6 +17,7 @@ import { addContentRoute } from "./routes/content.ts";
 import { addCreditRoutes } from "./routes/credits.ts";
 import { addEstimateRoute } from "./routes/estimate.ts";
 import { addEventsRoute } from "./routes/events.ts";
+import { addLimitRoutes } from "./routes/limits.ts";
 import { addPushRoute } from "./routes/push.ts";
 import { addUnsupportedRoutes, methodNotAllowed, notFound } from "./routes/refused.ts";
 import { addVideoRoutes } from "./routes/videos.ts";
@@ -28,13 +30,15 @@ const app: EdgeApp = new Hono();
 
 app.use(async (c, next) => {
   c.set("requestId", mintRequestId());
-  c.set("extraHeaders", {});
   c.set("config", readConfig(c.env));
   await next();
   // The object has written the headers of a 101 itself; the runtime lets nobody change them.
   if (c.res.status === 101) return;
   c.res.headers.set("x-request-id", c.get("requestId"));
-  for (const [name, value] of Object.entries(c.get("extraHeaders"))) c.res.headers.set(name, value);
+  // Nobody's, unless the key was good.
+  const rates = c.get("rates") as RateReport | undefined;
+  if (rates === undefined) return;
+  for (const [name, value] of Object.entries(rateHeaders(rates))) c.res.headers.set(name, value);
 });
 
 app.get("/healthz", (c) => c.json({ status: "ok" }));
@@ -46,6 +50,7 @@ addUnsupportedRoutes(app);
 addVideoRoutes(app);
 addContentRoute(app);
 addCreditRoutes(app);
+addLimitRoutes(app);
 addWebhookEndpointRoutes(app);
 addWebhookDeliveryRoutes(app);
 addPushRoute(app);

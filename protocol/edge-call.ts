@@ -7,7 +7,7 @@
  * | call | body | answer |
  * |---|---|---|
  * | `POST /edge/v1/keys/check`             | `KeyCheck`      | `KeyAnswer`; 404 `not_found` if unknown or revoked |
- * | `POST /edge/v1/videos`                 | `SubmitVideo`   | `Video` (200, also for a repeated `create_key`) |
+ * | `POST /edge/v1/videos`                 | `SubmitVideo`   | `Video` (200, also for a repeated `create_key`; `Idempotency-Replayed: true` if the claim's video is of another one) |
  * | `GET /edge/v1/videos?limit&order&after`|                 | `VideoList` |
  * | `GET /edge/v1/videos/{id}`             |                 | `Video` |
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
@@ -18,6 +18,8 @@
  * | `GET /edge/v1/credits/grants?limit&order&after` |        | `CreditGrantList` |
  * | `GET /edge/v1/credits/transactions?limit&order&after` |  | `CreditTransactionList` |
  * | `GET /edge/v1/events?after&limit`      |                 | `EventPage` |
+ * | `GET /edge/v1/limits`                |                 | `AccountStanding` |
+ * | `GET /edge/v1/models`                |                 | `ModelList` |
  * | `PUT /edge/v1/subscription`            | `Subscribe`     | `SubscriptionAnswer` |
  * | `POST /edge/v1/webhook_endpoints`      | `CreateWebhookEndpoint` | `WebhookEndpoint` with its secret |
  * | `GET /edge/v1/webhook_endpoints`       |                 | `WebhookEndpointList` |
@@ -39,11 +41,16 @@ import { CreateVideo } from "./create-video.ts";
 import { Event, PositionFrame, ProgressFrame } from "./event.ts";
 import { CreateKey, Sha256Hex } from "./id.ts";
 
-/** The account's rate of creates, from its tier. */
+/** What the edge holds an account to, from its tier. */
 export const TierLimits = z.object({
   tier: z.string(),
   creates_per_minute: z.int().positive(),
   creates_burst: z.int().positive(),
+  /** Of all calls but creates. */
+  reads_per_minute: z.int().positive(),
+  reads_burst: z.int().positive(),
+  /** Told, not held to: more are taken and wait. */
+  max_running: z.int().nonnegative(),
 });
 export type TierLimits = z.infer<typeof TierLimits>;
 
@@ -51,7 +58,15 @@ export const KeyCheck = z.strictObject({ key_sha256: Sha256Hex });
 export const KeyAnswer = z.object({ key_id: z.string(), limits: TierLimits });
 export type KeyAnswer = z.infer<typeof KeyAnswer>;
 
-export const SubmitVideo = z.strictObject({ create_key: CreateKey, video: CreateVideo });
+/** The client's `Idempotency-Key`, hashed, and what it stands for: the SHA-256 of the fields as they were read. */
+export const IdempotencyClaim = z.strictObject({ key_sha256: Sha256Hex, fingerprint: Sha256Hex });
+export type IdempotencyClaim = z.infer<typeof IdempotencyClaim>;
+
+export const SubmitVideo = z.strictObject({
+  create_key: CreateKey,
+  video: CreateVideo,
+  idempotency: IdempotencyClaim.optional(),
+});
 export type SubmitVideo = z.infer<typeof SubmitVideo>;
 
 /** Without the reference's bytes: the edge has checked them, and no price depends on them. */

@@ -32,6 +32,7 @@ export const ERROR_RULES = {
   method_not_allowed: { status: 405, type: "invalid_request_error", shouldRetry: null },
   video_not_ready: { status: 409, type: "invalid_request_error", shouldRetry: false },
   webhook_endpoint_disabled: { status: 409, type: "invalid_request_error", shouldRetry: false },
+  idempotency_in_flight: { status: 409, type: "invalid_request_error", shouldRetry: true },
   grant_ended: { status: 409, type: "invalid_request_error", shouldRetry: false },
   idempotency_key_reuse: { status: 422, type: "invalid_request_error", shouldRetry: false },
   video_expired: { status: 410, type: "invalid_request_error", shouldRetry: null },

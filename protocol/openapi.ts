@@ -8,6 +8,8 @@ import { CreateVideo } from "./create-video.ts";
 import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } from "./credits.ts";
 import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
 import { Event } from "./event.ts";
+import { IDEMPOTENCY_KEY_HEADER } from "./idempotency.ts";
+import { Limits, ModelList } from "./limits.ts";
 import { Video, VideoDeleted, VideoList } from "./video.ts";
 import {
   CreateWebhookEndpoint,
@@ -32,6 +34,8 @@ const SCHEMAS = {
   CreditBalance,
   CreditGrantList,
   CreditTransactionList,
+  Limits,
+  ModelList,
   Event,
   ErrorEnvelope,
   WebhookEndpoint,
@@ -51,6 +55,7 @@ interface Operation {
   readonly body?: Readonly<Record<string, unknown>>;
   readonly bodyOptional?: boolean;
   readonly query?: readonly { readonly name: string; readonly schema: object; readonly description: string }[];
+  readonly headers?: readonly { readonly name: string; readonly schema: object; readonly description: string }[];
 }
 
 const CREATE = z.toJSONSchema(CreateVideo, { io: "input" });
@@ -71,6 +76,13 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       summary: "Ask for a video",
       answer: "Video",
       body: CREATE_BODY,
+      headers: [
+        {
+          name: IDEMPOTENCY_KEY_HEADER,
+          schema: { type: "string", minLength: 1, maxLength: 255 },
+          description: "For a day the same key with the same fields is answered with the same video.",
+        },
+      ],
     },
     get: { summary: "List the account's videos", answer: "VideoList", query: LIST_QUERY },
   },
@@ -118,6 +130,10 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
   "/v1/credits/transactions": {
     get: { summary: "Every movement of its credits", answer: "CreditTransactionList", query: LIST_QUERY },
   },
+  "/v1/limits": {
+    get: { summary: "What the account's tier allows, and how much of it is left", answer: "Limits" },
+  },
+  "/v1/models": { get: { summary: "List the models, and what may be asked of each", answer: "ModelList" } },
   "/v1/webhook_endpoints": {
     post: {
       summary: "Have events delivered; the answer holds the secret, once",
@@ -203,13 +219,16 @@ export function openApiDocument(): object {
   };
 }
 
-function operationOf(path: string, { summary, answer, body, bodyOptional = false, query = [] }: Operation): object {
-  const ids = path.includes("{id}") ? [{ name: "id", in: "path", required: true, schema: { type: "string" } }] : [];
+function operationOf(path: string, operation: Operation): object {
+  const { summary, answer, body, bodyOptional = false, query = [], headers = [] } = operation;
+  const parameters = [
+    ...(path.includes("{id}") ? [{ name: "id", in: "path", required: true, schema: { type: "string" } }] : []),
+    ...query.map((entry) => ({ ...entry, in: "query" })),
+    ...headers.map((entry) => ({ ...entry, in: "header" })),
+  ];
   return {
     summary,
-    ...(ids.length + query.length === 0
-      ? {}
-      : { parameters: [...ids, ...query.map((entry) => ({ ...entry, in: "query" }))] }),
+    ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: !bodyOptional, content: body } }),
     responses: {
       ...(typeof answer === "string"

@@ -26,6 +26,10 @@ export const JobState = z.enum([
 ]);
 export type JobState = z.infer<typeof JobState>;
 
+/** What `scheduler.state` says: a job that waits only because its account runs all it may is `throttled`. */
+export const SchedulerState = z.enum([...JobState.options, "throttled"]);
+export type SchedulerState = z.infer<typeof SchedulerState>;
+
 export const STATUS_OF = {
   queued: "queued",
   starting: "in_progress",
@@ -71,7 +75,7 @@ export const Eta = z.object({
 export type Eta = z.infer<typeof Eta>;
 
 export const Scheduler = z.object({
-  state: JobState,
+  state: SchedulerState,
   tier: z.string(),
   class: z.string(),
   /** Jobs ahead under the current policy; null unless waiting. */

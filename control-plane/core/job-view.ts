@@ -4,7 +4,7 @@ import type { RunSpec } from "#protocol/runner.ts";
 import { creditsText } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 import { STATUS_OF } from "#protocol/video.ts";
-import type { Video } from "#protocol/video.ts";
+import type { SchedulerState, Video } from "#protocol/video.ts";
 import type { JobRecord } from "./job.ts";
 import { PHASE_OF } from "./job.ts";
 
@@ -16,6 +16,8 @@ export interface Explanation {
 }
 
 export const UNEXPLAINED: Explanation = { position: null, eta: null, blockedBy: null };
+/** Of a new job of an account that runs as many as it may, before the scheduler has looked at it. */
+export const THROTTLED: Explanation = { ...UNEXPLAINED, blockedBy: "account_concurrency" };
 
 /** What a video reserved, and where it went; `lots` in the order in which they pay. */
 export interface JobUsage {
@@ -44,7 +46,7 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
     error: errorOf(job),
     metadata: { ...job.metadata },
     scheduler: {
-      state: job.state,
+      state: schedulerStateOf(job, explanation),
       tier: job.tier,
       class: job.class,
       position: explanation.position,
@@ -66,6 +68,11 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
       lots: usage.lots.map(({ grantId, amount }) => ({ grant_id: grantId, amount: creditsText(amount) })),
     },
   };
+}
+
+/** One that has run before says so, throttled or not: `blocked_by` tells the rest. */
+function schedulerStateOf({ state }: JobRecord, { blockedBy }: Explanation): SchedulerState {
+  return state === "queued" && blockedBy === "account_concurrency" ? "throttled" : state;
 }
 
 /** `charged` is what the settled hold captured; null while the hold is open. */

@@ -3,6 +3,7 @@ import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { TierLimits } from "#protocol/edge-call.ts";
 import type { AccountEntry } from "./admin.ts";
 import type { Sql, Transaction } from "./connect.ts";
+import type { TierRow } from "./tiers.ts";
 
 /** Changes what is named; null if there is no such account. */
 export async function updateAccount(
@@ -33,8 +34,8 @@ export interface KeyRow {
 }
 
 export async function liveKey(sql: Sql, account: AccountId, keySha256: Sha256Hex): Promise<KeyRow | null> {
-  const [row] = await sql<{ id: string; tier: string; createsPerMinute: number; createsBurst: number }[]>`
-    select k.id, t.name as tier, t.creates_per_minute, t.creates_burst
+  const [row] = await sql<(TierRow & { readonly id: string })[]>`
+    select k.id, t.*
     from api_key k
     join account a on a.id = k.account_id
     join tier t on t.name = a.tier
@@ -42,6 +43,28 @@ export async function liveKey(sql: Sql, account: AccountId, keySha256: Sha256Hex
   if (row === undefined) return null;
   return {
     id: row.id,
-    limits: { tier: row.tier, creates_per_minute: row.createsPerMinute, creates_burst: row.createsBurst },
+    limits: {
+      tier: row.name,
+      creates_per_minute: row.createsPerMinute,
+      creates_burst: row.createsBurst,
+      reads_per_minute: row.readsPerMinute,
+      reads_burst: row.readsBurst,
+      max_running: row.maxRunning,
+    },
   };
+}
+
+/** An account's tier, and how many of its videos run and wait; null if there is no such account. */
+export async function accountUse(
+  sql: Sql,
+  account: AccountId,
+): Promise<{ readonly tier: TierRow; readonly running: number; readonly waiting: number } | null> {
+  const [row] = await sql<(TierRow & { readonly running: number; readonly waiting: number })[]>`
+    select t.*,
+      (select count(*)::int from job where account_id = a.id and runner_id is not null) as running,
+      (select count(*)::int from job
+        where account_id = a.id and state in ('queued', 'preempted', 'retrying')) as waiting
+    from account a join tier t on t.name = a.tier
+    where a.id = ${account}`;
+  return row === undefined ? null : { tier: row, running: row.running, waiting: row.waiting };
 }

@@ -1,9 +1,10 @@
-/** The edge's other calls for an account: keys, events, the live subscription. */
+/** The edge's other calls for an account: keys, limits, models, events, the live subscription. */
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Database } from "#control-plane/db/connect.ts";
 import { setSubscription } from "#control-plane/usecase/live-session.ts";
 import { checkKey, readEvents } from "#control-plane/usecase/read-account.ts";
+import { readModels, readStanding } from "#control-plane/usecase/read-offer.ts";
 import { EVENT_PAGE_MAX, KeyCheck, Subscribe } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import { jsonOf } from "./signed.ts";
@@ -28,6 +29,12 @@ export function accountRoutes({ database, wakeSender }: AccountHost) {
       if (answer !== null) return c.json(answer);
       return renderRefusal({ code: "not_found", message: "The key is unknown or revoked." }, c.var.requestId);
     })
+    .get("/limits", async (c) => {
+      const standing = await readStanding(database.sql, c.var.account);
+      if (standing !== null) return c.json(standing);
+      return renderRefusal({ code: "not_found", message: "The account does not exist." }, c.var.requestId);
+    })
+    .get("/models", async (c) => c.json(await readModels(database.sql)))
     .get("/events", async (c) => {
       const query = EventsQuery.safeParse(c.req.query());
       if (!query.success) return renderRefusal(refusalOf(query.error), c.var.requestId);

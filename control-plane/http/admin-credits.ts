@@ -8,14 +8,13 @@ import type { Acted } from "#control-plane/usecase/credits.ts";
 import { journalCsv } from "#control-plane/usecase/export-journal.ts";
 import type { Answer } from "#control-plane/usecase/admin-answer.ts";
 import { CreateGrant } from "#protocol/admin.ts";
-import { CreateAdjustment, CreateRefund, IdempotencyKey, JournalQuery, VoidGrant } from "#protocol/admin-credits.ts";
+import { CreateAdjustment, CreateRefund, JournalQuery, VoidGrant } from "#protocol/admin-credits.ts";
 import type { AdminCreditAct } from "#protocol/admin-credits.ts";
 import { refusalOf } from "#protocol/error.ts";
+import { IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_REPLAYED_HEADER, readIdempotencyKey } from "#protocol/idempotency.ts";
 import { creditsText, milliCreditsOf } from "#protocol/unit.ts";
 import type { z } from "zod";
 import { parse, refuse, render } from "./admin-body.ts";
-
-const IDEMPOTENCY_KEY = "idempotency-key";
 
 export function adminCreditRoutes(database: Database) {
   const { sql } = database;
@@ -51,19 +50,16 @@ async function once<Schema extends z.ZodType>(
   schema: Schema,
   act: (wanted: z.infer<Schema>, key: string) => Promise<Response>,
 ): Promise<Response> {
-  const key = IdempotencyKey.safeParse(c.req.header(IDEMPOTENCY_KEY));
-  if (!key.success) {
-    const message = `Invalid '${IDEMPOTENCY_KEY}': ${key.error.issues[0]?.message ?? ""}`;
-    return refuse({ code: "invalid_value", param: IDEMPOTENCY_KEY, message });
-  }
+  const read = readIdempotencyKey(c.req.header(IDEMPOTENCY_KEY_HEADER));
+  if (!read.ok) return refuse(read.refusal);
   const wanted = await parse(c, schema);
-  return wanted.ok ? act(wanted.value, key.data) : refuse(wanted.refusal);
+  return wanted.ok ? act(wanted.value, read.key) : refuse(wanted.refusal);
 }
 
 function acted(c: Context, answer: Answer<Acted>): Response {
   if (!answer.ok) return refuse(answer.refusal);
   const { act, account, at, amount, entries, repeated } = answer.value;
-  if (repeated) c.header("idempotency-replayed", "true");
+  if (repeated) c.header(IDEMPOTENCY_REPLAYED_HEADER, "true");
   const view: AdminCreditAct = {
     id: `act_${act}`,
     object: "credit_act",

@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { Hono } from "hono";
 import type { Context } from "hono";
 import { PHASE_OF } from "#control-plane/core/job.ts";
-import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
+import { THROTTLED, UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithUsage } from "#control-plane/db/jobs.ts";
@@ -17,6 +17,7 @@ import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { InputReference } from "#protocol/create-video.ts";
+import { IDEMPOTENCY_REPLAYED_HEADER } from "#protocol/idempotency.ts";
 import { VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
 import { ListQuery, STATUS_OF } from "#protocol/video.ts";
@@ -110,10 +111,12 @@ async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   });
   if (!submitted.ok) return refuse(c, submitted.refusal);
   host.wake();
-  // Nobody has looked at a new job yet. A repeated create answers with the job as it is now, its settled charge included.
+  // Nobody has looked at a new job yet, but for what its account runs. A repeated create answers with the job as it is now, its settled charge included.
   const { job } = submitted;
   const usage = await readUsage(host.sql, job.id);
-  if (!submitted.repeated) return c.json(videoOf(job, usage, UNEXPLAINED));
+  if (!submitted.repeated) return c.json(videoOf(job, usage, submitted.throttled ? THROTTLED : UNEXPLAINED));
+  // Another create of this idempotency key made it; one of the same create key is the edge's own second try.
+  if (job.createKey !== wanted.data.create_key) c.header(IDEMPOTENCY_REPLAYED_HEADER, "true");
   const repeated = await readVideo(host.sql, c.var.account, job.id);
   const [shown] = await showVideos(host, c.var.account, [repeated ?? { job, usage }]);
   return c.json(shown);

@@ -25,6 +25,7 @@ import { findGrant } from "#control-plane/db/ledger-read.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { Happening } from "#protocol/event.ts";
+import { IDEMPOTENCY_KEY_REUSED } from "#protocol/idempotency.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { creditsText, milliCredits } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
@@ -159,7 +160,7 @@ function act(
             ok: true,
             value: await actedOf(tx, { account: wanted.account, act: before.id, at: before.at, repeated: true }),
           }
-        : refuse(KEY_REUSED);
+        : refuse(IDEMPOTENCY_KEY_REUSED);
     }
     const deed = await decide(tx, at);
     if (!deed.ok) return deed;
@@ -170,11 +171,6 @@ function act(
     return { ok: true, value: await actedOf(tx, { account: wanted.account, act: id, at, repeated: false }) };
   });
 }
-
-const KEY_REUSED: Refusal = {
-  code: "idempotency_key_reuse",
-  message: "This idempotency key was used before, for another request.",
-};
 
 async function actedOf(tx: Transaction, done: Pick<Acted, "account" | "act" | "at" | "repeated">): Promise<Acted> {
   const entries = (await entriesOfAct(tx, done.act)).map(({ grantId, amount }) => ({ grantId, amount }));

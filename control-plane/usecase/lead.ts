@@ -4,6 +4,7 @@ import type { QueuedJob, RunnerTerms, TierClock } from "#control-plane/core/sche
 import { standingsOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { tierClocks } from "#control-plane/db/fair-clock.ts";
+import { forgetKeys } from "#control-plane/db/idempotency.ts";
 import { forgetIncidents } from "#control-plane/db/incidents.ts";
 import { jobsByIds, readInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
 import type { JobRow, Mail } from "#control-plane/db/jobs.ts";
@@ -29,6 +30,7 @@ import { classIdOf } from "./read-terms.ts";
 export const LEADER_LEASE_MS = 5_000;
 const INBOX_BATCH_MAX = 500;
 const SWEEP_BATCH_MAX = 100;
+const FORGET_BATCH_MAX = 1_000;
 /** A runner looks at its own clock five times a second: it lets go of a job before another one gets it. */
 const LEASE_END_GRACE_MS = 300;
 
@@ -145,6 +147,7 @@ export async function sweepOld(sql: Sql, leaderEpoch: number): Promise<readonly 
     if (moved.ok) failed.push(job);
   }
   await forgetNonces(sql, NONCE_KEPT_MS);
+  await forgetKeys(sql, FORGET_BATCH_MAX);
   await forgetIncidents(sql);
   return failed;
 }

@@ -42,6 +42,8 @@ export function putTier({ sql }: Database, name: string, wanted: z.infer<typeof 
     maxQueued: wanted.max_queued,
     createsPerMinute: wanted.creates_per_minute,
     createsBurst: wanted.creates_burst,
+    readsPerMinute: wanted.reads_per_minute,
+    readsBurst: wanted.reads_burst,
     startBoundS: wanted.start_bound_s,
   };
   return changing(sql, async (tx) => {
@@ -116,6 +118,8 @@ function tierOf(row: TierRow): AdminTier {
     max_queued: row.maxQueued,
     creates_per_minute: row.createsPerMinute,
     creates_burst: row.createsBurst,
+    reads_per_minute: row.readsPerMinute,
+    reads_burst: row.readsBurst,
     start_bound_s: row.startBoundS,
   };
 }

@@ -3,13 +3,15 @@
  *
  * What is loaded is not locked: a refusal locks nobody, and the statement checks every condition again under the account's lock.
  * If one holds no more it writes nothing, and the decision is made anew. The same `create_key` always answers with the same job,
- * so a lost reply never makes a second one.
+ * and so does the same idempotency key with the same request, so a lost reply never makes a second one.
  */
 import { admit, JOB_DEADLINE_MS, overload, unaffordable } from "#control-plane/core/admission.ts";
 import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
+import { jobOfKey } from "#control-plane/db/idempotency.ts";
+import type { Claimed } from "#control-plane/db/idempotency.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { DEFAULT_MODEL, findModel } from "#control-plane/db/models.ts";
 import { claimNonce, insertJob, jobOfCreateKey, standingOf } from "#control-plane/db/submit.ts";
@@ -17,6 +19,7 @@ import type { NewJob, Standing } from "#control-plane/db/submit.ts";
 import { inOneStatement } from "#control-plane/db/transaction.ts";
 import type { SubmitVideo } from "#protocol/edge-call.ts";
 import type { Refusal } from "#protocol/error.ts";
+import { IDEMPOTENCY_KEY_REUSED } from "#protocol/idempotency.ts";
 import type { AccountId, RequestId, Sha256Hex } from "#protocol/id.ts";
 import { LEDGER_STOPPED } from "./audit-ledger.ts";
 
@@ -41,31 +44,48 @@ export interface SubmitRequest {
 }
 
 export type Submitted =
-  | { readonly ok: true; readonly job: JobRow; readonly repeated: boolean }
+  | {
+      readonly ok: true;
+      readonly job: JobRow;
+      readonly repeated: boolean;
+      /** A new one that waits, at first, for the account's own running videos. */
+      readonly throttled: boolean;
+    }
   | { readonly ok: false; readonly refusal: Refusal };
 
 export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> {
   const { account, requestId, submit } = request;
-  const { video, create_key: createKey } = submit;
+  const { video, create_key: createKey, idempotency: claim } = submit;
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
-    const [standing, model] = await Promise.all([
+    const [standing, model, claimed] = await Promise.all([
       standingOf(sql, account, { requestId, createKey }),
       findModel(sql, video.model ?? DEFAULT_MODEL),
+      claim === undefined ? null : jobOfKey(sql, account, claim.key_sha256),
     ]);
     if (standing === null) return refuse({ code: "invalid_api_key", message: "The account does not exist." });
     if (standing.replayed) return refuse(REPLAYED);
-    const decided = standing.created ? null : decide(standing, model, request);
+    const decided = standing.created || claimed !== null ? null : decide(standing, model, request);
     if (decided?.ok !== true) {
       // The statement would claim the nonce, but there is nothing left for it to do.
       if (!(await claimNonce(sql, requestId))) return refuse(REPLAYED);
-      const seen = decided === null ? await jobOfCreateKey(sql, account, createKey) : null;
-      if (seen !== null) return { ok: true, job: seen, repeated: true };
-      return decided ?? refuse(BUSY);
+      if (decided !== null) return decided;
+      if (claimed !== null) return replay(claimed, request);
+      const seen = await jobOfCreateKey(sql, account, createKey);
+      return seen === null ? refuse(BUSY) : again(seen);
     }
     const job = await inOneStatement(() => insertJob(sql, newJobOf(request, standing.tier, decided.terms)));
-    if (job !== null) return { ok: true, job, repeated: false };
+    if (job !== null) return { ok: true, job, repeated: false, throttled: standing.full };
   }
   return refuse(BUSY);
+}
+
+/** The key answers for what it was given with, and for nothing else. */
+function replay({ fingerprint, job }: Claimed, { submit }: SubmitRequest): Submitted {
+  return fingerprint === submit.idempotency?.fingerprint ? again(job) : refuse(IDEMPOTENCY_KEY_REUSED);
+}
+
+function again(job: JobRow): Submitted {
+  return { ok: true, job, repeated: true, throttled: false };
 }
 
 /** What an account that stands so may do; the statement checks it again under the lock. */
@@ -98,6 +118,7 @@ function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier
     metadata: video.metadata ?? {},
     reference,
     webhookUrl: video.webhook_url ?? null,
+    claim: submit.idempotency ?? null,
     deadlineMs: JOB_DEADLINE_MS,
     terms,
     event: queuedDataOf(terms.price),

@@ -1,30 +1,43 @@
 /** The first step of every call with a key: who is it, and may it call now? One RPC to the account's object. */
-import type { AdmittedCreate } from "../account-session.ts";
 import { refuse } from "../answer.ts";
 import type { EdgeContext } from "../app.ts";
-import { readCaller } from "../caller.ts";
+import { type CallerRead, readCaller } from "../caller.ts";
+import { shieldRefusal } from "../ip-shield.ts";
+import type { AdmittedCreate } from "../session/call-desk.ts";
 
 type Handler = (c: EdgeContext) => Promise<Response>;
 
 export function authorized(handler: Handler): Handler {
   return async (c) => {
-    const read = await readCaller(c.req.raw.headers);
+    const read = await identify(c);
     if (!read.ok) return refuse(c, read.refusal);
     const { account, key } = read.caller;
     c.set("caller", read.caller);
-    const admitted = await c.env.ACCOUNT_SESSION.getByName(account).admit(account, key);
-    c.set("extraHeaders", admitted.headers);
+    const admitted = await sessionOf(c).admit(account, key);
+    if (admitted.rates !== null) c.set("rates", admitted.rates);
     return admitted.refusal === null ? handler(c) : refuse(c, admitted.refusal);
   };
 }
 
-/** A create is admitted before its body is read: a flood of bodies is refused by its headers. */
+/** The same for a create, before its body is read. */
 export async function admitCreate(c: EdgeContext): Promise<AdmittedCreate> {
-  const read = await readCaller(c.req.raw.headers);
-  if (!read.ok) return { headers: {}, refusal: read.refusal };
+  const read = await identify(c);
+  if (!read.ok) return { rates: null, refusal: read.refusal };
   const { account, key } = read.caller;
   c.set("caller", read.caller);
-  const admitted = await c.env.ACCOUNT_SESSION.getByName(account).admitCreate(account, key);
-  c.set("extraHeaders", admitted.headers);
+  const admitted = await sessionOf(c).admitCreate(account, key);
+  if (admitted.rates !== null) c.set("rates", admitted.rates);
   return admitted;
+}
+
+/** What comes without a key that could be one is counted by the address it comes from. */
+export async function identify(c: EdgeContext): Promise<CallerRead> {
+  const read = await readCaller(c.req.raw.headers);
+  if (read.ok) return read;
+  return { ok: false, refusal: (await shieldRefusal(c.req.raw, c.env.IP_SHIELD, Date.now())) ?? read.refusal };
+}
+
+/** The caller's object. */
+export function sessionOf(c: EdgeContext) {
+  return c.env.ACCOUNT_SESSION.getByName(c.get("caller").account);
 }

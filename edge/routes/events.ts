@@ -3,8 +3,8 @@ import { EVENTS_SUBPROTOCOL } from "#protocol/event.ts";
 import { z } from "zod";
 import { refuse } from "../answer.ts";
 import type { EdgeApp, EdgeContext } from "../app.ts";
-import { readCaller } from "../caller.ts";
 import { OpenSocket } from "../session/open-socket.ts";
+import { identify } from "./authorized.ts";
 import { methodNotAllowed } from "./refused.ts";
 
 const StartingAfter = z
@@ -24,7 +24,7 @@ async function openSession(c: EdgeContext): Promise<Response> {
     answer.headers.set("upgrade", "websocket");
     return answer;
   }
-  const read = await readCaller(c.req.raw.headers);
+  const read = await identify(c);
   if (!read.ok) return refuse(c, read.refusal);
   const startingAfter = StartingAfter.safeParse(c.req.query("starting_after") ?? null);
   if (!startingAfter.success) {

@@ -73,7 +73,7 @@ async function furnishReal(sql: Sql): Promise<void> {
 }
 
 async function realRows(sql: Sql): Promise<Readonly<Record<string, readonly unknown[]>>> {
-  const [leader, jobs, attempts, claims, checkpoints, inbox, holds, lots, grants, entries, events, subscriptions] =
+  const [leader, jobs, attempts, claims, checkpoints, keys, inbox, holds, lots, grants, entries, events, subscriptions] =
     await Promise.all([
       sql`select epoch, holder from leader`.values(),
       sql`
@@ -86,6 +86,7 @@ async function realRows(sql: Sql): Promise<Readonly<Record<string, readonly unkn
       from attempt order by job_id, epoch`.values(),
       sql`select runner_id, device, slot, job_id from device_claim order by runner_id, device, slot`.values(),
       sql`select job_id, epoch, step, store_key, unusable from checkpoint order by job_id, epoch, step`.values(),
+      sql`select fingerprint, job_id from idempotency_key k join job on job.id = job_id order by job.created_at, job.id`.values(),
       sql`select job_id from inbox order by id`.values(),
       sql`select job_id, amount, captured, released, state from credit_hold order by job_id`.values(),
       sql`select job_id, grant_id, rank, amount, captured from credit_hold_lot order by job_id`.values(),
@@ -94,5 +95,5 @@ async function realRows(sql: Sql): Promise<Readonly<Record<string, readonly unkn
       sql`select account_id, sequence_number, type from event order by account_id, sequence_number`.values(),
       sql`select account_id, sent_through from edge_subscription order by account_id`.values(),
     ]);
-  return { leader, jobs, attempts, claims, checkpoints, inbox, holds, lots, grants, entries, events, subscriptions };
+  return { leader, jobs, attempts, claims, checkpoints, keys, inbox, holds, lots, grants, entries, events, subscriptions };
 }

@@ -45,6 +45,7 @@ function aJob(account: AccountId, changed: Partial<NewJob> = {}): NewJob {
     metadata: { shot: "4" },
     reference: null,
     webhookUrl: null,
+    claim: null,
     deadlineMs: 60_000,
     terms: { ...terms, gpuMs: GpuMillis.parse(250) },
     event: queuedDataOf(price),

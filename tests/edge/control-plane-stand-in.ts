@@ -28,6 +28,14 @@ export interface Received {
   readonly body: unknown;
 }
 
+export const TIER: TierLimits = {
+  tier: "free",
+  creates_per_minute: 600,
+  creates_burst: 300,
+  reads_per_minute: 6_000,
+  reads_burst: 200,
+  max_running: 3,
+};
 export const MP4 = new Uint8Array(4_000).map((_, index) => index % 251);
 
 export class ControlPlaneStandIn {
@@ -37,7 +45,7 @@ export class ControlPlaneStandIn {
   readonly log: Event[] = [];
   readonly videos = new Map<string, ReturnType<typeof video>>();
   live = false;
-  limits: TierLimits = { tier: "free", creates_per_minute: 600, creates_burst: 300 };
+  limits: TierLimits = TIER;
   pageSize = PUSH_ITEMS_MAX;
   outage: (host: string, path: string) => "none" | "refused" | "busy" | "broken" = () => "none";
   /** Runs between the question and the answer of a page read. */

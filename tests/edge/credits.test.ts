@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { ErrorEnvelope } from "#protocol/error.ts";
 import { Event } from "#protocol/event.ts";
+import { TIER } from "./control-plane-stand-in.ts";
 import { arrive } from "./customer.ts";
 import { event, VIDEO_ID } from "./sample.ts";
 
@@ -41,7 +42,7 @@ test.each([
 
 test("an estimate uses up no create, and is for those with a key only", async () => {
   const { call, controlPlane } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: 1, creates_burst: 1 };
+  controlPlane.limits = { ...TIER, creates_per_minute: 1, creates_burst: 1 };
   for (let n = 0; n < 3; n++) expect((await call("/v1/videos/estimate", json({ prompt: "a" }))).status).toBe(200);
   expect((await call("/v1/videos", json({ prompt: "a" }))).status).toBe(200);
   const headers = { "content-type": "application/json", authorization: "Bearer cs_nope" };

@@ -1,6 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { afterEach, expect, test, vi } from "vitest";
 import { ErrorEnvelope } from "#protocol/error.ts";
+import { TIER } from "./control-plane-stand-in.ts";
 import { arrive } from "./customer.ts";
 import { newCustomer, video, VIDEO_ID } from "./sample.ts";
 
@@ -75,7 +76,7 @@ test("a revoked key is refused at once and its live sessions are closed", async 
 test("the burst is allowed, then a 429 names the exact wait, and after it the next create passes", async () => {
   vi.useFakeTimers({ toFake: ["Date"], now: 1_800_000_000_000 });
   const { create, controlPlane } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: 30, creates_burst: 2 };
+  controlPlane.limits = { ...TIER, creates_per_minute: 30, creates_burst: 2 };
   const first = await create({ prompt: "a" });
   expect(first.headers.get("x-ratelimit-limit-requests")).toBe("2");
   expect(first.headers.get("x-ratelimit-remaining-requests")).toBe("1");
@@ -94,7 +95,7 @@ test("the burst is allowed, then a 429 names the exact wait, and after it the ne
 
 test("an eviction does not refill the rate", async () => {
   const { create, controlPlane, object } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: 1, creates_burst: 1 };
+  controlPlane.limits = { ...TIER, creates_per_minute: 1, creates_burst: 1 };
   expect((await create({ prompt: "a" })).status).toBe(200);
   await evictDurableObject(object);
   expect((await create({ prompt: "a" })).status).toBe(429);

@@ -3,7 +3,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { SubmitVideo } from "#protocol/edge-call.ts";
 import { ErrorEnvelope } from "#protocol/error.ts";
 import { Video } from "#protocol/video.ts";
-import { MP4 } from "./control-plane-stand-in.ts";
+import { MP4, TIER } from "./control-plane-stand-in.ts";
 import { arrive } from "./customer.ts";
 import { video, VIDEO_ID } from "./sample.ts";
 
@@ -120,7 +120,7 @@ test("an answer that is not ours becomes an error of ours", async () => {
 test("an unexpected fault is a 500 that tells nothing of our insides", async () => {
   const warned = vi.spyOn(console, "warn").mockReturnValue();
   const { call, controlPlane } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: -1, creates_burst: 1 };
+  controlPlane.limits = { ...TIER, creates_per_minute: -1, creates_burst: 1 };
   const answer = await call(`/v1/videos/${VIDEO_ID}`);
   const text = await answer.text();
   expect(answer.status).toBe(500);

@@ -34,6 +34,7 @@ const LEADER_MS = 60_000;
 const LATEST = 5;
 const RUNNERS = ["runner-0", "runner-1"].map((id) => RunnerId.parse(id));
 const DEVICES = ["cpu-0", "cpu-1"].map((id) => DeviceId.parse(id));
+const HASHES = ["a", "b"].map((digit) => Sha256Hex.parse(digit.repeat(64)));
 const ERRORS: readonly RunError[] = [
   { class: "retryable", code: "bad_checkpoint", detail: "" },
   { class: "engine_fatal", code: "crashed", detail: "" },
@@ -138,12 +139,15 @@ class Player {
     const isRepeated = this.#keys.length > 0 && chance.happens(0.2);
     const createKey = isRepeated ? chance.pick(this.#keys) : CreateKey.parse(`ck_${chance.hex(20)}`);
     this.#keys.push(createKey);
+    const idempotency = chance.happens(0.5)
+      ? { key_sha256: chance.pick(HASHES), fingerprint: chance.pick(HASHES) }
+      : undefined;
     const size = chance.pick(["832x480", "1280x720"]);
     const video = { prompt: "p", size, seconds: 4, steps: chance.whole(2, 12), seed: 5 };
     const outcome = await submitJob(this.#stage.sql, {
       account,
       requestId: RequestId.parse(`req_${chance.hex(32)}`),
-      submit: { create_key: createKey, video },
+      submit: { create_key: createKey, video, idempotency },
       reference: null,
       seed: 1,
       loadOf: () => ({ queued: 0, predictedStartS: null, predictedStartP90S: null }),

@@ -13,6 +13,7 @@ import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
 import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { CreateVideo } from "#protocol/create-video.ts";
+import type { IdempotencyClaim } from "#protocol/edge-call.ts";
 import { CreateKey, DeviceId, RequestId, RunnerId, Sha256Hex } from "#protocol/id.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { Artifact } from "#protocol/runner.ts";
@@ -77,11 +78,16 @@ export class Studio {
     return created.value.id;
   }
 
-  async submit(account: AccountId, request: object = TINY, createKey: CreateKey = aCreateKey()): Promise<Submitted> {
+  async submit(
+    account: AccountId,
+    request: object = TINY,
+    createKey: CreateKey = aCreateKey(),
+    idempotency?: IdempotencyClaim,
+  ): Promise<Submitted> {
     return submitJob(this.sql, {
       account,
       requestId: RequestId.parse(`req_${randomBytes(16).toString("hex")}`),
-      submit: { create_key: createKey, video: CreateVideo.parse(request) },
+      submit: { create_key: createKey, video: CreateVideo.parse(request), idempotency },
       reference: null,
       seed: 7,
       // Read anew for every submit: tests write what the leader would.

@@ -24,6 +24,9 @@ export const tier = pgTable(
     maxQueued: integer("max_queued").notNull(),
     createsPerMinute: integer("creates_per_minute").notNull(),
     createsBurst: integer("creates_burst").notNull(),
+    /** Of all calls but creates. */
+    readsPerMinute: integer("reads_per_minute").notNull().default(6_000),
+    readsBurst: integer("reads_burst").notNull().default(200),
     startBoundS: integer("start_bound_s").notNull(),
   },
   (table) => [
@@ -31,7 +34,7 @@ export const tier = pgTable(
     check(
       "tier_limits_make_sense",
       sql`least(${table.maxRunning}, ${table.tierMaxRunning}, ${table.maxQueued}) >= 0
-        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.startBoundS}) > 0`,
+        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.readsPerMinute}, ${table.readsBurst}, ${table.startBoundS}) > 0`,
     ),
   ],
 );
@@ -74,6 +77,7 @@ export const model = pgTable("model", {
   loadMs: integer("load_ms").notNull().default(0),
   /** Whether its videos may be stopped at a step and go on elsewhere without loss. */
   resume: modelResume().notNull().default("exact"),
+  createdAt: moment("created_at").notNull().defaultNow(),
 });
 
 /**

@@ -106,6 +106,12 @@ export interface EventRow {
   readonly createdAt: Date;
 }
 
+export interface KeyRow {
+  readonly fingerprint: Sha256Hex;
+  readonly jobId: VideoId;
+  readonly createdAt: Date;
+}
+
 export interface SubscriptionRow {
   readonly accountId: AccountId;
   readonly sentThrough: number;
@@ -149,6 +155,7 @@ export class Tables {
   readonly incident = new Table<IncidentRow>("runner_incident");
   readonly nonce = new Table<Date>("nonce");
   readonly createKey = new Table<VideoId>("job_one_per_create_key");
+  readonly idempotencyKey = new Table<KeyRow>("idempotency_key");
   readonly fairTag = new Table<bigint>("fair_tag");
   readonly tierClock = new Table<{ readonly tier: string; readonly tag: number; readonly virtual: number }>(
     "tier_clock",

@@ -7,6 +7,7 @@ type Real = {
   "credit-notices": typeof import("#control-plane/db/credit-notices.ts");
   events: typeof import("#control-plane/db/events.ts");
   "fair-clock": typeof import("#control-plane/db/fair-clock.ts");
+  idempotency: typeof import("#control-plane/db/idempotency.ts");
   incidents: typeof import("#control-plane/db/incidents.ts");
   jobs: typeof import("#control-plane/db/jobs.ts");
   leader: typeof import("#control-plane/db/leader.ts");
@@ -25,6 +26,7 @@ type Modelled = {
   "credit-notices": typeof import("./credit-notices.ts");
   events: typeof import("./events.ts");
   "fair-clock": typeof import("./fair-clock.ts");
+  idempotency: typeof import("./idempotency.ts");
   incidents: typeof import("./incidents.ts");
   jobs: typeof import("./jobs.ts");
   leader: typeof import("./leader.ts");
@@ -36,7 +38,7 @@ type Modelled = {
   tiers: typeof import("./tiers.ts");
 };
 /** Helpers that other statement modules share; nothing of the product asks for them. */
-type Own = "append" | "moveBooks" | "writeEntry";
+type Own = "append" | "moveBooks" | "writeEntry" | "standingKey";
 /** Of these only the name is asked for. */
 type Loose = "RULES" | "NotLeaderError" | "DEFAULT_MODEL";
 
@@ -61,6 +63,7 @@ export const MODELLED: AllFit = {
   "credit-notices": true,
   events: true,
   "fair-clock": true,
+  idempotency: true,
   incidents: true,
   jobs: true,
   leader: true,
