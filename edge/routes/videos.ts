@@ -2,17 +2,15 @@
 import type { SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf } from "#protocol/error.ts";
 import { VideoId } from "#protocol/id.ts";
-import { ListQuery, VideoStatus } from "#protocol/video.ts";
+import { ListQuery } from "#protocol/video.ts";
 import { passThrough, refuse } from "../answer.ts";
 import type { EdgeApp, EdgeContext } from "../app.ts";
 import { callControlPlane } from "../control-plane-call.ts";
+import { answerVideo } from "../answer-video.ts";
 import { readCreateVideo } from "../create-body.ts";
 import { discardBytes } from "../read-bytes.ts";
 import { admitCreate, authorized } from "./authorized.ts";
 import { methodNotAllowed } from "./refused.ts";
-
-/** What the SDKs' polling helpers wait between two reads of an active video. */
-const POLL_AFTER_MS = 1_000;
 
 export function addVideoRoutes(app: EdgeApp): void {
   app.post("/v1/videos", createVideo);
@@ -50,7 +48,7 @@ async function createVideo(c: EdgeContext): Promise<Response> {
   const { account } = c.get("caller");
   // Repeatable because of its `create_key`: the control plane answers a second one with the first one's video.
   const call = { method: "POST", path: "/edge/v1/videos", account, body, repeatable: true } as const;
-  return withPollHint(c, await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config")));
+  return answerVideo(c, await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config")));
 }
 
 async function listVideos(c: EdgeContext): Promise<Response> {
@@ -69,21 +67,10 @@ async function forward(c: EdgeContext, method: "GET" | "POST" | "DELETE", tail: 
   // A delete whose answer was lost may then answer 404: the video is gone, which is what was asked for.
   const call = { method, path, account: c.get("caller").account, repeatable: true } as const;
   const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
-  return method === "DELETE" ? passThrough(c, answer) : withPollHint(c, answer);
+  return method === "DELETE" ? passThrough(c, answer) : answerVideo(c, answer);
 }
 
 /** An id that cannot be one is unknown like any other: the control plane's very words. */
 export function videoNotFound(c: EdgeContext): Response {
   return refuse(c, { code: "video_not_found", message: "No such video." });
-}
-
-async function withPollHint(c: EdgeContext, answer: Response): Promise<Response> {
-  if (!answer.ok) return passThrough(c, answer);
-  const body = await answer.text();
-  const status = VideoStatus.safeParse((JSON.parse(body) as { status?: unknown }).status);
-  const passed = await passThrough(c, new Response(body, { status: answer.status, headers: answer.headers }));
-  if (status.data === "queued" || status.data === "in_progress") {
-    passed.headers.set("openai-poll-after-ms", String(POLL_AFTER_MS));
-  }
-  return passed;
 }
