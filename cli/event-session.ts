@@ -23,6 +23,9 @@ export interface EventSessionHost {
   heard(frame: SessionFrame): void;
   /** The service will not have this client back. */
   refused(why: string): void;
+  /** A handshake was accepted; a socket ended, with this code. */
+  opened?(): void;
+  cut?(code: number): void;
 }
 
 export class EventSession {
@@ -46,6 +49,11 @@ export class EventSession {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
+  /** Loses the socket as a network does: without a word. */
+  drop(): void {
+    this.#socket?.terminate();
+  }
+
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
@@ -65,6 +73,7 @@ export class EventSession {
     let status = 0;
     let heardAtMs = Date.now();
     socket.on("open", () => {
+      this.#host.opened?.();
       this.#beat = setInterval(() => {
         if (Date.now() - heardAtMs > SILENCE_MS) socket.terminate();
         else socket.send("ping");
@@ -101,6 +110,7 @@ export class EventSession {
   #ended(status: number, code: number): void {
     clearInterval(this.#beat);
     if (this.#isClosed) return;
+    this.#host.cut?.(code);
     const what = REFUSED_FOR_GOOD.has(status) ? "never" : reconnectAfter(code);
     if (what === "never") {
       this.#isClosed = true;
