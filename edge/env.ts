@@ -4,6 +4,7 @@ import type { AccountSession } from "./account-session.ts";
 
 const SECRET_CHARS_MIN = 32;
 const CONTROL_PLANES_MAX = 16;
+const ORIGINS_MAX = 100;
 
 const Config = z
   .object({
@@ -13,11 +14,18 @@ const Config = z
       .pipe(z.array(z.url({ protocol: /^https?$/ }).transform((url) => new URL(url).origin)).max(CONTROL_PLANES_MAX)),
     EDGE_SIGNING_SECRET: z.string().min(SECRET_CHARS_MIN),
     CALLSHEET_ENV: z.enum(["development", "staging", "production"]),
+    /** Where pages with live sessions may come from; unset: from anywhere, as far as their tickets allow. */
+    ALLOWED_ORIGINS: z
+      .string()
+      .transform((list) => list.split(",").map((url) => url.trim()))
+      .pipe(z.array(z.url({ protocol: /^https?$/ }).transform((url) => new URL(url).origin)).max(ORIGINS_MAX))
+      .nullish(),
   })
   .transform((env) => ({
     controlPlanes: env.CONTROL_PLANE_URLS,
     signingSecret: env.EDGE_SIGNING_SECRET,
     environment: env.CALLSHEET_ENV,
+    allowedOrigins: env.ALLOWED_ORIGINS ?? null,
   }));
 export type Config = Readonly<z.infer<typeof Config>>;
 
@@ -35,6 +43,7 @@ declare global {
       readonly CONTROL_PLANE_URLS: string;
       readonly EDGE_SIGNING_SECRET: string;
       readonly CALLSHEET_ENV: string;
+      readonly ALLOWED_ORIGINS?: string | null;
       readonly ACCOUNT_SESSION: DurableObjectNamespace<AccountSession>;
       /** Cloudflare's own counter; without it each isolate counts. */
       readonly IP_SHIELD?: RateLimit;

@@ -16,10 +16,11 @@ import { UNREACHABLE } from "./refusals.ts";
 import { addContentRoute } from "./routes/content.ts";
 import { addCreditRoutes } from "./routes/credits.ts";
 import { addEstimateRoute } from "./routes/estimate.ts";
-import { addEventsRoute } from "./routes/events.ts";
+import { addEventsRoutes } from "./routes/events.ts";
 import { addLimitRoutes } from "./routes/limits.ts";
 import { addPushRoute } from "./routes/push.ts";
 import { addUnsupportedRoutes, methodNotAllowed, notFound } from "./routes/refused.ts";
+import { addSessionRoute } from "./routes/sessions.ts";
 import { addVideoRoutes } from "./routes/videos.ts";
 import { addWebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import { addWebhookEndpointRoutes } from "./routes/webhook-endpoints.ts";
@@ -44,7 +45,8 @@ app.use(async (c, next) => {
 app.get("/healthz", (c) => c.json({ status: "ok" }));
 app.all("/healthz", methodNotAllowed("GET"));
 // Order matters: fixed names under /v1/videos come before `:id`.
-addEventsRoute(app);
+addEventsRoutes(app);
+addSessionRoute(app);
 addEstimateRoute(app);
 addUnsupportedRoutes(app);
 addVideoRoutes(app);

@@ -21,6 +21,7 @@
  * | `GET /edge/v1/limits`                |                 | `AccountStanding` |
  * | `GET /edge/v1/models`                |                 | `ModelList` |
  * | `PUT /edge/v1/subscription`            | `Subscribe`     | `SubscriptionAnswer` |
+ * | `POST /edge/v1/snapshot`               | `AskSnapshot`   | `SnapshotAnswer` |
  * | `POST /edge/v1/webhook_endpoints`      | `CreateWebhookEndpoint` | `WebhookEndpoint` with its secret |
  * | `GET /edge/v1/webhook_endpoints`       |                 | `WebhookEndpointList` |
  * | `GET /edge/v1/webhook_endpoints/{id}`  |                 | `WebhookEndpoint` |
@@ -39,7 +40,8 @@
 import { z } from "zod";
 import { CreateVideo } from "./create-video.ts";
 import { Event, PositionFrame, ProgressFrame } from "./event.ts";
-import { CreateKey, Sha256Hex } from "./id.ts";
+import { CreateKey, Sha256Hex, VideoId } from "./id.ts";
+import { SNAPSHOT_VIDEOS_MAX, SnapshotFrame } from "./live-session.ts";
 
 /** What the edge holds an account to, from its tier. */
 export const TierLimits = z.object({
@@ -82,6 +84,13 @@ export const SUBSCRIPTION_LEASE_MS = 60_000;
 export const Subscribe = z.strictObject({ live: z.boolean() });
 export const SubscriptionAnswer = z.object({ last_sequence_number: z.int().nonnegative() });
 export type SubscriptionAnswer = z.infer<typeof SubscriptionAnswer>;
+
+/** null: the account's unfinished videos. */
+export const AskSnapshot = z.strictObject({ video_ids: z.array(VideoId).max(SNAPSHOT_VIDEOS_MAX).nullable() });
+export type AskSnapshot = z.infer<typeof AskSnapshot>;
+/** The number is read before the videos: they are at least as new. */
+export const SnapshotAnswer = SnapshotFrame.omit({ type: true });
+export type SnapshotAnswer = z.infer<typeof SnapshotAnswer>;
 
 export const PUSH_ITEMS_MAX = 200;
 /** Items are in order; an object that finds a gap in the numbers pulls `GET /edge/v1/events`. */

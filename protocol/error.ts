@@ -26,6 +26,8 @@ export const ERROR_RULES = {
   unsupported_size: { status: 400, type: "invalid_request_error", shouldRetry: null },
   unsupported_operation: { status: 400, type: "invalid_request_error", shouldRetry: null },
   invalid_api_key: { status: 401, type: "authentication_error", shouldRetry: null },
+  invalid_ticket: { status: 401, type: "authentication_error", shouldRetry: null },
+  origin_forbidden: { status: 403, type: "authentication_error", shouldRetry: null },
   insufficient_credits: { status: 402, type: "billing_error", shouldRetry: false },
   not_found: { status: 404, type: "invalid_request_error", shouldRetry: null },
   video_not_found: { status: 404, type: "invalid_request_error", shouldRetry: null },

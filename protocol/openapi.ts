@@ -10,6 +10,7 @@ import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
 import { Event } from "./event.ts";
 import { IDEMPOTENCY_KEY_HEADER } from "./idempotency.ts";
 import { Limits, ModelList } from "./limits.ts";
+import { CreateSession, SessionTicket } from "./live-session.ts";
 import { Video, VideoDeleted, VideoList } from "./video.ts";
 import {
   CreateWebhookEndpoint,
@@ -37,6 +38,7 @@ const SCHEMAS = {
   Limits,
   ModelList,
   Event,
+  SessionTicket,
   ErrorEnvelope,
   WebhookEndpoint,
   WebhookEndpointList,
@@ -67,6 +69,14 @@ const LIST_QUERY = [
   { name: "limit", schema: { type: "integer", minimum: 0, maximum: 100, default: 20 }, description: "Entries a page." },
   { name: "order", schema: { enum: ["asc", "desc"], default: "desc" }, description: "By creation." },
   { name: "after", schema: { type: "string" }, description: "The last id of the page before." },
+] as const;
+
+const STARTING_AFTER = [
+  {
+    name: "starting_after",
+    schema: { type: "integer", minimum: 0 },
+    description: "Replay what came after this number.",
+  },
 ] as const;
 
 /** Path → method → operation; the paths are those of the edge. */
@@ -107,20 +117,33 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       query: [{ name: "variant", schema: { const: "video" }, description: "Only the video itself so far." }],
     },
   },
+  "/v1/videos/{id}/events": {
+    get: {
+      summary: "One video's events as server-sent events, until it has ended",
+      answer: { status: 200, description: "Frames of a session, each an event", mediaType: "text/event-stream" },
+      query: STARTING_AFTER,
+    },
+  },
   "/v1/videos/events": {
     get: {
-      summary: "The account's events as a WebSocket",
+      summary: "The account's events as a WebSocket, or as server-sent events with `Accept: text/event-stream`",
       answer: {
         status: 101,
-        description: "A session: `hello`, then `Event`s, `video.progress` and `video.queue_position` frames",
+        description:
+          "A session: `hello`, `snapshot`, missed events, `caught_up`, then `Event`s, `video.progress` and `video.queue_position`",
       },
       query: [
-        {
-          name: "starting_after",
-          schema: { type: "integer", minimum: 0 },
-          description: "Replay what came after this number.",
-        },
+        ...STARTING_AFTER,
+        { name: "replaces", schema: { type: "string" }, description: "The client's session that this one takes over." },
       ],
+    },
+  },
+  "/v1/sessions": {
+    post: {
+      summary: "Get a ticket: a browser opens one WebSocket with it, within a minute",
+      answer: "SessionTicket",
+      body: bodyOf(CreateSession),
+      bodyOptional: true,
     },
   },
   "/v1/credits/balance": { get: { summary: "What the account can spend", answer: "CreditBalance" } },

@@ -1,5 +1,6 @@
 /** How a stored job looks from outside: the public Video, the data of its events, the spec a runner gets. Pure. */
 import type { VideoEventData } from "#protocol/event.ts";
+import type { VideoStanding } from "#protocol/live-session.ts";
 import type { RunSpec } from "#protocol/runner.ts";
 import { creditsText } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
@@ -31,20 +32,36 @@ export interface JobUsage {
 
 export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanation): Video {
   return {
-    id: job.id,
+    ...standingOf(job, explanation),
     object: "video",
     model: job.model,
-    status: STATUS_OF[job.state],
-    progress: job.progress,
     created_at: seconds(job.createdAt),
-    completed_at: job.state === "completed" ? secondsOrNull(job.finishedAt) : null,
     expires_at: secondsOrNull(job.expiresAt),
     prompt: job.prompt,
     size: job.size,
     seconds: String(job.seconds),
     remixed_from_video_id: null,
-    error: errorOf(job),
     metadata: { ...job.metadata },
+    usage: {
+      unit: "credits",
+      reserved: creditsText(usage.reserved),
+      held: creditsText(usage.held),
+      charged: creditsText(usage.charged),
+      released: creditsText(usage.released),
+      refunded: creditsText(usage.refunded),
+      lots: usage.lots.map(({ grantId, amount }) => ({ grant_id: grantId, amount: creditsText(amount) })),
+    },
+  };
+}
+
+/** What of a video changes while it is made. */
+export function standingOf(job: JobRecord, explanation: Explanation): VideoStanding {
+  return {
+    id: job.id,
+    status: STATUS_OF[job.state],
+    progress: job.progress,
+    completed_at: job.state === "completed" ? secondsOrNull(job.finishedAt) : null,
+    error: errorOf(job),
     scheduler: {
       state: schedulerStateOf(job, explanation),
       tier: job.tier,
@@ -57,15 +74,6 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
       queued_at: seconds(job.createdAt),
       started_at: secondsOrNull(job.startedAt),
       deadline_at: seconds(job.deadlineAt),
-    },
-    usage: {
-      unit: "credits",
-      reserved: creditsText(usage.reserved),
-      held: creditsText(usage.held),
-      charged: creditsText(usage.charged),
-      released: creditsText(usage.released),
-      refunded: creditsText(usage.refunded),
-      lots: usage.lots.map(({ grantId, amount }) => ({ grant_id: grantId, amount: creditsText(amount) })),
     },
   };
 }

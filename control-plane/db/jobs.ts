@@ -49,6 +49,23 @@ export async function listVideos(sql: Sql, account: AccountId, query: ListQuery)
   return rows.map(split);
 }
 
+/** The oldest of the account's videos that are not over. */
+export async function unfinishedVideos(sql: Sql, account: AccountId, limit: number): Promise<readonly JobRow[]> {
+  return sql<JobRow[]>`
+    select * from job
+    where account_id = ${account} and finished_at is null and deleted_at is null
+    order by created_at, id limit ${limit}`;
+}
+
+/** Those of the ids that are the account's, in the order of creation. */
+export async function videosByIds(sql: Sql, account: AccountId, ids: readonly VideoId[]): Promise<readonly JobRow[]> {
+  if (ids.length === 0) return [];
+  return sql<JobRow[]>`
+    select * from job
+    where id in ${sql(ids)} and account_id = ${account} and deleted_at is null
+    order by created_at, id`;
+}
+
 function split(row: JobRow & HoldColumns): JobWithUsage {
   return { job: row, usage: holdUsage(row) };
 }

@@ -30,9 +30,15 @@ export async function admitCreate(c: EdgeContext): Promise<AdmittedCreate> {
   return admitted;
 }
 
-/** What comes without a key that could be one is counted by the address it comes from. */
 export async function identify(c: EdgeContext): Promise<CallerRead> {
-  const read = await readCaller(c.req.raw.headers);
+  return shielded(c, await readCaller(c.req.raw.headers));
+}
+
+/** What comes without a key that could be one is counted by the address it comes from. */
+export async function shielded<Known extends { readonly ok: true }>(
+  c: EdgeContext,
+  read: Known | Extract<CallerRead, { ok: false }>,
+): Promise<Known | Extract<CallerRead, { ok: false }>> {
   if (read.ok) return read;
   return { ok: false, refusal: (await shieldRefusal(c.req.raw, c.env.IP_SHIELD, Date.now())) ?? read.refusal };
 }

@@ -11,6 +11,7 @@ import type { IdempotencyClaim, SubmitVideo } from "#protocol/edge-call.ts";
 import { IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_REPLAYED_HEADER, readIdempotencyKey } from "#protocol/idempotency.ts";
 import type { CreateKey } from "#protocol/id.ts";
 import { refuse } from "../answer.ts";
+import { answerVideo } from "../answer-video.ts";
 import type { EdgeContext } from "../app.ts";
 import { callControlPlane } from "../control-plane-call.ts";
 import { type Outcome, outcomeOf, retriesOf } from "../core/create-slots.ts";
@@ -21,7 +22,6 @@ import { logFault } from "../log.ts";
 import { discardBytes } from "../read-bytes.ts";
 import type { CreateGuard } from "../session/call-desk.ts";
 import { admitCreate, sessionOf } from "./authorized.ts";
-import { withPollHint } from "./poll-hint.ts";
 
 /** Read even where the rate is used up, so that the try after the refusal is known for what it is. */
 const REFUSED_BODY_BYTES_MAX = 256 * 1024;
@@ -59,7 +59,7 @@ export async function createVideo(c: EdgeContext): Promise<Response> {
   const { createKey, isOpen, isReplay } = opened;
   const made = submit(c, { create_key: createKey, video, idempotency: claim }, isOpen ? guard.kind : null);
   c.executionCtx.waitUntil(made.catch(() => undefined)); // Who awaits it here gets the fault.
-  const answer = await withPollHint(c, await made);
+  const answer = await answerVideo(c, await made);
   if (isReplay && answer.ok) answer.headers.set(IDEMPOTENCY_REPLAYED_HEADER, "true");
   return answer;
 }

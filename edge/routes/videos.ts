@@ -5,9 +5,9 @@ import { ListQuery } from "#protocol/video.ts";
 import { passThrough, refuse } from "../answer.ts";
 import type { EdgeApp, EdgeContext } from "../app.ts";
 import { callControlPlane } from "../control-plane-call.ts";
+import { answerVideo } from "../answer-video.ts";
 import { authorized } from "./authorized.ts";
 import { createVideo } from "./create-video.ts";
-import { withPollHint } from "./poll-hint.ts";
 import { methodNotAllowed } from "./refused.ts";
 
 export function addVideoRoutes(app: EdgeApp): void {
@@ -46,7 +46,7 @@ async function forward(c: EdgeContext, method: "GET" | "POST" | "DELETE", tail: 
   // A delete whose answer was lost may then answer 404: the video is gone, which is what was asked for.
   const call = { method, path, account: c.get("caller").account, repeatable: true } as const;
   const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
-  return method === "DELETE" ? passThrough(c, answer) : withPollHint(c, answer);
+  return method === "DELETE" ? passThrough(c, answer) : answerVideo(c, answer);
 }
 
 /** An id that cannot be one is unknown like any other: the control plane's very words. */

@@ -135,6 +135,11 @@ export class CallDesk {
     return this.#admission.chargeFrame(nowMs);
   }
 
+  /** Whether the key still opens anything; a fault says that nobody knows. */
+  async isGood(account: AccountId, key: Sha256Hex): Promise<boolean> {
+    return (await this.#keys.check(account, key)) !== null;
+  }
+
   revoke(key: Sha256Hex): void {
     this.#keys.revoke(key);
   }

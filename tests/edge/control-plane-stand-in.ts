@@ -7,6 +7,7 @@
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
 import {
+  AskSnapshot,
   EstimateVideo,
   KeyCheck,
   PUSH_ITEMS_MAX,
@@ -16,6 +17,7 @@ import {
 } from "#protocol/edge-call.ts";
 import { renderRefusal } from "#protocol/error.ts";
 import type { Event } from "#protocol/event.ts";
+import { SNAPSHOT_VIDEOS_MAX, VideoStanding } from "#protocol/live-session.ts";
 import { verifyCall } from "#protocol/signed-call.ts";
 import { video } from "./sample.ts";
 
@@ -50,6 +52,8 @@ export class ControlPlaneStandIn {
   outage: (host: string, path: string) => "none" | "refused" | "busy" | "broken" = () => "none";
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
+  /** Runs between the question and the answer of a snapshot. */
+  whileReadingSnapshot: () => Promise<void> = async () => {};
   readonly #nonces = new Set<string>();
 
   install(): void {
@@ -112,15 +116,31 @@ export class ControlPlaneStandIn {
         return Response.json({ object: "list", data: [] });
       case "GET /edge/v1/events":
         return this.#page(Number(url.searchParams.get("after")));
+      case "POST /edge/v1/snapshot":
+        return this.#snapshot(AskSnapshot.parse(body));
       case "PUT /edge/v1/subscription":
         this.live = Subscribe.parse(body).live;
-        return Response.json({ last_sequence_number: this.log.at(-1)?.sequence_number ?? 0 });
+        return Response.json({ last_sequence_number: this.#last });
       default:
         // What came is in `received`; what the answer holds is the control plane's.
         if (/^\/edge\/v1\/webhook_(endpoints|deliveries)\b/.test(url.pathname))
           return Response.json({ object: "webhook" });
         return renderRefusal({ code: "not_found", message: url.pathname }, requestId);
     }
+  }
+
+  async #snapshot({ video_ids: ids }: AskSnapshot): Promise<Response> {
+    const last = this.#last;
+    const asked = [...this.videos.values()].filter(({ id, status }) =>
+      ids === null ? status !== "completed" && status !== "failed" : ids.includes(id),
+    );
+    await this.whileReadingSnapshot();
+    const videos = asked.slice(0, SNAPSHOT_VIDEOS_MAX).map((found) => VideoStanding.parse(found));
+    return Response.json({ last_sequence_number: last, videos, has_more: asked.length > SNAPSHOT_VIDEOS_MAX });
+  }
+
+  get #last(): number {
+    return this.log.at(-1)?.sequence_number ?? 0;
   }
 
   async #page(after: number): Promise<Response> {

@@ -85,9 +85,9 @@ test("credits are read-only here", async () => {
 test("a session hears of the account's credits; one that asked for certain videos hears only what is about them", async () => {
   const { listen, push } = await arrive();
   const [all, some] = [await listen(), await listen()];
-  await Promise.all([all.next(), some.next()]);
+  await Promise.all([all.until("caught_up"), some.until("caught_up")]);
   some.send({ type: "subscribe", video_ids: [VIDEO_ID] });
-  expect(await some.untilPong()).toEqual([]);
+  expect((await some.until("caught_up")).map((frame) => frame.type)).toEqual(["snapshot", "caught_up"]);
   const { data: _video, ...envelope } = event(1);
   const low = { type: "credits.low_balance", data: { available: "1", threshold: "25" } };
   const refunded = { type: "credits.refunded", data: { video_id: VIDEO_ID, amount: "1" } };

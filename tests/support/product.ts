@@ -43,7 +43,7 @@ export class Product {
   readonly dev: DevFile;
 
   static async start(env: Readonly<Record<string, string>> = {}): Promise<Product> {
-    const home = await mkdtemp(join(tmpdir(), "callsheet-e2e-"));
+    const home = env["CALLSHEET_HOME"] ?? (await mkdtemp(join(tmpdir(), "callsheet-e2e-")));
     const output: string[] = [];
     const supervisor = spawn(process.execPath, [join(ROOT, "cli/start.ts")], {
       cwd: ROOT,

@@ -101,6 +101,10 @@ export const job = pgTable(
     foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
     unique("job_one_per_create_key").on(table.accountId, table.createKey),
     index("job_by_account").on(table.accountId, table.createdAt, table.id),
+    /** A live session starts with them, however long the account's history is. */
+    index("job_unfinished_by_account")
+      .on(table.accountId, table.createdAt, table.id)
+      .where(sql`${table.finishedAt} is null`),
     index("job_by_lease_end")
       .on(table.leaseExpiresAt)
       .where(sql`${table.leaseExpiresAt} is not null`),
