@@ -12,6 +12,7 @@
  * | `GET /edge/v1/videos/{id}`             |                 | `Video` |
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
  * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
+ * | `POST /edge/v1/videos/{id}/remix`      | `SubmitRemix`   | `Video` (200, also for a repeated `create_key`) |
  * | `GET /edge/v1/videos/{id}/content`     | `Range` header  | MP4 bytes, 200 or 206 |
  * | `POST /edge/v1/videos/estimate`        | `EstimateVideo` | `VideoEstimate` |
  * | `GET /edge/v1/credits/balance`         |                 | `CreditBalance` |
@@ -35,7 +36,7 @@
  * Control plane → edge: `POST /internal/v1/push` with `Push`, answered by `PushAnswer`.
  */
 import { z } from "zod";
-import { CreateVideo } from "./create-video.ts";
+import { CreateVideo, RemixVideo } from "./create-video.ts";
 import { Event, PositionFrame, ProgressFrame } from "./event.ts";
 import { CreateKey, Sha256Hex } from "./id.ts";
 
@@ -53,6 +54,9 @@ export type KeyAnswer = z.infer<typeof KeyAnswer>;
 
 export const SubmitVideo = z.strictObject({ create_key: CreateKey, video: CreateVideo });
 export type SubmitVideo = z.infer<typeof SubmitVideo>;
+
+export const SubmitRemix = z.strictObject({ create_key: CreateKey, remix: RemixVideo });
+export type SubmitRemix = z.infer<typeof SubmitRemix>;
 
 /** Without the reference's bytes: the edge has checked them, and no price depends on them. */
 export const EstimateVideo = z.strictObject({ video: CreateVideo });

@@ -40,7 +40,7 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
     prompt: job.prompt,
     size: job.size,
     seconds: String(job.seconds),
-    remixed_from_video_id: null,
+    remixed_from_video_id: job.remixedFromVideoId,
     error: errorOf(job),
     metadata: { ...job.metadata },
     scheduler: {
@@ -54,6 +54,7 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
       preemptions: job.preemptions,
       queued_at: seconds(job.createdAt),
       started_at: secondsOrNull(job.startedAt),
+      start_deadline_at: secondsOrNull(job.startDeadlineAt),
       deadline_at: seconds(job.deadlineAt),
     },
     usage: {
@@ -122,7 +123,8 @@ function errorOf(job: JobRecord): Video["error"] {
   return {
     code: job.errorCode,
     message: job.errorMessage ?? "",
-    retryable: job.errorFault === "platform",
+    // Whoever set the deadline: at another time it may be met.
+    retryable: job.errorFault === "platform" || job.errorCode.endsWith("deadline_exceeded"),
     fault: job.errorFault,
   };
 }

@@ -5,7 +5,7 @@
 import type { Terms } from "#control-plane/core/admission.ts";
 import type { JobRecord } from "#control-plane/core/job.ts";
 import type { VideoEventData } from "#protocol/event.ts";
-import type { AccountId, CreateKey, RequestId, Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, CreateKey, RequestId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { WEBHOOK_DEFAULT_EVENTS } from "#protocol/webhook.ts";
 import type { Sql } from "./connect.ts";
 import { APPEND_TOLD } from "./events.ts";
@@ -67,7 +67,10 @@ export interface NewJob {
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
   /** Who is told of its end, beside the account's endpoints. */
   readonly webhookUrl: string | null;
-  readonly deadlineMs: number;
+  /** The completed video that it is a remix of. */
+  readonly remixOf: VideoId | null;
+  readonly startDeadlineS: number | null;
+  readonly deadlineS: number;
   readonly terms: Terms;
   /** Of its first event, but for the id. */
   readonly event: Omit<VideoEventData, "id">;
@@ -104,7 +107,9 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     // JSON has no whole numbers of this size.
     price: String(terms.price),
     gpu_ms: terms.gpuMs,
-    deadline_s: job.deadlineMs / 1_000,
+    remix_of: job.remixOf,
+    start_deadline_s: job.startDeadlineS,
+    deadline_s: job.deadlineS,
     event: job.event,
     webhook_url: job.webhookUrl,
     webhook_events: WEBHOOK_DEFAULT_EVENTS,
@@ -140,7 +145,8 @@ const SUBMIT_WITH_RECEIVER = `
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
         size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
-        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb,
+        reference_media_type text, price bigint, gpu_ms int, remix_of text, start_deadline_s int,
+        deadline_s int, event jsonb,
         webhook_url text, webhook_events event_type[]
       )
     ),
@@ -176,11 +182,12 @@ const SUBMIT_WITH_RECEIVER = `
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at
+        metadata, reference_sha256, reference_media_type, remixed_from_video_id, price, gpu_ms, created_at,
+        start_deadline_at, deadline_at
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
-        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, entered.price, gpu_ms, at,
-        at + make_interval(secs => deadline_s)
+        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, remix_of, entered.price, gpu_ms, at,
+        at + make_interval(secs => start_deadline_s), at + make_interval(secs => deadline_s)
       from input, entered
       returning *
     ),

@@ -13,6 +13,7 @@ import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts
 import { estimateVideo } from "#control-plane/usecase/estimate-video.ts";
 import { readUsage, readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
+import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
@@ -95,11 +96,8 @@ export function videoRoutes(host: VideosHost) {
 async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   const wanted = SubmitVideo.safeParse(jsonOf(c.var.body));
   if (!wanted.success) return refuse(c, refusalOf(wanted.error));
-  const { webhook_url: webhookUrl } = wanted.data.video;
-  const fault = webhookUrl === undefined ? null : host.webhookGuard.fault(webhookUrl);
-  if (fault !== null) {
-    return refuse(c, { code: "invalid_value", param: "webhook_url", message: `Invalid 'webhook_url': ${fault}` });
-  }
+  const refused = webhookRefusal(host, wanted.data.video.webhook_url);
+  if (refused !== null) return refuse(c, refused);
   const submitted = await submitJob(host.sql, {
     account: c.var.account,
     requestId: c.var.requestId,
@@ -108,6 +106,17 @@ async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
     seed: host.randomSeed(),
     loadOf: await host.outlook.read(),
   });
+  return showSubmitted(c, host, submitted);
+}
+
+export function webhookRefusal(host: VideosHost, url: string | undefined): Refusal | null {
+  const fault = url === undefined ? null : host.webhookGuard.fault(url);
+  return fault === null
+    ? null
+    : { code: "invalid_value", param: "webhook_url", message: `Invalid 'webhook_url': ${fault}` };
+}
+
+export async function showSubmitted(c: SignedContext, host: VideosHost, submitted: Submitted): Promise<Response> {
   if (!submitted.ok) return refuse(c, submitted.refusal);
   host.wake();
   // Nobody has looked at a new job yet. A repeated create answers with the job as it is now, its settled charge included.

@@ -5,8 +5,9 @@
  * If one holds no more it writes nothing, and the decision is made anew. The same `create_key` always answers with the same job,
  * so a lost reply never makes a second one.
  */
-import { admit, JOB_DEADLINE_MS, overload, unaffordable } from "#control-plane/core/admission.ts";
+import { admit, overload, unaffordable } from "#control-plane/core/admission.ts";
 import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
+import { JOB_DEADLINE_MS } from "#control-plane/core/job.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
@@ -17,7 +18,7 @@ import type { NewJob, Standing } from "#control-plane/db/submit.ts";
 import { inOneStatement } from "#control-plane/db/transaction.ts";
 import type { SubmitVideo } from "#protocol/edge-call.ts";
 import type { Refusal } from "#protocol/error.ts";
-import type { AccountId, RequestId, Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, RequestId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { LEDGER_STOPPED } from "./audit-ledger.ts";
 
 /** Somebody else was first so often: the account changes faster than it can be read. */
@@ -35,6 +36,8 @@ export interface SubmitRequest {
   readonly submit: SubmitVideo;
   /** Already in the store; content-addressed, so an orphan of a refused submit is harmless. */
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  /** The video that it takes its terms from. */
+  readonly remixOf?: VideoId;
   readonly seed: number;
   /** What is known of the queue for a tier, a model and its class. */
   readonly loadOf: (tier: string, model: string, className: string) => Load;
@@ -86,7 +89,11 @@ export function obstacleOf(standing: Standing, terms: Terms, loadOf: SubmitReque
   return overload(quota, loadOf(tier, terms.model, terms.class));
 }
 
-function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier: string, terms: Terms): NewJob {
+function newJobOf(
+  { account, requestId, submit, reference, remixOf }: SubmitRequest,
+  tier: string,
+  terms: Terms,
+): NewJob {
   const { video, create_key: createKey } = submit;
   return {
     account,
@@ -98,7 +105,9 @@ function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier
     metadata: video.metadata ?? {},
     reference,
     webhookUrl: video.webhook_url ?? null,
-    deadlineMs: JOB_DEADLINE_MS,
+    remixOf: remixOf ?? null,
+    startDeadlineS: video.start_deadline_seconds ?? null,
+    deadlineS: video.deadline_seconds ?? JOB_DEADLINE_MS / 1_000,
     terms,
     event: queuedDataOf(terms.price),
   };

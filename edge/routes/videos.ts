@@ -77,7 +77,7 @@ export function videoNotFound(c: EdgeContext): Response {
   return refuse(c, { code: "video_not_found", message: "No such video." });
 }
 
-async function withPollHint(c: EdgeContext, answer: Response): Promise<Response> {
+export async function withPollHint(c: EdgeContext, answer: Response): Promise<Response> {
   if (!answer.ok) return passThrough(c, answer);
   const body = await answer.text();
   const status = VideoStatus.safeParse((JSON.parse(body) as { status?: unknown }).status);
