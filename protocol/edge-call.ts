@@ -13,7 +13,7 @@
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
  * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
  * | `POST /edge/v1/videos/{id}/remix`      | `SubmitRemix`   | `Video` (200, also for a repeated `create_key`) |
- * | `GET /edge/v1/videos/{id}/content`     | `Range` header  | MP4 bytes, 200 or 206 |
+ * | `GET /edge/v1/videos/{id}/content?variant` | `Range` header | MP4 bytes, 200 or 206; `thumbnail`: WebP bytes |
  * | `POST /edge/v1/videos/estimate`        | `EstimateVideo` | `VideoEstimate` |
  * | `GET /edge/v1/credits/balance`         |                 | `CreditBalance` |
  * | `GET /edge/v1/credits/grants?limit&order&after` |        | `CreditGrantList` |

@@ -9,6 +9,7 @@ import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } 
 import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
 import type { ErrorCode } from "./error.ts";
 import { Event } from "./event.ts";
+import { THUMBNAIL_MEDIA_TYPE } from "./mp4-thumbnail.ts";
 import { errorResponses, OF_CREATE } from "./openapi-errors.ts";
 import { Video, VideoDeleted, VideoList } from "./video.ts";
 import {
@@ -52,7 +53,7 @@ interface Operation {
   readonly answer:
     | SchemaName
     | null
-    | { readonly status: number; readonly description: string; readonly mediaType?: string };
+    | { readonly status: number; readonly description: string; readonly mediaType?: string | readonly string[] };
   readonly body?: Readonly<Record<string, unknown>>;
   readonly bodyOptional?: boolean;
   /** Beside those that follow from what it takes. */
@@ -112,10 +113,14 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
   "/v1/videos/characters/{id}": { get: { summary: "Not offered", answer: null, errors: ["unsupported_operation"] } },
   "/v1/videos/{id}/content": {
     get: {
-      summary: "Download the MP4, whole or by Range",
-      answer: { status: 200, description: "The video", mediaType: "video/mp4" },
+      summary: "Download the MP4, whole or by Range, or its thumbnail",
+      answer: {
+        status: 200,
+        description: "The video, or one frame of it",
+        mediaType: ["video/mp4", THUMBNAIL_MEDIA_TYPE],
+      },
       errors: ["unsupported_operation", "video_not_ready", "video_expired", "range_not_satisfiable"],
-      query: [{ name: "variant", schema: { const: "video" }, description: "Only the video itself so far." }],
+      query: [{ name: "variant", schema: { enum: ["video", "thumbnail"], default: "video" }, description: "Which." }],
     },
   },
   "/v1/videos/events": {
@@ -244,7 +249,8 @@ function operationOf(path: string, operation: Operation): object {
 function successOf({ answer }: Operation): object {
   if (answer === null) return {};
   if (typeof answer === "string") return { 200: { description: answer, content: jsonOf(answer) } };
-  const content = answer.mediaType === undefined ? {} : { content: { [answer.mediaType]: {} } };
+  const types = [answer.mediaType ?? []].flat();
+  const content = types.length === 0 ? {} : { content: Object.fromEntries(types.map((type) => [type, {}])) };
   return { [answer.status]: { description: answer.description, ...content } };
 }
 

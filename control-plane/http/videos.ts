@@ -8,6 +8,7 @@ import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithUsage } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import { thumbnailRange } from "#control-plane/store/mp4-thumbnail.ts";
 import type { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
 import { estimateVideo } from "#control-plane/usecase/estimate-video.ts";
@@ -20,6 +21,7 @@ import type { Refusal } from "#protocol/error.ts";
 import type { InputReference } from "#protocol/create-video.ts";
 import { VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
+import { THUMBNAIL_MEDIA_TYPE } from "#protocol/mp4-thumbnail.ts";
 import { ListQuery, STATUS_OF } from "#protocol/video.ts";
 import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
 import { byteRange } from "./byte-range.ts";
@@ -186,6 +188,7 @@ async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithU
   const stored = await store.stat(job.artifactKey);
   if (stored === null)
     return refuse(c, { code: "video_expired", message: "The video's content is not kept any more." });
+  if (c.req.query("variant") === "thumbnail") return thumbnail(c, store, job.artifactKey, stored.bytes);
   const range = byteRange(c.req.header("range") ?? null, stored.bytes);
   const headers = new Headers({
     "content-type": "video/mp4",
@@ -205,6 +208,20 @@ async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithU
   if (range.kind === "part") headers.set("content-range", `bytes ${start}-${end}/${stored.bytes}`);
   const body = Readable.toWeb(store.read(job.artifactKey, { start, end }));
   return new Response(body as ReadableStream, { status: range.kind === "part" ? 206 : 200, headers });
+}
+
+async function thumbnail(c: SignedContext, store: ArtifactStore, key: string, bytes: number): Promise<Response> {
+  const range = await thumbnailRange(store, key, bytes);
+  if (range === null) {
+    const message = "This video has no thumbnail: its engine made none.";
+    return refuse(c, { code: "unsupported_operation", param: "variant", message });
+  }
+  const headers = {
+    "content-type": THUMBNAIL_MEDIA_TYPE,
+    "content-length": String(range.end - range.start + 1),
+    "x-request-id": c.var.requestId,
+  };
+  return new Response(Readable.toWeb(store.read(key, range)) as ReadableStream, { headers });
 }
 
 function refuse(c: SignedContext, refusal: Refusal): Response {

@@ -194,6 +194,12 @@ def _(stage: Stage) -> None:
     assert [headers.get("Authorization") for _path, headers, _body in received] == [None]
 
 
+@line("videos.download_content", "a thumbnail is a WebP of one frame")
+def _(stage: Stage) -> None:
+    image = stage.client.videos.download_content(stage.made().id, variant="thumbnail").read()
+    assert (image[:4], image[8:15]) == (b"RIFF", b"WEBPVP8"), image[:16]
+
+
 @line("videos.download_content", "not ready is a ConflictError; a spritesheet is 'unsupported_operation'; each asked once")
 def _(stage: Stage) -> None:
     video = stage.client.videos.create(**ENDLESS)

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
+import { ImageDecoder } from "@napi-rs/webcodecs";
 import OpenAI from "openai";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { assertRefused, ENDLESS, thrownBy } from "../stage.ts";
@@ -77,6 +78,22 @@ export const CONTENT: readonly Case[] = [
         elsewhere.close();
         elsewhere.closeAllConnections();
       }
+    },
+  },
+  {
+    call: "videos.downloadContent",
+    title: "variant 'thumbnail' is a WebP of one frame, of the video's own size",
+    async check(stage) {
+      const { id } = await stage.made();
+      const answer = await stage.client().videos.downloadContent(id, { variant: "thumbnail" });
+      assert.equal(answer.headers.get("content-type"), "image/webp");
+      const bytes = await bytesOf(answer);
+      assert.equal(bytes.length, Number(answer.headers.get("content-length")));
+      const decoder = new ImageDecoder({ data: bytes, type: "image/webp" });
+      const { image } = await decoder.decode();
+      assert.deepEqual([image.codedWidth, image.codedHeight], [320, 192]);
+      image.close();
+      decoder.close();
     },
   },
   {
