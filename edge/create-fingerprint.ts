@@ -11,9 +11,13 @@ import { canonicalJson } from "./core/canonical-json.ts";
 
 export async function fingerprintOf(video: CreateVideo): Promise<Sha256Hex> {
   const { input_reference: reference, ...fields } = video;
-  if (reference === undefined) return sha256Of(canonicalJson(fields));
+  if (reference === undefined) return fingerprintOfFields(fields);
   // Equal bytes have equal base64; the type is read from the bytes.
-  return sha256Of(canonicalJson({ ...fields, input_reference: await sha256Of(reference.data) }));
+  return fingerprintOfFields({ ...fields, input_reference: await sha256Of(reference.data) });
+}
+
+export function fingerprintOfFields(fields: object): Promise<Sha256Hex> {
+  return sha256Of(canonicalJson(fields));
 }
 
 function sha256Of(text: string): Promise<Sha256Hex> {

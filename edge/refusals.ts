@@ -1,6 +1,9 @@
 /** Refusals that more than one part of the edge gives. */
 import type { Refusal } from "#protocol/error.ts";
 
+/** The same for an unknown id, one of another shape and another account's. */
+export const VIDEO_NOT_FOUND: Refusal = { code: "video_not_found", message: "No such video." };
+
 /** The SDKs ask again after the second, and find what came of it. */
 export const IN_FLIGHT: Refusal = {
   code: "idempotency_in_flight",

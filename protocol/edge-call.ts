@@ -12,7 +12,8 @@
  * | `GET /edge/v1/videos/{id}`             |                 | `Video` |
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
  * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
- * | `GET /edge/v1/videos/{id}/content`     | `Range` header  | MP4 bytes, 200 or 206 |
+ * | `POST /edge/v1/videos/{id}/remix`      | `SubmitRemix`   | `Video` (200, also for a repeated `create_key`) |
+ * | `GET /edge/v1/videos/{id}/content?variant` | `Range` header | MP4 bytes, 200 or 206; `thumbnail`: WebP bytes |
  * | `POST /edge/v1/videos/estimate`        | `EstimateVideo` | `VideoEstimate` |
  * | `GET /edge/v1/credits/balance`         |                 | `CreditBalance` |
  * | `GET /edge/v1/credits/grants?limit&order&after` |        | `CreditGrantList` |
@@ -38,7 +39,7 @@
  * Control plane → edge: `POST /internal/v1/push` with `Push`, answered by `PushAnswer`.
  */
 import { z } from "zod";
-import { CreateVideo } from "./create-video.ts";
+import { CreateVideo, RemixVideo } from "./create-video.ts";
 import { Event, PositionFrame, ProgressFrame } from "./event.ts";
 import { CreateKey, Sha256Hex, VideoId } from "./id.ts";
 import { SNAPSHOT_VIDEOS_MAX, SnapshotFrame } from "./live-session.ts";
@@ -61,6 +62,7 @@ export const KeyAnswer = z.object({ key_id: z.string(), limits: TierLimits });
 export type KeyAnswer = z.infer<typeof KeyAnswer>;
 
 /** The client's `Idempotency-Key`, hashed, and what it stands for: the SHA-256 of the fields as they were read. */
+/** `key_sha256` is of the route and the key that the client gave. */
 export const IdempotencyClaim = z.strictObject({ key_sha256: Sha256Hex, fingerprint: Sha256Hex });
 export type IdempotencyClaim = z.infer<typeof IdempotencyClaim>;
 
@@ -70,6 +72,13 @@ export const SubmitVideo = z.strictObject({
   idempotency: IdempotencyClaim.optional(),
 });
 export type SubmitVideo = z.infer<typeof SubmitVideo>;
+
+export const SubmitRemix = z.strictObject({
+  create_key: CreateKey,
+  remix: RemixVideo,
+  idempotency: IdempotencyClaim.optional(),
+});
+export type SubmitRemix = z.infer<typeof SubmitRemix>;
 
 /** Without the reference's bytes: the edge has checked them, and no price depends on them. */
 export const EstimateVideo = z.strictObject({ video: CreateVideo });

@@ -4,13 +4,16 @@
  * `docs/openapi.json` is this document; tests fail when they differ, and when the edge serves a route that is not here.
  */
 import { z } from "zod";
-import { CreateVideo } from "./create-video.ts";
+import { CreateVideo, RemixVideo } from "./create-video.ts";
 import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } from "./credits.ts";
 import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
+import type { ErrorCode } from "./error.ts";
 import { Event } from "./event.ts";
 import { IDEMPOTENCY_KEY_HEADER } from "./idempotency.ts";
 import { Limits, ModelList } from "./limits.ts";
 import { CreateSession, SessionTicket } from "./live-session.ts";
+import { THUMBNAIL_MEDIA_TYPE } from "./mp4-thumbnail.ts";
+import { errorResponses, OF_CREATE } from "./openapi-errors.ts";
 import { Video, VideoDeleted, VideoList } from "./video.ts";
 import {
   CreateWebhookEndpoint,
@@ -52,10 +55,15 @@ type SchemaName = keyof typeof SCHEMAS;
 
 interface Operation {
   readonly summary: string;
-  /** The schema of a 200, or what else is answered. */
-  readonly answer: SchemaName | { readonly status: number; readonly description: string; readonly mediaType?: string };
+  /** The schema of a 200, or what else is answered; null: nothing but errors. */
+  readonly answer:
+    | SchemaName
+    | null
+    | { readonly status: number; readonly description: string; readonly mediaType?: string | readonly string[] };
   readonly body?: Readonly<Record<string, unknown>>;
   readonly bodyOptional?: boolean;
+  /** Beside those that follow from what it takes. */
+  readonly errors?: readonly ErrorCode[];
   readonly query?: readonly { readonly name: string; readonly schema: object; readonly description: string }[];
   readonly headers?: readonly { readonly name: string; readonly schema: object; readonly description: string }[];
 }
@@ -93,6 +101,7 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
           description: "For a day the same key with the same fields is answered with the same video.",
         },
       ],
+      errors: OF_CREATE,
     },
     get: { summary: "List the account's videos", answer: "VideoList", query: LIST_QUERY },
   },
@@ -101,6 +110,7 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       summary: "What a video would cost and when it would start; stores and holds nothing",
       answer: "VideoEstimate",
       body: CREATE_BODY,
+      errors: OF_CREATE.slice(0, 3),
     },
   },
   "/v1/videos/{id}": {
@@ -110,11 +120,29 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
   "/v1/videos/{id}/cancel": {
     post: { summary: "Cancel a video; without effect once it is over", answer: "Video" },
   },
+  "/v1/videos/{id}/remix": {
+    post: {
+      summary:
+        "Ask for a completed video again under a new prompt: same model, size, seconds, steps, seed and reference",
+      answer: "Video",
+      body: bodyOf(RemixVideo),
+      errors: [...OF_CREATE, "video_not_ready"],
+    },
+  },
+  "/v1/videos/edits": { post: { summary: "Not offered", answer: null, errors: ["unsupported_operation"] } },
+  "/v1/videos/extensions": { post: { summary: "Not offered", answer: null, errors: ["unsupported_operation"] } },
+  "/v1/videos/characters": { post: { summary: "Not offered", answer: null, errors: ["unsupported_operation"] } },
+  "/v1/videos/characters/{id}": { get: { summary: "Not offered", answer: null, errors: ["unsupported_operation"] } },
   "/v1/videos/{id}/content": {
     get: {
-      summary: "Download the MP4, whole or by Range",
-      answer: { status: 200, description: "The video", mediaType: "video/mp4" },
-      query: [{ name: "variant", schema: { const: "video" }, description: "Only the video itself so far." }],
+      summary: "Download the MP4, whole or by Range, or its thumbnail",
+      answer: {
+        status: 200,
+        description: "The video, or one frame of it",
+        mediaType: ["video/mp4", THUMBNAIL_MEDIA_TYPE],
+      },
+      errors: ["unsupported_operation", "video_not_ready", "video_expired", "range_not_satisfiable"],
+      query: [{ name: "variant", schema: { enum: ["video", "thumbnail"], default: "video" }, description: "Which." }],
     },
   },
   "/v1/videos/{id}/events": {
@@ -136,6 +164,7 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
         ...STARTING_AFTER,
         { name: "replaces", schema: { type: "string" }, description: "The client's session that this one takes over." },
       ],
+      errors: ["upgrade_required"],
     },
   },
   "/v1/sessions": {
@@ -243,7 +272,8 @@ export function openApiDocument(): object {
 }
 
 function operationOf(path: string, operation: Operation): object {
-  const { summary, answer, body, bodyOptional = false, query = [], headers = [] } = operation;
+  const { summary, body, bodyOptional = false, query = [], headers = [], errors = [] } = operation;
+  const shape = { path, hasBody: body !== undefined, hasQuery: query.length > 0, errors };
   const parameters = [
     ...(path.includes("{id}") ? [{ name: "id", in: "path", required: true, schema: { type: "string" } }] : []),
     ...query.map((entry) => ({ ...entry, in: "query" })),
@@ -253,18 +283,16 @@ function operationOf(path: string, operation: Operation): object {
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: !bodyOptional, content: body } }),
-    responses: {
-      ...(typeof answer === "string"
-        ? { 200: { description: answer, content: jsonOf(answer) } }
-        : {
-            [answer.status]: {
-              description: answer.description,
-              ...(answer.mediaType === undefined ? {} : { content: { [answer.mediaType]: {} } }),
-            },
-          }),
-      default: { description: "An error; `x-error-codes` lists the codes", content: jsonOf("ErrorEnvelope") },
-    },
+    responses: { ...successOf(operation), ...errorResponses(shape, jsonOf("ErrorEnvelope")) },
   };
+}
+
+function successOf({ answer }: Operation): object {
+  if (answer === null) return {};
+  if (typeof answer === "string") return { 200: { description: answer, content: jsonOf(answer) } };
+  const types = [answer.mediaType ?? []].flat();
+  const content = types.length === 0 ? {} : { content: Object.fromEntries(types.map((type) => [type, {}])) };
+  return { [answer.status]: { description: answer.description, ...content } };
 }
 
 function jsonOf(name: SchemaName): object {

@@ -50,6 +50,7 @@ export const JobErrorCode = z.enum([
   "runner_out_of_memory",
   "retries_exhausted",
   "deadline_exceeded",
+  "start_deadline_exceeded",
   "invalid_input_reference",
 ]);
 export type JobErrorCode = z.infer<typeof JobErrorCode>;
@@ -86,6 +87,8 @@ export const Scheduler = z.object({
   preemptions: z.int().nonnegative(),
   queued_at: z.int(),
   started_at: z.int().nullable(),
+  /** What the create asked for; null if it asked for nothing. */
+  start_deadline_at: z.int().nullable(),
   deadline_at: z.int(),
 });
 

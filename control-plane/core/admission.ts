@@ -14,9 +14,6 @@ import type { Model } from "./model.ts";
 export const QUEUED_JOBS_MAX = 1_000_000;
 const RETRY_AFTER_S = 60;
 
-/** A job may live this long in all, queueing and retries included. */
-export const JOB_DEADLINE_MS = 24 * 3_600_000;
-
 /** The terms a job is admitted on; fixed from here to its end. */
 export interface Terms {
   readonly model: string;

@@ -40,7 +40,7 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
     prompt: job.prompt,
     size: job.size,
     seconds: String(job.seconds),
-    remixed_from_video_id: null,
+    remixed_from_video_id: job.remixedFromVideoId,
     metadata: { ...job.metadata },
     usage: {
       unit: "credits",
@@ -73,6 +73,7 @@ export function standingOf(job: JobRecord, explanation: Explanation): VideoStand
       preemptions: job.preemptions,
       queued_at: seconds(job.createdAt),
       started_at: secondsOrNull(job.startedAt),
+      start_deadline_at: secondsOrNull(job.startDeadlineAt),
       deadline_at: seconds(job.deadlineAt),
     },
   };
@@ -137,7 +138,8 @@ function errorOf(job: JobRecord): Video["error"] {
   return {
     code: job.errorCode,
     message: job.errorMessage ?? "",
-    retryable: job.errorFault === "platform",
+    // Whoever set the deadline: at another time it may be met.
+    retryable: job.errorFault === "platform" || job.errorCode.endsWith("deadline_exceeded"),
     fault: job.errorFault,
   };
 }

@@ -5,6 +5,7 @@
  * cancelled). A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
  * Who pays is decided here too, so a transition and its settlement can never be stored apart.
  */
+import { DEADLINE_SECONDS_MAX } from "#protocol/create-video.ts";
 import type { VideoEventType } from "#protocol/event.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
@@ -16,6 +17,9 @@ import type { RetryLoad } from "./retry-budget.ts";
 import { afterLoss, afterRunError } from "./retry.ts";
 import type { Verdict } from "./retry.ts";
 import { chargeFor } from "./settlement.ts";
+
+/** A job may live this long in all, queueing and retries included; a create may ask for less. */
+export const JOB_DEADLINE_MS = DEADLINE_SECONDS_MAX * 1_000;
 
 /** A job as it is stored; `db/schema/job.ts` ties its table to this type. */
 export interface JobRecord {
@@ -35,6 +39,8 @@ export interface JobRecord {
   readonly metadata: Readonly<Record<string, string>>;
   readonly referenceSha256: Sha256Hex | null;
   readonly referenceMediaType: string | null;
+  /** The video whose terms and seed it took over. */
+  readonly remixedFromVideoId: VideoId | null;
   readonly price: MilliCredits;
   readonly gpuMs: GpuMillis;
   readonly state: JobState;
@@ -59,6 +65,8 @@ export interface JobRecord {
   readonly createdAt: Date;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
+  /** The account asked that it be started by then, or not at all. */
+  readonly startDeadlineAt: Date | null;
   readonly deadlineAt: Date;
   readonly expiresAt: Date | null;
   readonly deletedAt: Date | null;
@@ -85,8 +93,10 @@ export type JobEvent =
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "died"; readonly aboard: number }
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "not_taken" }
   | { readonly kind: "cancel_requested" }
-  /** `start`: nothing ran it in time; `total`: it was not finished in time. */
-  | { readonly kind: "deadline_passed"; readonly which: "start" | "total" };
+  | { readonly kind: "deadline_passed"; readonly which: Deadline };
+
+/** `start`: nothing ran it within the tier's bounds; `asked_start`: within what the create asked; `total`: it was not finished in time. */
+export type Deadline = "start" | "asked_start" | "total";
 
 export type AttemptOutcome = "completed" | "failed" | "stopped" | "lost";
 
@@ -185,14 +195,21 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
-      return failed(job, phase === "leased" ? "lost" : null, {
-        code: "deadline_exceeded",
-        message: `The video was not ${event.which === "start" ? "started" : "finished"} before its deadline.`,
-        fault: "platform",
-      });
+      return failed(job, phase === "leased" ? "lost" : null, deadlineFailure(job, event.which));
     default:
       return event satisfies never;
   }
+}
+
+/** A deadline that the account asked for is its own: what it releases of an ended grant is not made good. */
+function deadlineFailure(job: JobRecord, which: Deadline): JobFailure {
+  if (which !== "total") {
+    const fault = which === "asked_start" ? "user" : "platform";
+    return { code: "start_deadline_exceeded", message: "The video was not started before its deadline.", fault };
+  }
+  const asked = job.deadlineAt.getTime() - job.createdAt.getTime() < JOB_DEADLINE_MS;
+  const message = "The video was not finished before its deadline.";
+  return { code: "deadline_exceeded", message, fault: asked ? "user" : "platform" };
 }
 
 function done(change: JobChange): Step {

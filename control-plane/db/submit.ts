@@ -6,12 +6,11 @@ import type { Terms } from "#control-plane/core/admission.ts";
 import type { JobRecord } from "#control-plane/core/job.ts";
 import type { IdempotencyClaim } from "#protocol/edge-call.ts";
 import type { VideoEventData } from "#protocol/event.ts";
-import type { AccountId, CreateKey, RequestId, Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, CreateKey, RequestId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { IDEMPOTENCY_KEPT_MS } from "#protocol/idempotency.ts";
 import { WEBHOOK_DEFAULT_EVENTS } from "#protocol/webhook.ts";
 import type { Sql } from "./connect.ts";
 import { APPEND_TOLD } from "./events.ts";
-import { CREATE_ROUTE } from "./idempotency.ts";
 
 export async function jobOfCreateKey(sql: Sql, account: AccountId, key: CreateKey): Promise<JobRecord | null> {
   const [row] = await sql<JobRecord[]>`select * from job where account_id = ${account} and create_key = ${key}`;
@@ -75,7 +74,10 @@ export interface NewJob {
   readonly webhookUrl: string | null;
   /** The key that the client gave its create, if it gave one. */
   readonly claim: IdempotencyClaim | null;
-  readonly deadlineMs: number;
+  /** The completed video that it is a remix of. */
+  readonly remixOf: VideoId | null;
+  readonly startDeadlineS: number | null;
+  readonly deadlineS: number;
   readonly terms: Terms;
   /** Of its first event, but for the id. */
   readonly event: Omit<VideoEventData, "id">;
@@ -112,7 +114,9 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     // JSON has no whole numbers of this size.
     price: String(terms.price),
     gpu_ms: terms.gpuMs,
-    deadline_s: job.deadlineMs / 1_000,
+    remix_of: job.remixOf,
+    start_deadline_s: job.startDeadlineS,
+    deadline_s: job.deadlineS,
     event: job.event,
     webhook_url: job.webhookUrl,
     webhook_events: WEBHOOK_DEFAULT_EVENTS,
@@ -152,15 +156,15 @@ const RECEIVER = `signer as (
 
 const KEY_IS_FREE = `and not exists (
           select 1 from idempotency_key k
-          where k.account_id = a.id and k.route = '${CREATE_ROUTE}' and k.key_sha256 = input.idempotency_key
+          where k.account_id = a.id and k.key_sha256 = input.idempotency_key
             and k.created_at > clock_timestamp() - interval '${IDEMPOTENCY_KEPT_MS / 1_000} s'
         )`;
 /** A row that is there already is too old to stand for anything. */
 const CLAIM = `claimed as (
-      insert into idempotency_key (account_id, route, key_sha256, fingerprint, job_id, created_at)
-      select new_job.account_id, '${CREATE_ROUTE}', idempotency_key, fingerprint, new_job.id, new_job.created_at
+      insert into idempotency_key (account_id, key_sha256, fingerprint, job_id, created_at)
+      select new_job.account_id, idempotency_key, fingerprint, new_job.id, new_job.created_at
       from new_job, input
-      on conflict (account_id, route, key_sha256)
+      on conflict (account_id, key_sha256)
       do update set fingerprint = excluded.fingerprint, job_id = excluded.job_id, created_at = excluded.created_at
     ),`;
 
@@ -169,7 +173,8 @@ const SUBMIT_CLAIMED_TOLD = `
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
         size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
-        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb,
+        reference_media_type text, price bigint, gpu_ms int, remix_of text, start_deadline_s int,
+        deadline_s int, event jsonb,
         webhook_url text, webhook_events event_type[], idempotency_key text, fingerprint text
       )
     ),
@@ -206,11 +211,12 @@ const SUBMIT_CLAIMED_TOLD = `
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at
+        metadata, reference_sha256, reference_media_type, remixed_from_video_id, price, gpu_ms, created_at,
+        start_deadline_at, deadline_at
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
-        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, entered.price, gpu_ms, at,
-        at + make_interval(secs => deadline_s)
+        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, remix_of, entered.price, gpu_ms, at,
+        at + make_interval(secs => start_deadline_s), at + make_interval(secs => deadline_s)
       from input, entered
       returning *
     ),

@@ -13,6 +13,7 @@ import { EDGE_BODY_BYTES_MAX, signed } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
 import { peerRoutes } from "./peer.ts";
 import type { PeerHost } from "./peer.ts";
+import { remixRoutes } from "./remix.ts";
 import { storeRoutes } from "./store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { videoRoutes } from "./videos.ts";
@@ -40,6 +41,7 @@ export function app(host: AppHost) {
     )
     .use(signed(host.edgeSecret, host.now))
     .route("/videos", videoRoutes(host))
+    .route("/videos", remixRoutes(host))
     .route("/credits", creditRoutes(host.database))
     .route("/", accountRoutes(host))
     .route("/", webhookRoutes(host));

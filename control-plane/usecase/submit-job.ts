@@ -5,8 +5,9 @@
  * If one holds no more it writes nothing, and the decision is made anew. The same `create_key` always answers with the same job,
  * and so does the same idempotency key with the same request, so a lost reply never makes a second one.
  */
-import { admit, JOB_DEADLINE_MS, overload, unaffordable } from "#control-plane/core/admission.ts";
+import { admit, overload, unaffordable } from "#control-plane/core/admission.ts";
 import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
+import { JOB_DEADLINE_MS } from "#control-plane/core/job.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
@@ -20,7 +21,7 @@ import { inOneStatement } from "#control-plane/db/transaction.ts";
 import type { SubmitVideo } from "#protocol/edge-call.ts";
 import type { Refusal } from "#protocol/error.ts";
 import { IDEMPOTENCY_KEY_REUSED } from "#protocol/idempotency.ts";
-import type { AccountId, RequestId, Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, RequestId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { LEDGER_STOPPED } from "./audit-ledger.ts";
 
 /** Somebody else was first so often: the account changes faster than it can be read. */
@@ -38,6 +39,8 @@ export interface SubmitRequest {
   readonly submit: SubmitVideo;
   /** Already in the store; content-addressed, so an orphan of a refused submit is harmless. */
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  /** The video that it takes its terms from. */
+  readonly remixOf?: VideoId;
   readonly seed: number;
   /** What is known of the queue for a tier, a model and its class. */
   readonly loadOf: (tier: string, model: string, className: string) => Load;
@@ -69,7 +72,7 @@ export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submi
       // The statement would claim the nonce, but there is nothing left for it to do.
       if (!(await claimNonce(sql, requestId))) return refuse(REPLAYED);
       if (decided !== null) return decided;
-      if (claimed !== null) return replay(claimed, request);
+      if (claimed !== null) return replay(claimed, claim);
       const seen = await jobOfCreateKey(sql, account, createKey);
       return seen === null ? refuse(BUSY) : again(seen);
     }
@@ -79,9 +82,22 @@ export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submi
   return refuse(BUSY);
 }
 
+/** What an earlier try made, for a caller that finds no way to make it again. */
+export async function madeBefore(
+  sql: Sql,
+  account: AccountId,
+  submit: Pick<SubmitVideo, "create_key" | "idempotency">,
+): Promise<Submitted | null> {
+  const claim = submit.idempotency;
+  const claimed = claim === undefined ? null : await jobOfKey(sql, account, claim.key_sha256);
+  if (claimed !== null) return replay(claimed, claim);
+  const seen = await jobOfCreateKey(sql, account, submit.create_key);
+  return seen === null ? null : again(seen);
+}
+
 /** The key answers for what it was given with, and for nothing else. */
-function replay({ fingerprint, job }: Claimed, { submit }: SubmitRequest): Submitted {
-  return fingerprint === submit.idempotency?.fingerprint ? again(job) : refuse(IDEMPOTENCY_KEY_REUSED);
+function replay({ fingerprint, job }: Claimed, claim: SubmitVideo["idempotency"]): Submitted {
+  return fingerprint === claim?.fingerprint ? again(job) : refuse(IDEMPOTENCY_KEY_REUSED);
 }
 
 function again(job: JobRow): Submitted {
@@ -106,7 +122,11 @@ export function obstacleOf(standing: Standing, terms: Terms, loadOf: SubmitReque
   return overload(quota, loadOf(tier, terms.model, terms.class));
 }
 
-function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier: string, terms: Terms): NewJob {
+function newJobOf(
+  { account, requestId, submit, reference, remixOf }: SubmitRequest,
+  tier: string,
+  terms: Terms,
+): NewJob {
   const { video, create_key: createKey } = submit;
   return {
     account,
@@ -119,7 +139,9 @@ function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier
     reference,
     webhookUrl: video.webhook_url ?? null,
     claim: submit.idempotency ?? null,
-    deadlineMs: JOB_DEADLINE_MS,
+    remixOf: remixOf ?? null,
+    startDeadlineS: video.start_deadline_seconds ?? null,
+    deadlineS: video.deadline_seconds ?? JOB_DEADLINE_MS / 1_000,
     terms,
     event: queuedDataOf(terms.price),
   };

@@ -1,115 +1,16 @@
-/**
- * `POST /v1/videos`: key and rate by the headers, then the body, then the create slot, then the control plane.
- *
- * Two calls of the account's object go before the control plane's, and one after it where a try may follow: a client that
- * numbers its tries, or that gave an `Idempotency-Key`. A client that hangs up does not stop what was begun, so that its
- * next try finds what came of it.
- */
-import { sha256Hex } from "#protocol/api-key.ts";
+/** `POST /v1/videos`: one video, asked for by form or JSON. */
 import { CREATE_BODY_BYTES_MAX, type CreateVideo } from "#protocol/create-video.ts";
-import type { IdempotencyClaim, SubmitVideo } from "#protocol/edge-call.ts";
-import { IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_REPLAYED_HEADER, readIdempotencyKey } from "#protocol/idempotency.ts";
-import type { CreateKey } from "#protocol/id.ts";
-import { refuse } from "../answer.ts";
-import { answerVideo } from "../answer-video.ts";
 import type { EdgeContext } from "../app.ts";
-import { callControlPlane } from "../control-plane-call.ts";
-import { type Outcome, outcomeOf, retriesOf } from "../core/create-slots.ts";
-import { rateRefusal } from "../core/rate-headers.ts";
-import { type Read, readCreateVideo } from "../create-body.ts";
+import { readCreateVideo } from "../create-body.ts";
 import { fingerprintOf } from "../create-fingerprint.ts";
-import { logFault } from "../log.ts";
-import { discardBytes } from "../read-bytes.ts";
-import type { CreateGuard } from "../session/call-desk.ts";
-import { admitCreate, sessionOf } from "./authorized.ts";
+import { guardedCreate } from "./guarded-create.ts";
 
-/** Read even where the rate is used up, so that the try after the refusal is known for what it is. */
-const REFUSED_BODY_BYTES_MAX = 256 * 1024;
-const RETRY_COUNT_HEADER = "x-stainless-retry-count";
-
-/** A create as it was read, and how its tries are known to be the same. */
-interface Wanted {
-  readonly video: CreateVideo;
-  readonly guard: CreateGuard;
-  readonly claim: IdempotencyClaim | undefined;
-}
-
-export async function createVideo(c: EdgeContext): Promise<Response> {
-  const request = c.req.raw;
-  // 1. By its headers: a flood of bodies is refused unread.
-  const admitted = await admitCreate(c);
-  if (admitted.refusal !== null) {
-    await discardBytes(request.body);
-    return refuse(c, admitted.refusal);
-  }
-  // 2. What is asked.
-  const read = await readWanted(request, admitted.isExhausted ? REFUSED_BODY_BYTES_MAX : CREATE_BODY_BYTES_MAX);
-  if (!read.ok) {
-    const isLarge = read.refusal.code === "file_too_large";
-    if (!request.bodyUsed || isLarge) await discardBytes(request.body);
-    return refuse(c, (isLarge && admitted.isExhausted ? rateRefusalNow(c) : null) ?? read.refusal);
-  }
-  // 3. Is it one of before, and is there one left of the rate?
-  const { video, guard, claim } = read.value;
-  const { account, key } = c.get("caller");
-  const opened = await sessionOf(c).openCreate(account, key, guard);
-  if (opened.rates !== null) c.set("rates", opened.rates);
-  if (opened.refusal !== null) return refuse(c, opened.refusal);
-  // 4. To its end, whether the client stays or not.
-  const { createKey, isOpen, isReplay } = opened;
-  const made = submit(c, { create_key: createKey, video, idempotency: claim }, isOpen ? guard.kind : null);
-  c.executionCtx.waitUntil(made.catch(() => undefined)); // Who awaits it here gets the fault.
-  const answer = await answerVideo(c, await made);
-  if (isReplay && answer.ok) answer.headers.set(IDEMPOTENCY_REPLAYED_HEADER, "true");
-  return answer;
-}
-
-async function readWanted(request: Request, maxBytes: number): Promise<Read<Wanted>> {
-  const header = request.headers.get(IDEMPOTENCY_KEY_HEADER);
-  const key = header === null ? null : readIdempotencyKey(header);
-  if (key?.ok === false) return key;
-  const read = await readCreateVideo(request, maxBytes);
-  if (!read.ok) return read;
-  const video = read.value;
-  if (key !== null) {
-    const keySha256 = await sha256Hex(new Uint8Array(new TextEncoder().encode(key.key)));
-    const claim = { key_sha256: keySha256, fingerprint: await fingerprintOf(video) };
-    return { ok: true, value: { video, guard: { kind: "key", keySha256 }, claim } };
-  }
-  const retries = retriesOf(request.headers.get(RETRY_COUNT_HEADER));
-  if (retries === null) return { ok: true, value: { video, guard: { kind: "none" }, claim: undefined } };
-  const fingerprint = await fingerprintOf(video);
-  return { ok: true, value: { video, guard: { kind: "count", fingerprint, retries }, claim: undefined } };
-}
-
-/** Repeatable because of its `create_key`: the control plane answers a second one with the first one's video. */
-async function submit(c: EdgeContext, body: SubmitVideo, guard: CreateGuard["kind"] | null): Promise<Response> {
-  const { account } = c.get("caller");
-  const call = { method: "POST", path: "/edge/v1/videos", account, body, repeatable: true } as const;
-  // Without an answer it may have been made or not: the same create key finds out.
-  let outcome: Outcome = "again";
-  try {
-    const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
-    outcome = outcomeOf(answer.status, answer.headers.get("x-should-retry"));
-    return answer;
-  } finally {
-    if (guard !== null) await settle(c, body.create_key, guard, outcome);
-  }
-}
-
-/** A slot that was not settled is one left pending: its create key is sent again. No reason to fail what was made. */
-async function settle(c: EdgeContext, createKey: CreateKey, guard: CreateGuard["kind"], outcome: Outcome) {
-  try {
-    await sessionOf(c).settleCreate(createKey, guard, outcome);
-  } catch (fault) {
-    logFault("A create slot was not settled", fault, { request_id: c.get("requestId") });
-  }
-}
-
-/** The refusal that its headers already earned it. */
-function rateRefusalNow(c: EdgeContext) {
-  const rates = { ...c.get("rates"), charged: "create" } as const;
-  const refused = { ...rates, retryAfterMs: rates.create.waitMs };
-  c.set("rates", refused);
-  return rateRefusal(refused);
+export function createVideo(c: EdgeContext): Promise<Response> {
+  return guardedCreate<CreateVideo>(c, {
+    bodyBytesMax: CREATE_BODY_BYTES_MAX,
+    read: readCreateVideo,
+    fingerprintOf,
+    path: "/edge/v1/videos",
+    bodyOf: (video) => ({ video }),
+  });
 }

@@ -12,11 +12,10 @@ import { readOpener } from "../caller.ts";
 import { sseOf } from "../core/server-sent-event.ts";
 import { endedStream, eventStream, isEndOf, isOver } from "../event-stream.ts";
 import { InnerSession } from "../inner-session.ts";
-import { UNREACHABLE } from "../refusals.ts";
+import { UNREACHABLE, VIDEO_NOT_FOUND } from "../refusals.ts";
 import { OpenSession } from "../session/open-session.ts";
 import { identify, shielded } from "./authorized.ts";
 import { methodNotAllowed } from "./refused.ts";
-import { videoNotFound } from "./videos.ts";
 
 /** How long the object may take to say where a video stands; the calls behind it are bounded by less. */
 const FIRST_FRAMES_MS = 10_000;
@@ -82,13 +81,13 @@ async function videoEvents(c: EdgeContext): Promise<Response> {
   const startingAfter = cursorOf(c);
   if (startingAfter === undefined) return refuse(c, BAD_CURSOR);
   const id = VideoId.safeParse(c.req.param("id"));
-  if (!id.success) return videoNotFound(c);
+  if (!id.success) return refuse(c, VIDEO_NOT_FOUND);
   const session = await InnerSession.open(c, read.caller, { videoIds: [id.data], startingAfter });
   if (session instanceof Response) return session;
   const begun = await readBeginning(session, id.data, startingAfter);
   switch (begun.kind) {
     case "unknown":
-      return videoNotFound(c);
+      return refuse(c, VIDEO_NOT_FOUND);
     case "unreachable":
       return refuse(c, UNREACHABLE);
     case "nothing new":

@@ -8,6 +8,7 @@ import { callControlPlane } from "../control-plane-call.ts";
 import { answerVideo } from "../answer-video.ts";
 import { authorized } from "./authorized.ts";
 import { createVideo } from "./create-video.ts";
+import { VIDEO_NOT_FOUND } from "../refusals.ts";
 import { methodNotAllowed } from "./refused.ts";
 
 export function addVideoRoutes(app: EdgeApp): void {
@@ -41,7 +42,7 @@ async function listVideos(c: EdgeContext): Promise<Response> {
 
 async function forward(c: EdgeContext, method: "GET" | "POST" | "DELETE", tail: "" | "/cancel"): Promise<Response> {
   const id = VideoId.safeParse(c.req.param("id"));
-  if (!id.success) return videoNotFound(c);
+  if (!id.success) return refuse(c, VIDEO_NOT_FOUND);
   const path = `/edge/v1/videos/${id.data}${tail}`;
   // A delete whose answer was lost may then answer 404: the video is gone, which is what was asked for.
   const call = { method, path, account: c.get("caller").account, repeatable: true } as const;
@@ -50,6 +51,3 @@ async function forward(c: EdgeContext, method: "GET" | "POST" | "DELETE", tail: 
 }
 
 /** An id that cannot be one is unknown like any other: the control plane's very words. */
-export function videoNotFound(c: EdgeContext): Response {
-  return refuse(c, { code: "video_not_found", message: "No such video." });
-}

@@ -28,6 +28,8 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     metadata: {},
     referenceSha256: null,
     referenceMediaType: null,
+    remixedFromVideoId: null,
+    startDeadlineAt: null,
     price: milliCredits(1_000n),
     gpuMs: GpuMillis.parse(200),
     state,

@@ -88,7 +88,7 @@ test("a video that nothing started within twice its tier's bound fails, its cred
   expect(await sweepOld(studio.sql, await studio.leaderEpoch())).toEqual([id]);
   expect(await studio.job(id)).toMatchObject({
     state: "failed",
-    errorCode: "deadline_exceeded",
+    errorCode: "start_deadline_exceeded",
     errorMessage: "The video was not started before its deadline.",
   });
   const [hold] =

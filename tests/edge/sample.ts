@@ -50,6 +50,7 @@ export function video(part: Partial<z.input<typeof Video>> = {}) {
       preemptions: 0,
       queued_at: 1,
       started_at: null,
+      start_deadline_at: null,
       deadline_at: 2,
     },
     usage: { ...USAGE, refunded: "0", lots: [{ grant_id: "grant_1", amount: "1" }] },

@@ -143,7 +143,9 @@ class Player {
       ? { key_sha256: chance.pick(HASHES), fingerprint: chance.pick(HASHES) }
       : undefined;
     const size = chance.pick(["832x480", "1280x720"]);
-    const video = { prompt: "p", size, seconds: 4, steps: chance.whole(2, 12), seed: 5 };
+    const steps = chance.whole(2, 12);
+    const deadline = steps === 12 ? { start_deadline_seconds: 3_600 } : {};
+    const video = { prompt: "p", size, seconds: 4, steps, seed: 5, ...deadline };
     const outcome = await submitJob(this.#stage.sql, {
       account,
       requestId: RequestId.parse(`req_${chance.hex(32)}`),

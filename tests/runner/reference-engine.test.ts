@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ImageDecoder } from "@napi-rs/webcodecs";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { ChildDevice } from "#gpu-runner/engines/reference/child-device.ts";
 import { answer, KNOWN_ANSWER } from "#gpu-runner/engines/reference/known-answer.ts";
@@ -8,6 +9,7 @@ import { bytesOf } from "#gpu-runner/engines/reference/safetensors.ts";
 import { type Picture, makeSampler, type SampleState } from "#gpu-runner/engines/reference/sampler.ts";
 import type { EngineEvent } from "#gpu-runner/engine.ts";
 import { Sha256Hex } from "#protocol/id.ts";
+import { isThumbnail, THUMBNAIL_HEADER_BYTES } from "#protocol/mp4-thumbnail.ts";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { aJob, aSpec, JOB, runJob } from "./reference-job.ts";
 
@@ -114,6 +116,23 @@ describe("the video", () => {
       seconds: shape.frames / shape.fps,
       fastStart: true,
     });
+  });
+
+  test.each([
+    { width: 320, height: 192, small: [320, 192] },
+    { width: 720, height: 400, small: [360, 200] },
+  ])("carries a thumbnail at its end, a WebP of $small for $width x $height", async ({ width, height, small }) => {
+    const { ending } = await runJob(device, await aJob({ spec: aSpec({ width, height, frames: 2, steps: 1 }) }));
+    if (ending.t !== "artifact") throw new Error(JSON.stringify(ending));
+    const file = await readFile(ending.path);
+    const at = file.lastIndexOf("uuid") - 4;
+    expect(isThumbnail(file.subarray(at))).toBe(true);
+    expect(file.readUInt32BE(at)).toBe(file.length - at);
+    const decoder = new ImageDecoder({ data: file.subarray(at + THUMBNAIL_HEADER_BYTES), type: "image/webp" });
+    const { image } = await decoder.decode();
+    expect([image.codedWidth, image.codedHeight]).toEqual(small);
+    image.close();
+    decoder.close();
   });
 
   test("starts from the reference image", async () => {

@@ -1,5 +1,5 @@
 /** Which video an `Idempotency-Key` stands for. Written by the submit statement itself; swept a day later. */
-import { index, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { index, pgTable, primaryKey, text } from "../drizzle.ts";
 import type { AccountId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { account } from "./account.ts";
 import { moment } from "./column.ts";
@@ -12,8 +12,7 @@ export const idempotencyKey = pgTable(
       .$type<AccountId>()
       .notNull()
       .references(() => account.id),
-    /** Method and path: a key is unique per route. */
-    route: text().notNull(),
+    /** Of the route and the key: a key is unique per route. */
     keySha256: text("key_sha256").$type<Sha256Hex>().notNull(),
     /** Of the request that claimed it: another one is refused. */
     fingerprint: text().$type<Sha256Hex>().notNull(),
@@ -24,7 +23,7 @@ export const idempotencyKey = pgTable(
     createdAt: moment("created_at").notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.accountId, table.route, table.keySha256] }),
+    primaryKey({ columns: [table.accountId, table.keySha256] }),
     index("idempotency_key_by_time").on(table.createdAt),
   ],
 );

@@ -19,6 +19,7 @@ import {
   unique,
   uniqueIndex,
 } from "../drizzle.ts";
+import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import { COST_STAGES } from "#control-plane/core/scheduler/cost-correction.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { Exactness } from "#protocol/runner.ts";
@@ -61,6 +62,9 @@ export const job = pgTable(
     metadata: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
     referenceSha256: text("reference_sha256").$type<Sha256Hex>(),
     referenceMediaType: text("reference_media_type"),
+    remixedFromVideoId: text("remixed_from_video_id")
+      .$type<VideoId>()
+      .references((): AnyPgColumn => job.id),
     price: amount("price").notNull(),
     gpuMs: integer("gpu_ms").$type<GpuMillis>().notNull(),
 
@@ -84,6 +88,7 @@ export const job = pgTable(
     createdAt: moment("created_at").notNull().defaultNow(),
     startedAt: moment("started_at"),
     finishedAt: moment("finished_at"),
+    startDeadlineAt: moment("start_deadline_at"),
     deadlineAt: moment("deadline_at").notNull(),
     expiresAt: moment("expires_at"),
     deletedAt: moment("deleted_at"),
@@ -111,6 +116,9 @@ export const job = pgTable(
     index("job_by_deadline")
       .on(table.deadlineAt)
       .where(sql`${table.finishedAt} is null`),
+    index("job_by_start_deadline")
+      .on(table.startDeadlineAt)
+      .where(sql`${table.startDeadlineAt} is not null and ${table.startedAt} is null and ${table.finishedAt} is null`),
     index("job_unfinished")
       .on(table.state)
       .where(sql`${table.finishedAt} is null`),

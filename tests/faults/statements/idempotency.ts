@@ -8,8 +8,6 @@ import { tables } from "../postgres/here.ts";
 import type { Tx } from "../postgres/tx.ts";
 import type { KeyRow } from "../postgres/tables.ts";
 
-export const CREATE_ROUTE = "POST /v1/videos";
-
 /** The row that stands for something at `at`. */
 export function standingKey(on: Tx, account: AccountId, keySha256: Sha256Hex, at: Date): KeyRow | null {
   const row = on.get(tables().idempotencyKey, `${account}/${keySha256}`);

@@ -24,6 +24,7 @@ export function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: numbe
     on.lock(job, dispatch.job);
     const row = on.get(job, dispatch.job);
     if (row === null || !WAITING.has(row.state) || row.deletedAt !== null) return "moved";
+    if (isTooLate(row, on)) return "held";
     if (on.get(runner, dispatch.runner)?.drained === true) return "held";
     const wanted = dispatch.devices.flatMap((device) =>
       Array.from({ length: slot === null ? slots : 1 }, (_, at) => ({ device, slot: slot ?? at })),
@@ -49,6 +50,11 @@ export function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: numbe
     on.accepted.push({ what: "placement", job: row.id, epoch: started.epoch });
     return started;
   });
+}
+
+/** Past the start that its create asked for. */
+function isTooLate(row: JobRow, on: Tx): boolean {
+  return row.startedAt === null && row.startDeadlineAt !== null && row.startDeadlineAt <= on.now;
 }
 
 export function openAttempt(tx: Transaction, job: JobRow, fromStep: number): Promise<void> {
@@ -222,7 +228,10 @@ export function jobsPastDeadline(sql: Sql, limit: number): Promise<readonly Past
     return [
       ...unfinished.filter((row) => row.deadlineAt < on.now).map((row) => ({ job: row.id, which: "total" as const })),
       ...unfinished
-        .filter((row) => row.startedAt === null && row.deadlineAt >= on.now && isLate(row))
+        .filter((row) => row.deadlineAt >= on.now && isTooLate(row, on))
+        .map((row) => ({ job: row.id, which: "asked_start" as const })),
+      ...unfinished
+        .filter((row) => row.startedAt === null && row.deadlineAt >= on.now && isLate(row) && !isTooLate(row, on))
         .map((row) => ({ job: row.id, which: "start" as const })),
     ].slice(0, limit);
   });

@@ -1,1 +1,0 @@
-CREATE INDEX "job_unfinished_by_account" ON "job" USING btree ("account_id","created_at","id") WHERE "job"."finished_at" is null;
