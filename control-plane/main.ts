@@ -17,6 +17,7 @@ import { EdgePusher } from "./egress/edge-push.ts";
 import { LeaderCall } from "./egress/leader-call.ts";
 import { adminApp } from "./http/admin.ts";
 import { app } from "./http/app.ts";
+import { CallGate } from "./http/call-gate.ts";
 import { mintRequestId } from "./http/request-id.ts";
 import { EdgeSender } from "./loop/edge-sender.ts";
 import { LeaderReign } from "./loop/leader-reign.ts";
@@ -81,7 +82,8 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   await migrate(settings.CALLSHEET_DATABASE_URL);
   const parts = wire(settings, logger);
   const { database, hub, recorder, leadership } = parts;
-  const webhooks = webhookLoop(settings, { clock: systemClock, log: logger, meter: parts.metrics }, database);
+  const host = { clock: systemClock, log: logger, meter: parts.metrics };
+  const webhooks = webhookLoop(settings, host, database.hooks);
   const servers = [
     await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
@@ -104,7 +106,7 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
 
 function wire(settings: Config, logger: Logger): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
-  const { sql } = database;
+  const { loops: sql } = database;
   const metrics = new Metrics();
   const host = { clock: systemClock, log: logger, meter: metrics };
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
@@ -164,6 +166,7 @@ function mainApp(
     now,
     log: logger,
     timed: metrics.timed,
+    gate: new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics }),
     edgeSecret: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
@@ -179,7 +182,7 @@ function mainApp(
 
 function operatorApp(settings: Config, logger: Logger, { metrics, database, hub, pusher, reign }: Parts) {
   return adminApp({
-    database,
+    database: { ...database, sql: database.admin },
     limits: LIMITS[settings.CALLSHEET_ENV],
     termsChanged: () => reign.wake(),
     scraped: () => metrics.scraped(),

@@ -9,6 +9,7 @@ import { admit, JOB_DEADLINE_MS, overload, unaffordable } from "#control-plane/c
 import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
+import { chanceOf } from "#control-plane/core/retry-budget.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { DEFAULT_MODEL, findModel } from "#control-plane/db/models.ts";
@@ -69,21 +70,27 @@ export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submi
 }
 
 /** What an account that stands so may do; the statement checks it again under the lock. */
-function decide(standing: Standing, model: Model | null, { submit, seed, loadOf }: SubmitRequest): Admission {
+function decide(standing: Standing, model: Model | null, request: SubmitRequest): Admission {
+  const { submit, seed, loadOf, requestId } = request;
   const admission = admit(submit.video, model, seed);
   if (!admission.ok) return admission;
-  const refusal = obstacleOf(standing, admission.terms, loadOf);
+  const refusal = obstacleOf(standing, admission.terms, loadOf, chanceOf(requestId, 1));
   return refusal === null ? admission : { ok: false, refusal };
 }
 
-/** What keeps an account that stands so from a video on these terms. */
-export function obstacleOf(standing: Standing, terms: Terms, loadOf: SubmitRequest["loadOf"]): Refusal | null {
+/** What keeps an account that stands so from a video on these terms. `chance` spreads when it comes again. */
+export function obstacleOf(
+  standing: Standing,
+  terms: Terms,
+  loadOf: SubmitRequest["loadOf"],
+  chance: number,
+): Refusal | null {
   const { sound, tier, maxQueued, startBoundS, waiting, available } = standing;
   if (!sound) return LEDGER_STOPPED;
   // Who cannot pay is told that first: waiting would not help.
   if (available < terms.price) return unaffordable(terms.price, available);
   const quota = { tier, queued: waiting, queuedMax: maxQueued, startBoundS };
-  return overload(quota, loadOf(tier, terms.model, terms.class));
+  return overload(quota, loadOf(tier, terms.model, terms.class), chance);
 }
 
 function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier: string, terms: Terms): NewJob {

@@ -9,7 +9,7 @@
 import { EVENT_PAGE_MAX, EventPage, type Push } from "#protocol/edge-call.ts";
 import type { Event, PositionFrame, ProgressFrame } from "#protocol/event.ts";
 import type { AccountId } from "#protocol/id.ts";
-import { callControlPlane } from "../control-plane-call.ts";
+import { askControlPlane } from "../control-plane-call.ts";
 import { type Decision, nextPageAfter, onPage, onPush } from "../core/event-cursor.ts";
 import type { Config } from "../env.ts";
 import { readSocket, sendTo, writeSocket } from "./socket-state.ts";
@@ -64,7 +64,7 @@ export class LiveFeed {
 
   async #readPage(account: AccountId, after: number): Promise<void> {
     const path = `/edge/v1/events?after=${after}&limit=${EVENT_PAGE_MAX}`;
-    const answer = await callControlPlane({ method: "GET", path, account, repeatable: true }, this.#config);
+    const answer = await askControlPlane({ method: "GET", path, account, repeatable: true }, this.#config);
     if (!answer.ok) throw new Error(`GET ${path} answered ${answer.status}`);
     const page = EventPage.parse(await answer.json());
     // Never skipped in silence: whoever asked tries again.
