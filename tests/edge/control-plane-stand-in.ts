@@ -16,6 +16,7 @@ import {
 } from "#protocol/edge-call.ts";
 import { renderRefusal } from "#protocol/error.ts";
 import type { Event } from "#protocol/event.ts";
+import { SHED_HEADER } from "#protocol/lane.ts";
 import { verifyCall } from "#protocol/signed-call.ts";
 import { video } from "./sample.ts";
 
@@ -28,6 +29,8 @@ export interface Received {
   readonly body: unknown;
 }
 
+type Outage = "none" | "refused" | "busy" | "broken" | "limited" | "account_busy" | "shed_lists";
+
 export const MP4 = new Uint8Array(4_000).map((_, index) => index % 251);
 
 export class ControlPlaneStandIn {
@@ -39,7 +42,7 @@ export class ControlPlaneStandIn {
   live = false;
   limits: TierLimits = { tier: "free", creates_per_minute: 600, creates_burst: 300 };
   pageSize = PUSH_ITEMS_MAX;
-  outage: (host: string, path: string) => "none" | "refused" | "busy" | "broken" = () => "none";
+  outage: (host: string, path: string) => Outage = () => "none";
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
   readonly #nonces = new Set<string>();
@@ -67,6 +70,9 @@ export class ControlPlaneStandIn {
     const path = url.pathname + url.search;
     this.received.push({ method: request.method, path, host: url.hostname, account, requestId, body });
     if (outage === "busy") return renderRefusal({ code: "control_plane_unavailable", message: "starting" }, requestId);
+    if (outage === "limited") return renderRefusal({ code: "queue_full", message: "full" }, requestId);
+    if (outage === "account_busy") return renderRefusal({ code: "service_unavailable", message: "busy" }, requestId);
+    if (outage === "shed_lists" && request.method === "GET") return shed(requestId);
     if (outage === "broken") return new Response("<h1>Bad gateway</h1>", { status: 502 });
     return this.#route(request, url, body, requestId);
   }
@@ -121,6 +127,13 @@ export class ControlPlaneStandIn {
     await this.whileReadingPage();
     return Response.json(page);
   }
+}
+
+function shed(requestId: string): Response {
+  const refusal = { code: "temporary_reduced_capacity", message: "full", retryAfterSeconds: 7 } as const;
+  const answer = renderRefusal(refusal, requestId);
+  answer.headers.set(SHED_HEADER, "list");
+  return answer;
 }
 
 function content(request: Request): Response {
