@@ -13,7 +13,7 @@ import type { Lane } from "#protocol/lane.ts";
 import { LatencyLimit } from "./latency-limit.ts";
 
 /** Of the limit, how much calls of this lane may find in use and still begin. */
-const SHARE = { list: 0.4, events: 0.6, status: 0.8, submit: 1, key: 1 } as const satisfies Record<Lane, number>;
+const SHARE = { list: 0.4, events: 0.6, status: 0.8, submit: 1, key: 1.5 } as const satisfies Record<Lane, number>;
 export const WAITING_MAX = 64;
 const WAIT_MS_MAX = 100;
 const STRESSED_WAIT_MS_MAX = 20;
