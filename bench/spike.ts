@@ -5,7 +5,7 @@
  *   npm run bench:spike -- [--seconds 300] [--rate PER_SECOND] [--profile creates|reads] [--json FILE]
  *
  * 1. Idle: creates at 5 a second, and how long each takes to be acknowledged.
- * 2. C: how many videos a second complete while there is a queue and nobody calls. They wait, not compute (`!idle=50`), so that
+ * 2. C: how many videos a second complete while there is a queue and nobody calls. They wait, not compute (`!idle=150`), so that
  *    C is what the runners' slots allow and the two cores are left to what is measured.
  * 3. The spike, offered by a process of its own (`spike/generator.ts`).
  * 4. After it: creates of accounts that took no part, until for five seconds all are acknowledged as quickly as before.

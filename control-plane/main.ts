@@ -22,6 +22,7 @@ import { mintRequestId } from "./http/request-id.ts";
 import { EdgeSender } from "./loop/edge-sender.ts";
 import { LeaderReign } from "./loop/leader-reign.ts";
 import { Leadership } from "./loop/leadership.ts";
+import { Pulse } from "./loop/pulse.ts";
 import { ProgressRecorder } from "./loop/progress-recorder.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
@@ -67,6 +68,7 @@ process.send?.({ ready: true });
 /** Everything of a replica that lives as long as the process. */
 interface Parts {
   readonly metrics: Metrics;
+  readonly gate: CallGate;
   readonly database: Database;
   readonly store: DiskStore;
   readonly urls: StoreUrls;
@@ -89,6 +91,8 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
   ] as const;
   const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
+  const pulse = new Pulse(database.loops, host, (pulseMs) => parts.gate.felt(pulseMs));
+  pulse.start();
   recorder.start();
   webhooks.start();
   leadership.start();
@@ -97,7 +101,7 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   return async () => {
     // Resign first, so that another replica leads while this one drains.
     await leadership.stop();
-    await Promise.all([recorder.stop(), webhooks.stop()]);
+    await Promise.all([recorder.stop(), webhooks.stop(), pulse.stop()]);
     endSockets();
     await Promise.all(servers.map(close));
     await database.close();
@@ -144,13 +148,14 @@ function wire(settings: Config, logger: Logger): Parts {
   const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
-  return { metrics, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
+  const gate = new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics });
+  return { metrics, gate, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
 }
 
 function mainApp(
   settings: Config,
   logger: Logger,
-  { metrics, database, store, urls, reign, leadership, sender }: Parts,
+  { metrics, gate, database, store, urls, reign, leadership, sender }: Parts,
 ) {
   const leader = new LeaderCall({
     secret: settings.CALLSHEET_EDGE_SECRET,
@@ -166,7 +171,7 @@ function mainApp(
     now,
     log: logger,
     timed: metrics.timed,
-    gate: new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics }),
+    gate,
     edgeSecret: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,

@@ -135,7 +135,7 @@ class Generator {
 }
 
 function video(name: string) {
-  return { prompt: `!idle=50 ${name}`, size: "320x192", seconds: "1", steps: 8, metadata: { op: name } };
+  return { prompt: `!idle=150 ${name}`, size: "320x192", seconds: "1", steps: 8, metadata: { op: name } };
 }
 
 function outcomeOf(answer: Answer | null): string {

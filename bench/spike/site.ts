@@ -41,7 +41,7 @@ export class Site {
   async create(customer: Customer, name: string): Promise<number | null> {
     const fromMs = performance.now();
     const client = this.product.client(customer.apiKey, { maxRetries: 0 });
-    const asked = { ...VIDEO, prompt: `!idle=50 ${name}`, metadata: { op: name } };
+    const asked = { ...VIDEO, prompt: `!idle=150 ${name}`, metadata: { op: name } };
     const answer = await client.videos.create(asked as unknown as OpenAI.VideoCreateParams).catch(() => null);
     return answer === null ? null : performance.now() - fromMs;
   }

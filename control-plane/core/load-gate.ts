@@ -98,6 +98,11 @@ export class LoadGate {
     return this.look(nowMs);
   }
 
+  /** How long a trivial statement of the leader's own took. */
+  felt(pulseMs: number): void {
+    this.#limit.felt(pulseMs, this.#running.size);
+  }
+
   /** Who waited for this call's answer has hung up. */
   gone(call: number): void {
     this.#waiting.delete(call);

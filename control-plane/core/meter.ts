@@ -23,6 +23,7 @@ export const GAUGES = {
   calls_limit: "Calls of the edge that may be under way at once, as learnt from how long they take.",
   calls_running: "Calls of the edge under way.",
   calls_waiting: "Calls of the edge that wait at the gate.",
+  pulse_seconds: "What a trivial statement took last on the connections of the leader and the runners.",
   ledger_breaches: "Rows that break a rule of the ledger; above 0 nothing is admitted.",
   ledger_entries: "Entries of the ledger's journal.",
   ledger_audited_seconds: "When the ledger was last audited, in seconds since 1970.",

@@ -68,6 +68,11 @@ export class CallGate {
     return verdict === "begun" ? call : null;
   }
 
+  felt(pulseMs: number): void {
+    this.#gate.felt(pulseMs);
+    this.#host.meter.show("pulse_seconds", pulseMs / 1_000);
+  }
+
   #move({ begun, shed }: Moved): void {
     for (const call of begun) this.#settle(call, "begun");
     for (const call of shed) this.#settle(call, "shed");
