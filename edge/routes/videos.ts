@@ -7,6 +7,7 @@ import { passThrough, refuse } from "../answer.ts";
 import type { EdgeApp, EdgeContext } from "../app.ts";
 import { callControlPlane } from "../control-plane-call.ts";
 import { readCreateVideo } from "../create-body.ts";
+import { fullQueueOf, learnFullQueue } from "../full-queues.ts";
 import { discardBytes } from "../read-bytes.ts";
 import { admitCreate, authorized } from "./authorized.ts";
 import { methodNotAllowed } from "./refused.ts";
@@ -41,16 +42,23 @@ async function createVideo(c: EdgeContext): Promise<Response> {
     await discardBytes(request.body);
     return refuse(c, admitted.refusal);
   }
+  const { account } = c.get("caller");
+  const full = fullQueueOf(account, Date.now());
+  if (full !== null) {
+    await discardBytes(request.body);
+    return refuse(c, full);
+  }
   const read = await readCreateVideo(request);
   if (!read.ok) {
     if (!request.bodyUsed || read.refusal.code === "file_too_large") await discardBytes(request.body);
     return refuse(c, read.refusal);
   }
   const body: SubmitVideo = { create_key: admitted.createKey, video: read.value };
-  const { account } = c.get("caller");
   // Repeatable because of its `create_key`: the control plane answers a second one with the first one's video.
   const call = { method: "POST", path: "/edge/v1/videos", account, body, repeatable: true } as const;
-  return withPollHint(c, await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config")));
+  const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
+  await learnFullQueue(account, answer, Date.now());
+  return withPollHint(c, answer);
 }
 
 async function listVideos(c: EdgeContext): Promise<Response> {

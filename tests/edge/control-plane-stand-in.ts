@@ -14,7 +14,7 @@ import {
   Subscribe,
   type TierLimits,
 } from "#protocol/edge-call.ts";
-import { renderRefusal } from "#protocol/error.ts";
+import { type Refusal, renderRefusal } from "#protocol/error.ts";
 import type { Event } from "#protocol/event.ts";
 import { SHED_HEADER } from "#protocol/lane.ts";
 import { verifyCall } from "#protocol/signed-call.ts";
@@ -29,7 +29,14 @@ export interface Received {
   readonly body: unknown;
 }
 
-type Outage = "none" | "refused" | "busy" | "broken" | "limited" | "account_busy" | "shed_lists";
+type Outage = "none" | "refused" | "busy" | "broken" | "limited" | "full" | "account_busy" | "shed_lists";
+
+const FULL: Refusal = {
+  code: "queue_full",
+  message: "20 are waiting",
+  numbers: { queued: 20, limit: 20 },
+  retryAfterSeconds: 30,
+};
 
 export const MP4 = new Uint8Array(4_000).map((_, index) => index % 251);
 
@@ -71,6 +78,7 @@ export class ControlPlaneStandIn {
     this.received.push({ method: request.method, path, host: url.hostname, account, requestId, body });
     if (outage === "busy") return renderRefusal({ code: "control_plane_unavailable", message: "starting" }, requestId);
     if (outage === "limited") return renderRefusal({ code: "queue_full", message: "full" }, requestId);
+    if (outage === "full") return renderRefusal(FULL, requestId);
     if (outage === "account_busy") return renderRefusal({ code: "service_unavailable", message: "busy" }, requestId);
     if (outage === "shed_lists" && request.method === "GET") return shed(requestId);
     if (outage === "broken") return new Response("<h1>Bad gateway</h1>", { status: 502 });

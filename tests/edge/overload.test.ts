@@ -254,3 +254,30 @@ test("lists that the control plane sheds are mostly shed at the edge, and create
   await scheduler.wait(6_000);
   expect((await call("/v1/videos")).status).toBe(200);
 });
+
+test("an account whose queue is full is told so by the edge for a tenth of the time it was told to wait, and nobody else is", async () => {
+  hasten();
+  const { create, controlPlane } = await arrive();
+  const other = await arrive();
+  controlPlane.install();
+  controlPlane.keys.add(other.hash);
+  controlPlane.limits = { tier: "pro", creates_per_minute: 6_000, creates_burst: 300 };
+  controlPlane.outage = (_host, path) => (path === "/edge/v1/videos" ? "full" : "none");
+  for (let n = 0; n < 30; n++) {
+    const answer = await create({ prompt: "a" });
+    expect([answer.status, answer.headers.get("retry-after"), answer.headers.get("x-should-retry")]).toEqual([
+      429,
+      "30",
+      "false",
+    ]);
+    expect(await answer.json()).toEqual({
+      error: { code: "queue_full", message: "20 are waiting", type: "rate_limit_error", param: null, queued: 20, limit: 20 },
+    });
+  }
+  expect(controlPlane.calls("POST", "/edge/v1/videos")).toHaveLength(1);
+  controlPlane.outage = () => "none";
+  expect((await other.create({ prompt: "a" })).status).toBe(200);
+  expect((await create({ prompt: "a" })).status).toBe(429);
+  await scheduler.wait(3_000);
+  expect((await create({ prompt: "a" })).status).toBe(200);
+});
