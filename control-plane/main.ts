@@ -18,10 +18,12 @@ import { EdgePusher } from "./egress/edge-push.ts";
 import { LeaderCall } from "./egress/leader-call.ts";
 import { adminApp } from "./http/admin.ts";
 import { app } from "./http/app.ts";
+import { CallGate } from "./http/call-gate.ts";
 import { mintRequestId } from "./http/request-id.ts";
 import { EdgeSender } from "./loop/edge-sender.ts";
 import { LeaderReign } from "./loop/leader-reign.ts";
 import { Leadership } from "./loop/leadership.ts";
+import { Pulse } from "./loop/pulse.ts";
 import { ProgressRecorder } from "./loop/progress-recorder.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
@@ -69,6 +71,7 @@ flushCompileCache();
 /** Everything of a replica that lives as long as the process. */
 interface Parts {
   readonly metrics: Metrics;
+  readonly gate: CallGate;
   readonly database: Database;
   readonly store: DiskStore;
   readonly urls: StoreUrls;
@@ -84,12 +87,15 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   await migrate(settings.CALLSHEET_DATABASE_URL);
   const parts = wire(settings, logger);
   const { database, hub, recorder, leadership } = parts;
-  const webhooks = webhookLoop(settings, { clock: systemClock, log: logger, meter: parts.metrics }, database);
+  const host = { clock: systemClock, log: logger, meter: parts.metrics };
+  const webhooks = webhookLoop(settings, host, database.hooks);
   const servers = [
     await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
   ] as const;
   const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
+  const pulse = new Pulse(database.loops, host, (pulseMs) => parts.gate.felt(pulseMs));
+  pulse.start();
   recorder.start();
   webhooks.start();
   leadership.start();
@@ -98,7 +104,7 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   return async () => {
     // Resign first, so that another replica leads while this one drains.
     await leadership.stop();
-    await Promise.all([recorder.stop(), webhooks.stop()]);
+    await Promise.all([recorder.stop(), webhooks.stop(), pulse.stop()]);
     endSockets();
     await Promise.all(servers.map(close));
     await database.close();
@@ -107,7 +113,7 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
 
 function wire(settings: Config, logger: Logger): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
-  const { sql } = database;
+  const { loops: sql } = database;
   const metrics = new Metrics();
   const host = { clock: systemClock, log: logger, meter: metrics };
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
@@ -145,13 +151,14 @@ function wire(settings: Config, logger: Logger): Parts {
   const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
-  return { metrics, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
+  const gate = new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics });
+  return { metrics, gate, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
 }
 
 function mainApp(
   settings: Config,
   logger: Logger,
-  { metrics, database, store, urls, reign, leadership, sender }: Parts,
+  { metrics, gate, database, store, urls, reign, leadership, sender }: Parts,
 ) {
   const leader = new LeaderCall({
     secret: settings.CALLSHEET_EDGE_SECRET,
@@ -167,6 +174,7 @@ function mainApp(
     now,
     log: logger,
     timed: metrics.timed,
+    gate,
     edgeSecret: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
@@ -182,7 +190,7 @@ function mainApp(
 
 function operatorApp(settings: Config, logger: Logger, { metrics, database, hub, pusher, reign }: Parts) {
   return adminApp({
-    database,
+    database: { ...database, sql: database.admin },
     limits: LIMITS[settings.CALLSHEET_ENV],
     termsChanged: () => reign.wake(),
     scraped: () => metrics.scraped(),

@@ -4,6 +4,11 @@ export function logFault(message: string, fault: unknown, fields: Readonly<Recor
   console.warn(JSON.stringify({ level: "warn", message, ...fields, cause: causes(fault) }));
 }
 
+/** A state of ours that an operator wants to know of; the edge has no metrics to scrape. */
+export function logChange(message: string, fields: Readonly<Record<string, string>>): void {
+  console.warn(JSON.stringify({ level: "warn", message, ...fields }));
+}
+
 const CAUSES_MAX = 5;
 
 function causes(fault: unknown): string {

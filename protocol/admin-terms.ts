@@ -141,6 +141,7 @@ const limits = {
   skip_ms: z.int().min(0).max(DAY_MS),
   passed_max_ms: z.int().min(0).max(DAY_MS),
   dry_run_every_ms: z.int().min(100).max(HOUR_MS),
+  queued_gpu_seconds_max: z.int().min(0).max(1_000_000_000),
 } as const;
 export type LimitName = keyof typeof limits;
 

@@ -46,6 +46,8 @@ export const ERROR_RULES = {
   queue_full: { status: 429, type: "rate_limit_error", shouldRetry: false },
   internal_error: { status: 500, type: "server_error", shouldRetry: null },
   control_plane_unavailable: { status: 503, type: "server_error", shouldRetry: true },
+  /** Shed before anything was done: there is more to do than can be done in time. */
+  temporary_reduced_capacity: { status: 503, type: "server_error", shouldRetry: true },
   service_unavailable: { status: 503, type: "server_error", shouldRetry: true },
 } as const satisfies Record<string, ErrorRule>;
 

@@ -80,8 +80,18 @@ async function canonical(
   return ["v1", method, url.pathname, query.toString(), await sha256Hex(body), account, timestamp, nonce].join("\n");
 }
 
-function keyOf(secret: string): Promise<CryptoKey> {
-  return crypto.subtle.importKey("raw", encode(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+/** A process has one secret; a test a few. */
+const KEYS_MAX = 16;
+const keys = new Map<string, CryptoKey>();
+
+async function keyOf(secret: string): Promise<CryptoKey> {
+  const known = keys.get(secret);
+  if (known !== undefined) return known;
+  const hmac = { name: "HMAC", hash: "SHA-256" } as const;
+  const key = await crypto.subtle.importKey("raw", encode(secret), hmac, false, ["sign", "verify"]);
+  if (keys.size >= KEYS_MAX) keys.clear();
+  keys.set(secret, key);
+  return key;
 }
 
 function encode(text: string): Uint8Array<ArrayBuffer> {

@@ -1,4 +1,7 @@
-/** The main listener: signed calls of the edge and of other replicas, the store's lease-bound URLs, health. Runner sockets upgrade beside it. */
+/**
+ * The main listener: signed calls of the edge and of other replicas, the store's lease-bound URLs, health. Runner sockets upgrade
+ * beside it. Only the edge's calls pass the gate that sheds load.
+ */
 import { Hono } from "hono";
 import type { MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -6,6 +9,7 @@ import type { Logger } from "pino";
 import { renderRefusal } from "#protocol/error.ts";
 import { faultOf } from "./database-fault.ts";
 import { accountRoutes } from "./account.ts";
+import type { CallGate } from "./call-gate.ts";
 import type { AccountHost } from "./account.ts";
 import { creditRoutes } from "./credits.ts";
 import { mintRequestId } from "./request-id.ts";
@@ -29,10 +33,12 @@ export interface AppHost extends VideosHost, AccountHost, WebhooksHost, PeerHost
   readonly log: Logger;
   /** Times every request. */
   readonly timed: MiddlewareHandler;
+  readonly gate: CallGate;
 }
 
 export function app(host: AppHost) {
   const edge = new Hono<{ Variables: SignedVariables }>()
+    .use(host.gate.middleware)
     .use(
       bodyLimit({
         maxSize: EDGE_BODY_BYTES_MAX,

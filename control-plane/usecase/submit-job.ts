@@ -10,6 +10,7 @@ import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
 import { JOB_DEADLINE_MS } from "#control-plane/core/job.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
+import { chanceOf } from "#control-plane/core/retry-budget.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { jobOfKey } from "#control-plane/db/idempotency.ts";
 import type { Claimed } from "#control-plane/db/idempotency.ts";
@@ -105,21 +106,27 @@ function again(job: JobRow): Submitted {
 }
 
 /** What an account that stands so may do; the statement checks it again under the lock. */
-function decide(standing: Standing, model: Model | null, { submit, seed, loadOf }: SubmitRequest): Admission {
+function decide(standing: Standing, model: Model | null, request: SubmitRequest): Admission {
+  const { submit, seed, loadOf, requestId } = request;
   const admission = admit(submit.video, model, seed);
   if (!admission.ok) return admission;
-  const refusal = obstacleOf(standing, admission.terms, loadOf);
+  const refusal = obstacleOf(standing, admission.terms, loadOf, chanceOf(requestId, 1));
   return refusal === null ? admission : { ok: false, refusal };
 }
 
-/** What keeps an account that stands so from a video on these terms. */
-export function obstacleOf(standing: Standing, terms: Terms, loadOf: SubmitRequest["loadOf"]): Refusal | null {
+/** What keeps an account that stands so from a video on these terms. `chance` spreads when it comes again. */
+export function obstacleOf(
+  standing: Standing,
+  terms: Terms,
+  loadOf: SubmitRequest["loadOf"],
+  chance: number,
+): Refusal | null {
   const { sound, tier, maxQueued, startBoundS, waiting, available } = standing;
   if (!sound) return LEDGER_STOPPED;
   // Who cannot pay is told that first: waiting would not help.
   if (available < terms.price) return unaffordable(terms.price, available);
   const quota = { tier, queued: waiting, queuedMax: maxQueued, startBoundS };
-  return overload(quota, loadOf(tier, terms.model, terms.class));
+  return overload(quota, loadOf(tier, terms.model, terms.class), chance);
 }
 
 function newJobOf(

@@ -17,6 +17,7 @@ import { callControlPlane } from "../control-plane-call.ts";
 import { type Outcome, outcomeOf, retriesOf } from "../core/create-slots.ts";
 import { rateRefusal } from "../core/rate-headers.ts";
 import type { Read } from "../create-body.ts";
+import { fullQueueOf, learnFullQueue } from "../full-queues.ts";
 import { logFault } from "../log.ts";
 import { discardBytes } from "../read-bytes.ts";
 import type { CreateGuard } from "../session/call-desk.ts";
@@ -51,20 +52,26 @@ export async function guardedCreate<Wanted>(c: EdgeContext, kind: CreateKind<Wan
     await discardBytes(request.body);
     return refuse(c, admitted.refusal);
   }
-  // 2. What is asked.
+  // 2. Where it would be refused as the last one was, unread; but who asks again is told what came of the first try.
+  const { account, key } = c.get("caller");
+  const full = isFirstTry(request) ? fullQueueOf(account, Date.now()) : null;
+  if (full !== null) {
+    await discardBytes(request.body);
+    return refuse(c, full);
+  }
+  // 3. What is asked.
   const read = await readWanted(c, kind, admitted.isExhausted ? REFUSED_BODY_BYTES_MAX : kind.bodyBytesMax);
   if (!read.ok) {
     const isLarge = read.refusal.code === "file_too_large";
     if (!request.bodyUsed || isLarge) await discardBytes(request.body);
     return refuse(c, (isLarge && admitted.isExhausted ? rateRefusalNow(c) : null) ?? read.refusal);
   }
-  // 3. Is it one of before, and is there one left of the rate?
+  // 4. Is it one of before, and is there one left of the rate?
   const { wanted, guard, claim } = read.value;
-  const { account, key } = c.get("caller");
   const opened = await sessionOf(c).openCreate(account, key, guard);
   if (opened.rates !== null) c.set("rates", opened.rates);
   if (opened.refusal !== null) return refuse(c, opened.refusal);
-  // 4. To its end, whether the client stays or not.
+  // 5. To its end, whether the client stays or not.
   const { createKey, isOpen, isReplay } = opened;
   const body = { create_key: createKey, ...kind.bodyOf(wanted), idempotency: claim };
   const made = submit(c, kind.path, body, isOpen ? guard.kind : null);
@@ -72,6 +79,10 @@ export async function guardedCreate<Wanted>(c: EdgeContext, kind: CreateKind<Wan
   const answer = await answerVideo(c, await made);
   if (isReplay && answer.ok) answer.headers.set(IDEMPOTENCY_REPLAYED_HEADER, "true");
   return answer;
+}
+
+function isFirstTry({ headers }: Request): boolean {
+  return !headers.has(IDEMPOTENCY_KEY_HEADER) && (retriesOf(headers.get(RETRY_COUNT_HEADER)) ?? 0) === 0;
 }
 
 async function readWanted<Wanted>(
@@ -112,6 +123,7 @@ async function submit(
   try {
     const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
     outcome = outcomeOf(answer.status, answer.headers.get("x-should-retry"));
+    await learnFullQueue(account, answer, Date.now());
     return answer;
   } finally {
     if (guard !== null) await settle(c, body.create_key, guard, outcome);

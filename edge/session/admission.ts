@@ -1,12 +1,16 @@
-/** The account's rates, all its tier's: creates, tries of creates, and other calls. Each is charged before the work it is for. */
+/**
+ * The account's rates, all its tier's: creates, tries of creates, and other calls. Each is charged before the work it is for.
+ *
+ * Each write to disk is one that the whole of a self-hosted edge waits for, so what is kept runs ahead of what was charged, by a
+ * tenth of the burst: whoever wakes after an eviction has at most that much less, and never more.
+ */
 import type { TierLimits } from "#protocol/edge-call.ts";
 import type { Charge } from "../core/rate-limit.ts";
 import { ratePerMinute } from "../core/rate-limit.ts";
 import { createRateOf, type RateReport, readRateOf } from "../core/rate-headers.ts";
 import { Bucket } from "./bucket.ts";
 
-/** One read in twenty of a burst of 200 is written to disk; creates are few, and every one is. */
-const READS_AHEAD_SHARE = 0.1;
+const AHEAD_SHARE = 0.1;
 /** Of socket frames before a call has said what the tier is. */
 const FRAME_RATE = ratePerMinute(6_000, 200);
 
@@ -17,9 +21,9 @@ export class Admission {
   #limits: TierLimits | null = null;
 
   constructor(kv: SyncKvStorage) {
-    this.#creates = new Bucket(kv, "create_tat_micros");
-    this.#tries = new Bucket(kv, "try_tat_micros", READS_AHEAD_SHARE);
-    this.#reads = new Bucket(kv, "read_tat_micros", READS_AHEAD_SHARE);
+    this.#creates = new Bucket(kv, "create_tat_micros", AHEAD_SHARE);
+    this.#tries = new Bucket(kv, "try_tat_micros", AHEAD_SHARE);
+    this.#reads = new Bucket(kv, "read_tat_micros", AHEAD_SHARE);
   }
 
   chargeRead(limits: TierLimits, nowMs: number): RateReport {

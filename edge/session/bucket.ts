@@ -15,7 +15,7 @@ export class Bucket {
   #stored: number | undefined;
   #isLoaded = false;
 
-  constructor(kv: SyncKvStorage, name: string, aheadShare = 0) {
+  constructor(kv: SyncKvStorage, name: string, aheadShare: number) {
     this.#kv = kv;
     this.#name = name;
     this.#aheadShare = aheadShare;

@@ -11,7 +11,7 @@ import { EVENT_PAGE_MAX, EventPage, type Push, SnapshotAnswer } from "#protocol/
 import type { Event, PositionFrame, ProgressFrame } from "#protocol/event.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { SnapshotFrame } from "#protocol/live-session.ts";
-import { callControlPlane } from "../control-plane-call.ts";
+import { askControlPlane } from "../control-plane-call.ts";
 import { type Decision, nextPageAfter, onPage, onPush } from "../core/event-cursor.ts";
 import type { Config } from "../env.ts";
 import type { LiveSocket } from "./live-socket.ts";
@@ -107,14 +107,14 @@ export class LiveFeed {
 
   async #readSnapshot(account: AccountId, videoIds: readonly VideoId[] | null): Promise<SnapshotFrame> {
     const call = { method: "POST", path: "/edge/v1/snapshot", account, repeatable: true } as const;
-    const answer = await callControlPlane({ ...call, body: { video_ids: videoIds } }, this.#config);
+    const answer = await askControlPlane({ ...call, body: { video_ids: videoIds } }, this.#config);
     if (!answer.ok) throw new Error(`POST ${call.path} answered ${answer.status}`);
     return { type: "snapshot", ...SnapshotAnswer.parse(await answer.json()) };
   }
 
   async #readPage(account: AccountId, after: number): Promise<void> {
     const path = `/edge/v1/events?after=${after}&limit=${EVENT_PAGE_MAX}`;
-    const answer = await callControlPlane({ method: "GET", path, account, repeatable: true }, this.#config);
+    const answer = await askControlPlane({ method: "GET", path, account, repeatable: true }, this.#config);
     if (!answer.ok) throw new Error(`GET ${path} answered ${answer.status}`);
     const page = EventPage.parse(await answer.json());
     // Never skipped in silence: whoever asked tries again.

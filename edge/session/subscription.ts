@@ -7,7 +7,7 @@
  */
 import { SUBSCRIPTION_LEASE_MS, SubscriptionAnswer } from "#protocol/edge-call.ts";
 import type { AccountId } from "#protocol/id.ts";
-import { callControlPlane } from "../control-plane-call.ts";
+import { askControlPlane } from "../control-plane-call.ts";
 import type { Config } from "../env.ts";
 
 const RENEW_MS = SUBSCRIPTION_LEASE_MS / 2;
@@ -64,7 +64,7 @@ export class Subscription {
 
   async #put(account: AccountId, live: boolean): Promise<number> {
     const call = { method: "PUT", path: "/edge/v1/subscription", account, body: { live }, repeatable: true } as const;
-    const answer = await callControlPlane(call, this.#config);
+    const answer = await askControlPlane(call, this.#config);
     if (!answer.ok) throw new Error(`PUT /edge/v1/subscription answered ${answer.status}`);
     return SubscriptionAnswer.parse(await answer.json()).last_sequence_number;
   }

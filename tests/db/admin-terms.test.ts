@@ -32,6 +32,7 @@ const LIMITS = {
   skip_ms: 1_000_000,
   passed_max_ms: 1_200_000,
   dry_run_every_ms: 1_000,
+  queued_gpu_seconds_max: 86_400_000,
 } as const;
 
 const call = (method: string, path: string, body?: unknown) => callAdmin(studio, method, path, body);

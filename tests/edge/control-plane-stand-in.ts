@@ -15,8 +15,9 @@ import {
   Subscribe,
   type TierLimits,
 } from "#protocol/edge-call.ts";
-import { renderRefusal } from "#protocol/error.ts";
+import { type Refusal, renderRefusal } from "#protocol/error.ts";
 import type { Event } from "#protocol/event.ts";
+import { SHED_HEADER } from "#protocol/lane.ts";
 import { SNAPSHOT_VIDEOS_MAX, VideoStanding } from "#protocol/live-session.ts";
 import { verifyCall } from "#protocol/signed-call.ts";
 import { video } from "./sample.ts";
@@ -38,6 +39,15 @@ export const TIER: TierLimits = {
   reads_burst: 200,
   max_running: 3,
 };
+type Outage = "none" | "refused" | "busy" | "broken" | "limited" | "full" | "account_busy" | "shed_lists";
+
+const FULL: Refusal = {
+  code: "queue_full",
+  message: "20 are waiting",
+  numbers: { queued: 20, limit: 20 },
+  retryAfterSeconds: 30,
+};
+
 export const MP4 = new Uint8Array(4_000).map((_, index) => index % 251);
 
 export class ControlPlaneStandIn {
@@ -49,7 +59,7 @@ export class ControlPlaneStandIn {
   live = false;
   limits: TierLimits = TIER;
   pageSize = PUSH_ITEMS_MAX;
-  outage: (host: string, path: string) => "none" | "refused" | "busy" | "broken" = () => "none";
+  outage: (host: string, path: string) => Outage = () => "none";
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
   /** Runs between the question and the answer of a snapshot. */
@@ -79,6 +89,10 @@ export class ControlPlaneStandIn {
     const path = url.pathname + url.search;
     this.received.push({ method: request.method, path, host: url.hostname, account, requestId, body });
     if (outage === "busy") return renderRefusal({ code: "control_plane_unavailable", message: "starting" }, requestId);
+    if (outage === "limited") return renderRefusal({ code: "queue_full", message: "full" }, requestId);
+    if (outage === "full") return renderRefusal(FULL, requestId);
+    if (outage === "account_busy") return renderRefusal({ code: "service_unavailable", message: "busy" }, requestId);
+    if (outage === "shed_lists" && request.method === "GET") return shed(requestId);
     if (outage === "broken") return new Response("<h1>Bad gateway</h1>", { status: 502 });
     return this.#route(request, url, body, requestId);
   }
@@ -149,6 +163,13 @@ export class ControlPlaneStandIn {
     await this.whileReadingPage();
     return Response.json(page);
   }
+}
+
+function shed(requestId: string): Response {
+  const refusal = { code: "temporary_reduced_capacity", message: "full", retryAfterSeconds: 7 } as const;
+  const answer = renderRefusal(refusal, requestId);
+  answer.headers.set(SHED_HEADER, "list");
+  return answer;
 }
 
 function content(request: Request): Response {

@@ -101,6 +101,19 @@ test("an eviction does not refill the rate", async () => {
   expect((await create({ prompt: "a" })).status).toBe(429);
 });
 
+test("an eviction costs an account at most a tenth of its burst, and gives it nothing", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const { create, controlPlane, object } = await arrive();
+  controlPlane.limits = { ...TIER, tier: "plus", creates_per_minute: 1, creates_burst: 40 };
+  let passed = 0;
+  for (let n = 0; n < 60; n++) {
+    if (n === 22) await evictDurableObject(object);
+    if ((await create({ prompt: "a" })).status === 200) passed++;
+  }
+  expect(passed).toBeGreaterThanOrEqual(36);
+  expect(passed).toBeLessThanOrEqual(40);
+});
+
 test("a burst of reads beyond 200 is refused, and creates are not charged for it", async () => {
   vi.useFakeTimers({ toFake: ["Date"] });
   const { call, create, controlPlane } = await arrive();

@@ -4,9 +4,11 @@ import type { AccountSession } from "#edge/account-session.ts";
 import { EVENTS_SUBPROTOCOL } from "#protocol/live-session.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import { arrive } from "./customer.ts";
+import { hasten } from "./hasten.ts";
 import { event, OTHER_VIDEO_ID, position, progress, VIDEO_ID } from "./sample.ts";
 
 afterEach(() => {
+  vi.useRealTimers();
   vi.restoreAllMocks();
 });
 
@@ -219,10 +221,11 @@ test("a push that finds a gap it cannot fill is refused, so that it comes again"
   const session = await listen();
   await session.until("caught_up");
   vi.spyOn(console, "warn").mockReturnValue();
-  vi.spyOn(scheduler, "wait").mockImplementation(() => Promise.resolve());
+  hasten();
   controlPlane.outage = () => "refused";
   expect((await push(pushed(2))).status).toBe(503);
   controlPlane.outage = () => "none";
+  await scheduler.wait(1_000);
   controlPlane.log.push(...logOf(2));
   expect((await push(pushed(2))).status).toBe(200);
   expect(await session.numbers(2)).toEqual([1, 2]);

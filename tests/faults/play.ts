@@ -152,7 +152,7 @@ class Player {
       submit: { create_key: createKey, video, idempotency },
       reference: null,
       seed: 1,
-      loadOf: () => ({ queued: 0, predictedStartS: null, predictedStartP90S: null }),
+      loadOf: () => ({ queued: 0, queuedGpuS: 0, queuedGpuSMax: 1, predictedStartS: null, predictedStartP90S: null }),
     });
     if (!outcome.ok) return outcome.refusal.code;
     if (!this.#jobs.includes(outcome.job.id)) this.#jobs.push(outcome.job.id);

@@ -122,6 +122,7 @@ export interface SummaryTableRow {
   readonly tier: string;
   readonly class: string;
   readonly queued: number;
+  readonly backlogMs: bigint;
   readonly startP50Ms: bigint | null;
   readonly startP90Ms: bigint | null;
   readonly epoch: number;
