@@ -9,12 +9,14 @@ import { pino } from "pino";
 import type { Logger } from "pino";
 import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
+import type { ResultToJudge } from "./core/moderation.ts";
 import { DEVELOPMENT_LIMITS, PRODUCTION_LIMITS } from "./core/scheduler/limits.ts";
 import { connect } from "./db/connect.ts";
 import type { Database } from "./db/connect.ts";
 import { migrate } from "./db/migrate.ts";
 import { EdgePusher } from "./egress/edge-push.ts";
 import { LeaderCall } from "./egress/leader-call.ts";
+import { ModerationHook } from "./egress/moderation-hook.ts";
 import { adminApp } from "./http/admin.ts";
 import { app } from "./http/app.ts";
 import { mintRequestId } from "./http/request-id.ts";
@@ -22,6 +24,7 @@ import { EdgeSender } from "./loop/edge-sender.ts";
 import { LeaderReign } from "./loop/leader-reign.ts";
 import { Leadership } from "./loop/leadership.ts";
 import { ProgressRecorder } from "./loop/progress-recorder.ts";
+import { identifyRunner } from "./usecase/runner-identity.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
@@ -75,6 +78,8 @@ interface Parts {
   readonly sender: EdgeSender;
   readonly recorder: ProgressRecorder;
   readonly hub: RunnerHub;
+  /** Null: nobody judges prompts and results. */
+  readonly hook: ModerationHook | null;
 }
 
 async function start(settings: Config, logger: Logger): Promise<() => Promise<void>> {
@@ -86,7 +91,10 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
     await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
   ] as const;
-  const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
+  const endSockets = acceptRunners(servers[0], hub, {
+    identify: (authorization) => identifyRunner(database.sql, authorization),
+    log: logger,
+  });
   recorder.start();
   webhooks.start();
   leadership.start();
@@ -109,9 +117,11 @@ function wire(settings: Config, logger: Logger): Parts {
   const host = { clock: systemClock, log: logger, meter: metrics };
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
-  const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
+  const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, signingSecretOf(settings), mintRequestId);
+  const hook = moderationHookOf(settings, logger);
+  const judgeResult = async (result: ResultToJudge) => (await hook?.judgeResult(result)) ?? null;
   const reign: LeaderReign = new LeaderReign(
-    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], ...host },
+    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], judgeResult, ...host },
     () => hub,
     () => sender,
   );
@@ -128,6 +138,7 @@ function wire(settings: Config, logger: Logger): Parts {
     urls,
     now,
     meter: metrics,
+    reviews: hook !== null,
     leaderEpoch: () => reign.epoch,
     report(frame) {
       recorder.report(frame);
@@ -142,16 +153,16 @@ function wire(settings: Config, logger: Logger): Parts {
   const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
-  return { metrics, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
+  return { metrics, database, store, urls, pusher, reign, leadership, sender, recorder, hub, hook };
 }
 
 function mainApp(
   settings: Config,
   logger: Logger,
-  { metrics, database, store, urls, reign, leadership, sender }: Parts,
+  { metrics, database, store, urls, reign, leadership, sender, hook }: Parts,
 ) {
   const leader = new LeaderCall({
-    secret: settings.CALLSHEET_EDGE_SECRET,
+    secret: signingSecretOf(settings),
     now,
     mintRequestId,
     leaderUrl: () => leadership.leaderUrl,
@@ -164,10 +175,11 @@ function mainApp(
     now,
     log: logger,
     timed: metrics.timed,
-    edgeSecret: settings.CALLSHEET_EDGE_SECRET,
+    edgeSecrets: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
     webhookGuard: webhookGuard(settings),
+    judge: hook === null ? null : (prompt) => hook.judgePrompt(prompt),
     outlook: new AdmissionOutlook(database.sql, now),
     explain: async (account, ids) =>
       reign.leads ? reign.explainOwn(account, ids) : await leader.explain(account, ids),
@@ -183,7 +195,7 @@ function operatorApp(settings: Config, logger: Logger, { metrics, database, hub,
     limits: LIMITS[settings.CALLSHEET_ENV],
     termsChanged: () => reign.wake(),
     scraped: () => metrics.scraped(),
-    token: settings.CALLSHEET_ADMIN_TOKEN,
+    tokens: settings.CALLSHEET_ADMIN_TOKEN,
     keyEnv: KEY_ENV[settings.CALLSHEET_ENV],
     randomBytes,
     runnerStates: () => hub.states(),
@@ -194,6 +206,22 @@ function operatorApp(settings: Config, logger: Logger, { metrics, database, hub,
       });
     },
   });
+}
+
+function moderationHookOf(settings: Config, logger: Logger): ModerationHook | null {
+  const { CALLSHEET_MODERATION_URL: url, CALLSHEET_MODERATION_SECRET: secret } = settings;
+  if (url === undefined || secret === undefined) return null;
+  return new ModerationHook({
+    url,
+    secret,
+    now,
+    mintId: () => `mod_${randomUUID()}`,
+    failed: (what, error) => logger.warn({ subject: what, err: error }, "the moderation hook gave no verdict"),
+  });
+}
+
+function signingSecretOf({ CALLSHEET_EDGE_SECRET: [first = ""] }: Config): string {
+  return first;
 }
 
 function now(): number {

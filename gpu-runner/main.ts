@@ -4,11 +4,17 @@ import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
 import { DeviceBay } from "./device.ts";
 import { referenceEngine } from "./engines/reference/reference-engine.ts";
+import { keepIdentity } from "./identity.ts";
 import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
 
 const config = readConfig();
 const log = pino({ level: config.logLevel, base: { program: "gpu-runner", runner: config.runner } });
+// Before it has a secret a runner has nothing to drain; without its parent it would join for ever.
+const leave = (): never => process.exit(0);
+process.once("disconnect", leave);
+const secret = await keepIdentity({ ...config, log });
+process.off("disconnect", leave);
 const engine = referenceEngine({ faults: config.faults });
 const bay = await DeviceBay.open(config.dir, engine, config.devices);
 
@@ -24,7 +30,7 @@ const runner = startRunner({
     caps: engine.caps,
     devices: [...bay.devices],
   },
-  dial: (host) => openLine(config.controlPlaneUrls, config.token, host, log),
+  dial: (host) => openLine(config.controlPlaneUrls, secret, host, log),
   greeted: () => process.send?.({ ready: true }),
 });
 log.info({ engine: engine.name, ...config.devices, control_planes: config.controlPlaneUrls }, "runner ready");

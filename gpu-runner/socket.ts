@@ -6,7 +6,8 @@
  */
 import type { Logger } from "pino";
 import { WebSocket } from "ws";
-import { CLOSE_REPLACED, type FromRunner, RUNNER_FRAME_BYTES_MAX, ToRunner } from "#protocol/runner.ts";
+import { RUNNER_PATH } from "#protocol/runner-identity.ts";
+import { CLOSE_REPLACED, CLOSE_REVOKED, type FromRunner, RUNNER_FRAME_BYTES_MAX, ToRunner } from "#protocol/runner.ts";
 import { type Ended, firstDial, type Next, nextDial, type Redial } from "./core/redial.ts";
 
 const DIAL_TIMEOUT_MS = 3_000;
@@ -39,17 +40,17 @@ interface Call {
 
 export function openLine(
   urls: readonly string[],
-  token: string,
+  secret: string,
   host: LineHost,
   log: Logger,
   random: () => number = Math.random,
 ): Line {
-  return new DialledLine(urls, token, host, log, random);
+  return new DialledLine(urls, secret, host, log, random);
 }
 
 class DialledLine implements Line {
   readonly #urls: readonly string[];
-  readonly #token: string;
+  readonly #secret: string;
   readonly #host: LineHost;
   readonly #log: Logger;
   readonly #random: () => number;
@@ -61,9 +62,9 @@ class DialledLine implements Line {
   #stalled: NodeJS.Timeout | null = null;
   #over = false;
 
-  constructor(urls: readonly string[], token: string, host: LineHost, log: Logger, random: () => number) {
+  constructor(urls: readonly string[], secret: string, host: LineHost, log: Logger, random: () => number) {
     this.#urls = urls;
-    this.#token = token;
+    this.#secret = secret;
     this.#host = host;
     this.#log = log;
     this.#random = random;
@@ -88,9 +89,9 @@ class DialledLine implements Line {
   }
 
   #dial(at: number): void {
-    const url = `${(this.#urls[at] as string).replace(/^http/, "ws")}/runner/v1`;
+    const url = `${(this.#urls[at] as string).replace(/^http/, "ws")}${RUNNER_PATH}`;
     const socket = new WebSocket(url, {
-      headers: { authorization: `Bearer ${this.#token}` },
+      headers: { authorization: `Bearer ${this.#secret}` },
       handshakeTimeout: DIAL_TIMEOUT_MS,
       maxPayload: RUNNER_FRAME_BYTES_MAX,
       perMessageDeflate: false,
@@ -146,6 +147,7 @@ class DialledLine implements Line {
       this.#host.closed();
     }
     if (this.#over || this.#open !== null || !(wasOpen || wasDialling)) return;
+    if (code === CLOSE_REVOKED) this.#log.error({ url }, "this runner's secret counts no more");
     if (code === CLOSE_REPLACED) this.#log.error({ url }, "another runner has dialled under this runner's name");
     const next = nextDial(this.#redial, { at, welcomed, code, reason }, this.#random());
     this.#log.info({ url, code, reason, delay_ms: next.delayMs }, "control plane connection closed");

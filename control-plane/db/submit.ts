@@ -65,6 +65,8 @@ export interface NewJob {
   readonly negativePrompt: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  /** By which version of the policy its prompt was let through. Absent: nobody judged. */
+  readonly promptPolicy?: string | null;
   /** Who is told of its end, beside the account's endpoints. */
   readonly webhookUrl: string | null;
   readonly deadlineMs: number;
@@ -101,6 +103,7 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     metadata: job.metadata,
     reference_sha256: job.reference?.sha256 ?? null,
     reference_media_type: job.reference?.mediaType ?? null,
+    prompt_policy: job.promptPolicy ?? null,
     // JSON has no whole numbers of this size.
     price: String(terms.price),
     gpu_ms: terms.gpuMs,
@@ -140,7 +143,7 @@ const SUBMIT_WITH_RECEIVER = `
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
         size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
-        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb,
+        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb, prompt_policy text,
         webhook_url text, webhook_events event_type[]
       )
     ),
@@ -176,11 +179,11 @@ const SUBMIT_WITH_RECEIVER = `
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at
+        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at, prompt_policy
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
         size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, entered.price, gpu_ms, at,
-        at + make_interval(secs => deadline_s)
+        at + make_interval(secs => deadline_s), prompt_policy
       from input, entered
       returning *
     ),

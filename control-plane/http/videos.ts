@@ -5,6 +5,7 @@ import type { Context } from "hono";
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
+import type { PromptToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithUsage } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -16,13 +17,12 @@ import { submitJob } from "#control-plane/usecase/submit-job.ts";
 import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
-import type { InputReference } from "#protocol/create-video.ts";
 import { VideoId } from "#protocol/id.ts";
 import type { AccountId } from "#protocol/id.ts";
 import { ListQuery, STATUS_OF } from "#protocol/video.ts";
 import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
 import { byteRange } from "./byte-range.ts";
-import { storeReference } from "./reference.ts";
+import { referenceOf } from "./reference.ts";
 import { jsonOf } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
 import type { WebhookGuard } from "./webhooks.ts";
@@ -36,6 +36,8 @@ export interface VideosHost {
   readonly explain: (account: AccountId, ids: readonly VideoId[]) => Promise<ReadonlyMap<VideoId, Explanation>>;
   readonly outlook: AdmissionOutlook;
   readonly webhookGuard: WebhookGuard;
+  /** The operator's moderation hook; null: there is none. */
+  readonly judge: ((prompt: PromptToJudge) => Promise<Verdict | null>) | null;
   /** Work was added or withdrawn: the scheduler looks at its mail at once. */
   readonly wake: () => void;
 }
@@ -95,7 +97,7 @@ export function videoRoutes(host: VideosHost) {
 async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   const wanted = SubmitVideo.safeParse(jsonOf(c.var.body));
   if (!wanted.success) return refuse(c, refusalOf(wanted.error));
-  const { webhook_url: webhookUrl } = wanted.data.video;
+  const { webhook_url: webhookUrl, input_reference: reference } = wanted.data.video;
   const fault = webhookUrl === undefined ? null : host.webhookGuard.fault(webhookUrl);
   if (fault !== null) {
     return refuse(c, { code: "invalid_value", param: "webhook_url", message: `Invalid 'webhook_url': ${fault}` });
@@ -104,7 +106,8 @@ async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
     account: c.var.account,
     requestId: c.var.requestId,
     submit: wanted.data,
-    reference: await keepReference(host, wanted.data.video.input_reference),
+    reference: reference === undefined ? null : referenceOf(host.store, reference),
+    ...(host.judge === null ? {} : { judge: host.judge }),
     seed: host.randomSeed(),
     loadOf: await host.outlook.read(),
   });
@@ -154,10 +157,6 @@ async function showVideos(
   return videos.map(({ job, usage }) => videoOf(job, usage, explained.get(job.id) ?? UNEXPLAINED));
 }
 
-function keepReference(host: VideosHost, reference: InputReference | undefined) {
-  return reference === undefined ? null : storeReference(host.store, reference);
-}
-
 /** An id of the wrong shape, an unknown one and another account's are the same 404. */
 async function withVideo(
   c: SignedContext,
@@ -170,7 +169,8 @@ async function withVideo(
 }
 
 async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithUsage): Promise<Response> {
-  if (job.artifactKey === null || job.artifactSha256 === null) {
+  // A result that is withheld is there, and shown to nobody.
+  if (job.state !== "completed" || job.artifactKey === null || job.artifactSha256 === null) {
     const message = `The video has no content: its status is '${STATUS_OF[job.state]}'.`;
     return refuse(c, { code: "video_not_ready", message });
   }
@@ -180,6 +180,7 @@ async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithU
   const range = byteRange(c.req.header("range") ?? null, stored.bytes);
   const headers = new Headers({
     "content-type": "video/mp4",
+    "content-disposition": `attachment; filename="${job.id}.mp4"`,
     "accept-ranges": "bytes",
     etag: `"${job.artifactSha256}"`,
     "x-request-id": c.var.requestId,

@@ -4,12 +4,16 @@
  * greeted → hearing ⇄ doubted → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it is given
  * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
  * which may have been on an earlier socket, this one is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
+ *
+ * A frame counts only if its lease is one that this runner *holds*: assigned on this socket, or confirmed by Postgres as its
+ * own. So no runner speaks for another, whatever job and epoch it names; that the epoch is current is checked behind it.
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
 import type { Meter } from "#control-plane/core/meter.ts";
 import type { WebSocket } from "ws";
 import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
+import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";
 import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, leaseName, LEASE_MS } from "#protocol/runner.ts";
 import type { LeaseRef, Resume, RunSpec, ToRunner } from "#protocol/runner.ts";
 
@@ -47,6 +51,8 @@ const INBOUND_FRAMES_MAX = 1_000;
 const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 /** After the runner's own deadline; then the lease is taken back. */
 const STOP_OVERDUE_MS = 5_000;
+/** How long a peer that was cut off may take to close. */
+const EXPELLED_CLOSE_MS = 1_000;
 /** Assignments in a row without an answer after which a socket is of no use, whatever it sends. */
 export const UNANSWERED_MAX = 2;
 
@@ -69,6 +75,7 @@ export interface SessionEvents {
 
 export class RunnerSession {
   readonly hello: Hello;
+  readonly credential: RunnerCredential;
   draining = false;
   #hearing = false;
   #doubted = false;
@@ -80,17 +87,22 @@ export class RunnerSession {
   readonly #meter: Meter;
   readonly #acks = new Map<string, Cancel>();
   readonly #stops = new Map<string, Cancel>();
+  readonly #held = new Set<string>();
+  /** Cut off by the operator: what still arrives is dropped. */
+  #expelled = false;
   #queued = 0;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(
     hello: Hello,
+    credential: RunnerCredential,
     socket: WebSocket,
     work: RunnerWork,
     events: SessionEvents,
     { clock, log, meter }: SessionHost,
   ) {
     this.hello = hello;
+    this.credential = credential;
     this.#socket = socket;
     this.#work = work;
     this.#events = events;
@@ -108,6 +120,7 @@ export class RunnerSession {
   receive(text: string): void {
     if (++this.#queued > INBOUND_FRAMES_MAX) return this.#socket.terminate();
     this.#tail = this.#tail.then(async () => {
+      if (this.#expelled) return;
       try {
         await this.#handle(FromRunner.parse(JSON.parse(text)));
       } catch (error) {
@@ -122,6 +135,7 @@ export class RunnerSession {
 
   assign(assignment: Assignment): void {
     const { lease, devices, spec, resume } = assignment;
+    this.#held.add(leaseName(lease));
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
     this.#acks.set(
       leaseName(lease),
@@ -143,8 +157,14 @@ export class RunnerSession {
     );
   }
 
+  /** These are the runner's own, as Postgres says. */
+  holds(leases: readonly LeaseRef[]): void {
+    for (const lease of leases) this.#held.add(leaseName(lease));
+  }
+
   stale(lease: LeaseRef): void {
     this.#settle(lease);
+    this.#held.delete(leaseName(lease));
     this.send({ t: "stale", lease });
   }
 
@@ -157,17 +177,30 @@ export class RunnerSession {
     this.#socket.close(code, reason);
   }
 
+  /** The peer is not to be heard any more, and may not heed a close. */
+  expel(code: number, reason: string): void {
+    this.#expelled = true;
+    this.close(code, reason);
+    this.#clock.after(EXPELLED_CLOSE_MS, () => this.#socket.terminate());
+  }
+
   /** After the socket closed: what is not acknowledged is left to the redial grace. */
   dispose(): void {
     for (const cancel of [...this.#acks.values(), ...this.#stops.values()]) cancel();
   }
 
   async #handle(frame: FromRunner): Promise<void> {
+    // An acknowledgement says only that the runner hears, also one that comes late.
+    if ("lease" in frame && frame.t !== "accepted" && !this.#held.has(leaseName(frame.lease))) {
+      this.#meter.count("stale_frames_total", frame.t);
+      return this.stale(frame.lease);
+    }
     switch (frame.t) {
       case "hello":
         throw new Error("a second hello on one socket");
       case "heartbeat": {
         const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
+        this.holds(renewed);
         this.send({ t: "renewed", beat: frame.beat, leases: [...renewed], lease_ms: LEASE_MS });
         for (const lease of stale) {
           this.#meter.count("stale_frames_total", "heartbeat");
@@ -180,6 +213,7 @@ export class RunnerSession {
         return this.#acknowledged(frame.lease);
       case "refused":
         this.#acknowledged(frame.lease);
+        this.#held.delete(leaseName(frame.lease));
         return this.#work.notTaken(frame.lease);
       case "stage":
       case "step":
@@ -234,6 +268,7 @@ export class RunnerSession {
 
   #end(lease: LeaseRef, what: "finished" | "failed" | "stopped", sha256: Sha256Hex | null, outcome: Recorded): void {
     this.#settle(lease);
+    this.#held.delete(leaseName(lease));
     this.#answer(lease, what, sha256, outcome);
   }
 
@@ -252,6 +287,7 @@ export class RunnerSession {
 
   #overdue(timers: Map<string, Cancel>, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
+    this.#held.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
     );

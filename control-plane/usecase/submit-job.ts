@@ -1,5 +1,5 @@
 /**
- * Submit: load, decide the terms, then nonce, hold, job, event and mail in one statement.
+ * Submit: load, decide the terms, have the prompt judged where the operator has a hook for that, then nonce, hold, job, event and mail in one statement.
  *
  * What is loaded is not locked: a refusal locks nobody, and the statement checks every condition again under the account's lock.
  * If one holds no more it writes nothing, and the decision is made anew. The same `create_key` always answers with the same job,
@@ -9,6 +9,7 @@ import { admit, JOB_DEADLINE_MS, overload, unaffordable } from "#control-plane/c
 import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
+import type { PromptToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { DEFAULT_MODEL, findModel } from "#control-plane/db/models.ts";
@@ -23,6 +24,11 @@ import { LEDGER_STOPPED } from "./audit-ledger.ts";
 /** Somebody else was first so often: the account changes faster than it can be read. */
 const TRIES_MAX = 5;
 const REPLAYED: Refusal = { code: "invalid_value", param: "x-request-id", message: "This call was made before." };
+const UNJUDGED: Refusal = {
+  code: "service_unavailable",
+  message: "The prompt could not be checked against the content policy; nothing was stored.",
+  retryAfterSeconds: 5,
+};
 const BUSY: Refusal = {
   code: "service_unavailable",
   message: "The account is busy with other calls; this one changed nothing.",
@@ -33,11 +39,19 @@ export interface SubmitRequest {
   readonly account: AccountId;
   readonly requestId: RequestId;
   readonly submit: SubmitVideo;
-  /** Already in the store; content-addressed, so an orphan of a refused submit is harmless. */
-  readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  readonly reference: SubmittedReference | null;
   readonly seed: number;
   /** What is known of the queue for a tier, a model and its class. */
   readonly loadOf: (tier: string, model: string, className: string) => Load;
+  /** The moderation hook: null if it gave no verdict. Absent: nobody judges. */
+  readonly judge?: (prompt: PromptToJudge) => Promise<Verdict | null>;
+}
+
+export interface SubmittedReference {
+  readonly sha256: Sha256Hex;
+  readonly mediaType: string;
+  /** Puts it into the store; content-addressed, so an orphan of a submit that is refused after it is harmless. */
+  readonly keep: () => Promise<void>;
 }
 
 export type Submitted =
@@ -47,6 +61,7 @@ export type Submitted =
 export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> {
   const { account, requestId, submit } = request;
   const { video, create_key: createKey } = submit;
+  let policy: string | null = null;
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
     const [standing, model] = await Promise.all([
       standingOf(sql, account, { requestId, createKey }),
@@ -62,10 +77,33 @@ export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submi
       if (seen !== null) return { ok: true, job: seen, repeated: true };
       return decided ?? refuse(BUSY);
     }
-    const job = await inOneStatement(() => insertJob(sql, newJobOf(request, standing.tier, decided.terms)));
+    if (tries === 1) {
+      const judged = await judgePrompt(request, decided.terms);
+      if (!judged.ok) return (await claimNonce(sql, requestId)) ? judged : refuse(REPLAYED);
+      policy = judged.policy;
+      await request.reference?.keep();
+    }
+    const wanted = newJobOf(request, standing.tier, decided.terms, policy);
+    const job = await inOneStatement(() => insertJob(sql, wanted));
     if (job !== null) return { ok: true, job, repeated: false };
   }
   return refuse(BUSY);
+}
+
+/** Before anything is stored or held. */
+async function judgePrompt(
+  { account, submit: { video }, reference, judge }: SubmitRequest,
+  { model }: Terms,
+): Promise<
+  { readonly ok: true; readonly policy: string | null } | { readonly ok: false; readonly refusal: Refusal }
+> {
+  if (judge === undefined) return { ok: true, policy: null };
+  const { prompt, negative_prompt: negativePrompt = "" } = video;
+  const verdict = await judge({ account, model, prompt, negativePrompt, reference });
+  if (verdict === null) return { ok: false, refusal: UNJUDGED };
+  if (verdict.allowed) return { ok: true, policy: verdict.policy };
+  const message = `The prompt was refused by the content policy (${verdict.reason}).`;
+  return { ok: false, refusal: { code: "content_policy_violation", message, param: "prompt" } };
 }
 
 /** What an account that stands so may do; the statement checks it again under the lock. */
@@ -86,7 +124,12 @@ export function obstacleOf(standing: Standing, terms: Terms, loadOf: SubmitReque
   return overload(quota, loadOf(tier, terms.model, terms.class));
 }
 
-function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier: string, terms: Terms): NewJob {
+function newJobOf(
+  { account, requestId, submit, reference }: SubmitRequest,
+  tier: string,
+  terms: Terms,
+  promptPolicy: string | null,
+): NewJob {
   const { video, create_key: createKey } = submit;
   return {
     account,
@@ -97,6 +140,7 @@ function newJobOf({ account, requestId, submit, reference }: SubmitRequest, tier
     negativePrompt: video.negative_prompt ?? "",
     metadata: video.metadata ?? {},
     reference,
+    promptPolicy,
     webhookUrl: video.webhook_url ?? null,
     deadlineMs: JOB_DEADLINE_MS,
     terms,

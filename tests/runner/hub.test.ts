@@ -4,13 +4,14 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
 import type { HubHost } from "#control-plane/socket/runner-hub.ts";
-import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
+import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { ASSIGN_ACK_MS, ToRunner } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
 import { QUIET } from "#tests/support/quiet-host.ts";
 
 const RUNNER = RunnerId.parse("runner-1");
+const CREDENTIAL = { runner: RUNNER, secretSha256: Sha256Hex.parse("a".repeat(64)) };
 const DEVICE = DeviceId.parse("gpu-0");
 const lease = (n: number): LeaseRef => ({ job: VideoId.parse(`video_${String(n).padStart(32, "0")}`), epoch: 1 });
 
@@ -20,15 +21,18 @@ let server: WebSocketServer;
 /** What the hub told its host, as it came. */
 let told: string[];
 let leaderUrl: string | null;
+let trusted: boolean;
 
 beforeEach(async () => {
   clock = new HandClock();
   const log: string[] = []; // Of this test alone: sockets of the last one may still close.
   told = log;
   leaderUrl = null;
+  trusted = true;
   const never = () => Promise.reject(new Error("no runner of this test does that"));
   const host: HubHost = {
     register: async () => undefined,
+    trusts: async () => trusted,
     heldBy: async () => [],
     heartbeat: async (_runner, leases) => ({ renewed: leases, stale: [] }),
     lost: async () => undefined,
@@ -45,7 +49,7 @@ beforeEach(async () => {
   };
   hub = new RunnerHub(host, () => leaderUrl, { clock, ...QUIET });
   server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  server.on("connection", (socket) => hub.accept(socket));
+  server.on("connection", (socket) => hub.accept(socket, CREDENTIAL));
   await once(server, "listening");
 });
 afterEach(() => {

@@ -6,7 +6,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { type Line, openLine } from "#gpu-runner/socket.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
 import { REDIAL_GRACE_MS } from "#protocol/runner.ts";
-import { Desk, TOKEN } from "./desk.ts";
+import { Desk } from "./desk.ts";
+import { SECRET } from "./joined.ts";
 
 const WORST = () => 0.999_999;
 const CLOSE_NOT_LEADER = 4_200;
@@ -104,7 +105,7 @@ function dial(urls: readonly string[]): Dialled {
   const seen: Dialled = { opened: 0 };
   const line: Line = openLine(
     urls,
-    TOKEN,
+    SECRET,
     {
       opened() {
         seen.opened++;

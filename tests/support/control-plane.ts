@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "#cli/free-port.ts";
+import { joinTokenFor } from "#cli/runner-tokens.ts";
 import { stopProcess } from "./product.ts";
 
 const SECRET = "only-for-tests-0123456789abcdef";
@@ -26,7 +27,6 @@ export class ControlPlane {
       CALLSHEET_PORT: String(plane.#port),
       CALLSHEET_ADMIN_PORT: String(plane.#adminPort),
       CALLSHEET_ADMIN_TOKEN: SECRET,
-      CALLSHEET_RUNNER_TOKEN: SECRET,
       CALLSHEET_EDGE_SECRET: SECRET,
       // Nobody listens there: no account of these tests has a live session.
       CALLSHEET_EDGE_URL: "http://127.0.0.1:9",
@@ -48,11 +48,16 @@ export class ControlPlane {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  get #adminUrl(): string {
+    return `http://127.0.0.1:${this.#adminPort}`;
+  }
+
   /** A runner with the reference engine; resolves when it was welcomed. */
-  runner(id: string, devices: number): Promise<ChildProcess> {
+  async runner(id: string, devices: number): Promise<ChildProcess> {
     return this.#run("gpu-runner/main.ts", {
+      CALLSHEET_ENV: "development",
       CALLSHEET_CONTROL_PLANE_URLS: this.#url,
-      CALLSHEET_RUNNER_TOKEN: SECRET,
+      CALLSHEET_RUNNER_JOIN_TOKEN: await joinTokenFor({ url: this.#adminUrl, token: SECRET }, id),
       CALLSHEET_RUNNER_ID: id,
       CALLSHEET_RUNNER_DIR: join(this.#dir, id),
       CALLSHEET_DEVICES: String(devices),
@@ -62,7 +67,7 @@ export class ControlPlane {
   }
 
   async admin(method: string, path: string, body: unknown): Promise<void> {
-    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/admin/v1${path}`, {
+    const response = await fetch(`${this.#adminUrl}/admin/v1${path}`, {
       method,
       headers: { authorization: `Bearer ${SECRET}`, "idempotency-key": randomUUID() },
       body: JSON.stringify(body),

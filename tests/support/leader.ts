@@ -48,6 +48,7 @@ export class Leader {
       ...QUIET,
       send: (work: Dispatched) => this.#heard(this.sent, work),
       stop: (_runner: Runner, lease: LeaseRef) => this.#heard(this.stops, lease),
+      trust: () => undefined,
     };
     this.#loop = new SchedulerLoop(studio.sql, new DiskStore("/nonexistent"), epoch, host);
   }
@@ -166,7 +167,7 @@ export async function requestAdmin(
   const app = adminApp({
     database: studio.database,
     limits: PRODUCTION_LIMITS,
-    token: ADMIN_TOKEN,
+    tokens: [{ name: "test", token: ADMIN_TOKEN }],
     keyEnv: "dev",
     randomBytes: (count) => new Uint8Array(count),
     runnerStates: () => new Map(),
