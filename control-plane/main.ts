@@ -33,6 +33,7 @@ import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { Metrics } from "./metrics.ts";
 import { systemClock } from "./system-clock.ts";
+import { loggable, loggableError } from "#protocol/log-line.ts";
 import { leadOf } from "./usecase/lead.ts";
 import { webhookGuard, webhookLoop } from "./webhooks.ts";
 
@@ -44,7 +45,12 @@ const LIMITS = {
 const KEY_ENV = { development: "dev", staging: "test", production: "live" } as const;
 
 const config = readConfig();
-const log = pino({ level: config.CALLSHEET_LOG, base: { program: "control-plane" } });
+const log = pino({
+  level: config.CALLSHEET_LOG,
+  base: { program: "control-plane" },
+  serializers: { err: loggableError },
+  formatters: { log: loggable, bindings: loggable },
+});
 const stop = await start(config, log);
 
 let stopping = false;

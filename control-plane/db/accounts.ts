@@ -32,13 +32,24 @@ export interface KeyRow {
   readonly limits: TierLimits;
 }
 
+/** How exactly it is known when a key was used last: so often at most its row is written. */
+const USED_EVERY = "1 minute";
+
+/** Notes that the key was used. */
 export async function liveKey(sql: Sql, account: AccountId, keySha256: Sha256Hex): Promise<KeyRow | null> {
   const [row] = await sql<{ id: string; tier: string; createsPerMinute: number; createsBurst: number }[]>`
-    select k.id, t.name as tier, t.creates_per_minute, t.creates_burst
-    from api_key k
-    join account a on a.id = k.account_id
-    join tier t on t.name = a.tier
-    where k.key_sha256 = ${keySha256} and k.account_id = ${account} and k.revoked_at is null`;
+    with found as (
+      select k.id, k.last_used_at, t.name as tier, t.creates_per_minute, t.creates_burst
+      from api_key k
+      join account a on a.id = k.account_id
+      join tier t on t.name = a.tier
+      where k.key_sha256 = ${keySha256} and k.account_id = ${account} and k.revoked_at is null
+    ),
+    used as (
+      update api_key set last_used_at = now() from found
+      where api_key.id = found.id and (found.last_used_at is null or found.last_used_at < now() - ${USED_EVERY}::interval)
+    )
+    select id, tier, creates_per_minute, creates_burst from found`;
   if (row === undefined) return null;
   return {
     id: row.id,

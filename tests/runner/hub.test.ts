@@ -22,6 +22,8 @@ let server: WebSocketServer;
 let told: string[];
 let leaderUrl: string | null;
 let trusted: boolean;
+/** What Postgres says that the runner holds. */
+let heldLeases: readonly (LeaseRef & { readonly state: string })[];
 
 beforeEach(async () => {
   clock = new HandClock();
@@ -29,13 +31,14 @@ beforeEach(async () => {
   told = log;
   leaderUrl = null;
   trusted = true;
+  heldLeases = [];
   const never = () => Promise.reject(new Error("no runner of this test does that"));
   const host: HubHost = {
     register: async () => undefined,
     trusts: async () => trusted,
-    heldBy: async () => [],
+    heldBy: async () => heldLeases,
     heartbeat: async (_runner, leases) => ({ renewed: leases, stale: [] }),
-    lost: async () => undefined,
+    lost: async (_runner, leases) => void (leases.length > 0 && log.push("lost")),
     notTaken: async ({ job }) => void log.push(`not taken ${Number(job.slice(6))}`),
     up: () => void log.push("up"),
     down: () => void log.push("down"),
@@ -218,4 +221,41 @@ test("an answer clears a runner of all doubt", async () => {
     await runner.hear("renewed");
   }
   expect(runner.socket.readyState).toBe(WebSocket.OPEN);
+});
+
+test("a frame about a lease that the runner was never given is answered with stale, and goes nowhere", async () => {
+  hub.open();
+  const runner = await beating();
+  // Every frame of this host throws, so one that went through would cut the socket.
+  runner.say({ t: "failed", lease: lease(7), error: { class: "user", code: "no", detail: "" } });
+  expect(await runner.hear("stale")).toEqual({ t: "stale", lease: lease(7) });
+  runner.say({ t: "upload", lease: lease(7), kind: "artifact", sha256: CREDENTIAL.secretSha256, bytes: 1 });
+  expect(await runner.hear("stale")).toEqual({ t: "stale", lease: lease(7) });
+  assign(8);
+  runner.say({ t: "upload", lease: lease(8), kind: "artifact", sha256: CREDENTIAL.secretSha256, bytes: 1 });
+  expect((await runner.hear("upload_url")).lease).toEqual(lease(8));
+});
+
+test("a runner whose secret is revoked between its dial and its welcome is not kept", async () => {
+  hub.open();
+  trusted = false;
+  const runner = await dial();
+  runner.say(HELLO);
+  expect(await once(runner.socket, "close")).toEqual([1_008, Buffer.from("bad hello")]);
+  expect(hub.states().size).toBe(0);
+});
+
+test("a runner whose secret counts no more is cut off without grace, one whose secret counts stays", async () => {
+  hub.open();
+  const runner = await beating();
+  hub.trust(new Map([[RUNNER, CREDENTIAL.secretSha256]]));
+  runner.say({ t: "heartbeat", beat: 1, leases: [] });
+  await runner.hear("renewed");
+  const closed = once(runner.socket, "close");
+  heldLeases = [{ ...lease(1), state: "running" }];
+  hub.trust(new Map([[RUNNER, Sha256Hex.parse("b".repeat(64))]]));
+  // No time has to pass: its work is given up now.
+  await until(() => told.includes("lost"));
+  expect(await closed).toEqual([4_001, Buffer.from("the runner's secret counts no more")]);
+  expect(hub.states().size).toBe(0);
 });

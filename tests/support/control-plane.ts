@@ -30,7 +30,7 @@ export class ControlPlane {
       CALLSHEET_EDGE_SECRET: SECRET,
       // Nobody listens there: no account of these tests has a live session.
       CALLSHEET_EDGE_URL: "http://127.0.0.1:9",
-      CALLSHEET_PUBLIC_URL: plane.#url,
+      CALLSHEET_PUBLIC_URL: plane.url,
       CALLSHEET_STORE_DIR: join(dir, "store"),
       CALLSHEET_STORE_SECRET: SECRET,
       CALLSHEET_LOG: "fatal",
@@ -44,7 +44,8 @@ export class ControlPlane {
     this.#adminPort = adminPort;
   }
 
-  get #url(): string {
+  /** Where runners dial. */
+  get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
 
@@ -56,8 +57,8 @@ export class ControlPlane {
   async runner(id: string, devices: number): Promise<ChildProcess> {
     return this.#run("gpu-runner/main.ts", {
       CALLSHEET_ENV: "development",
-      CALLSHEET_CONTROL_PLANE_URLS: this.#url,
-      CALLSHEET_RUNNER_JOIN_TOKEN: await joinTokenFor({ url: this.#adminUrl, token: SECRET }, id),
+      CALLSHEET_CONTROL_PLANE_URLS: this.url,
+      CALLSHEET_RUNNER_JOIN_TOKEN: await this.joinToken(id),
       CALLSHEET_RUNNER_ID: id,
       CALLSHEET_RUNNER_DIR: join(this.#dir, id),
       CALLSHEET_DEVICES: String(devices),
@@ -66,13 +67,19 @@ export class ControlPlane {
     });
   }
 
-  async admin(method: string, path: string, body: unknown): Promise<void> {
+  /** Throws for any answer but success. */
+  async admin(method: string, path: string, body?: unknown): Promise<unknown> {
     const response = await fetch(`${this.#adminUrl}/admin/v1${path}`, {
       method,
       headers: { authorization: `Bearer ${SECRET}`, "idempotency-key": randomUUID() },
-      body: JSON.stringify(body),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!response.ok) throw new Error(`admin ${method} ${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  }
+
+  joinToken(runner: string): Promise<string> {
+    return joinTokenFor({ url: this.#adminUrl, token: SECRET }, runner);
   }
 
   async stop(): Promise<void> {

@@ -164,7 +164,15 @@ export async function requestAdmin(
   body?: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
-  const app = adminApp({
+  return anAdminApp(studio).request(`/admin/v1${path}`, {
+    method,
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+export function anAdminApp(studio: Studio) {
+  return adminApp({
     database: studio.database,
     limits: PRODUCTION_LIMITS,
     tokens: [{ name: "test", token: ADMIN_TOKEN }],
@@ -174,10 +182,5 @@ export async function requestAdmin(
     keyRevoked: () => undefined,
     termsChanged: () => undefined,
     scraped: async () => ({ type: "text/plain", text: "" }),
-  });
-  return app.request(`/admin/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...headers },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
 }
