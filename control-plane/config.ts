@@ -25,7 +25,9 @@ const AdminTokens = List.pipe(z.array(z.string()).max(ADMIN_TOKENS_MAX)).transfo
   }),
 );
 /** Signs what standardwebhooks verifies. */
-const HookSecret = z.string().regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "must be whsec_ and 24 bytes or more in base64");
+const HookSecret = z
+  .string()
+  .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "must be whsec_ and 24 bytes or more in base64");
 const Port = z.coerce.number().pipe(z.int().min(0).max(65_535));
 
 const Config = z.object({

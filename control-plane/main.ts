@@ -33,7 +33,7 @@ import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { Metrics } from "./metrics.ts";
 import { systemClock } from "./system-clock.ts";
-import { loggable, loggableError } from "#protocol/log-line.ts";
+import { SAFE_LOG } from "#protocol/log-line.ts";
 import { leadOf } from "./usecase/lead.ts";
 import { webhookGuard, webhookLoop } from "./webhooks.ts";
 
@@ -48,8 +48,7 @@ const config = readConfig();
 const log = pino({
   level: config.CALLSHEET_LOG,
   base: { program: "control-plane" },
-  serializers: { err: loggableError },
-  formatters: { log: loggable, bindings: loggable },
+  ...SAFE_LOG,
 });
 const stop = await start(config, log);
 

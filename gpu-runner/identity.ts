@@ -44,7 +44,9 @@ export async function keepIdentity(host: IdentityHost): Promise<string> {
   const own = kept?.runner === runner ? kept : null;
   if (own === null && joinToken === null) {
     const there = kept === null ? "there is no identity" : `the identity is that of '${kept.runner}'`;
-    throw new Error(`'${runner}' cannot dial: ${there} in ${path}. Set CALLSHEET_RUNNER_JOIN_TOKEN to a new join token.`);
+    throw new Error(
+      `'${runner}' cannot dial: ${there} in ${path}. Set CALLSHEET_RUNNER_JOIN_TOKEN to a new join token.`,
+    );
   }
   const identity = own ?? (await mint(path, runner));
   if (joinToken === null) return identity.secret;

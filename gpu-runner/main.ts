@@ -1,6 +1,6 @@
 /** The `gpu-runner` program: wiring only. It ends with 0 after a drain (SIGTERM, Ctrl-C, or a parent that is gone). */
 import { pino } from "pino";
-import { loggable, loggableError } from "#protocol/log-line.ts";
+import { SAFE_LOG } from "#protocol/log-line.ts";
 import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
 import { DeviceBay } from "./device.ts";
@@ -13,8 +13,7 @@ const config = readConfig();
 const log = pino({
   level: config.logLevel,
   base: { program: "gpu-runner", runner: config.runner },
-  serializers: { err: loggableError },
-  formatters: { log: loggable, bindings: loggable },
+  ...SAFE_LOG,
 });
 // Before it has a secret a runner has nothing to drain; without its parent it would join for ever.
 const leave = (): never => process.exit(0);

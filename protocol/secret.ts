@@ -7,7 +7,16 @@ const CHARS_MIN = { development: 16, elsewhere: 32 } as const;
 /** Random text of the length has more; a pattern typed by hand has not. */
 const DISTINCT_CHARS_MIN = 10;
 /** Long enough that random text does not contain them. */
-const EXAMPLES = ["changeme", "change-me", "password", "only-for-tests", "example", "default", "insecure", "development"];
+const EXAMPLES = [
+  "changeme",
+  "change-me",
+  "password",
+  "only-for-tests",
+  "example",
+  "default",
+  "insecure",
+  "development",
+];
 
 /** By setting: its secrets, more than one while they are rotated. */
 export type NamedSecrets = Readonly<Record<string, readonly string[]>>;

@@ -35,7 +35,9 @@ export async function insertKey(
 
 /** Newest first, revoked ones too. */
 export async function keysOfAccount(sql: Sql, id: AccountId, limit: number): Promise<readonly KeyEntry[]> {
-  return sql<KeyEntry[]>`select * from api_key where account_id = ${id} order by created_at desc, id desc limit ${limit}`;
+  return sql<
+    KeyEntry[]
+  >`select * from api_key where account_id = ${id} order by created_at desc, id desc limit ${limit}`;
 }
 
 /** The key that was live until now; null if there was none of this id. */

@@ -43,8 +43,7 @@ export class ModerationHook {
       model,
       prompt,
       negative_prompt: negativePrompt,
-      reference:
-        reference === null ? null : { sha256: reference.sha256, media_type: reference.mediaType },
+      reference: reference === null ? null : { sha256: reference.sha256, media_type: reference.mediaType },
     };
     return this.#ask("prompt", data, PROMPT_MS_MAX);
   }

@@ -24,7 +24,9 @@ export function adminCreditRoutes(database: Database) {
       once(c, CreateGrant, async (wanted, key) => render(c, await createGrant(database, c.var.operator, wanted, key))),
     )
     .post("/grants/:id/void", (c) =>
-      once(c, VoidGrant, async ({ reason }, key) => acted(c, await voidGrant(sql, c.var.operator, c.req.param("id"), reason, key))),
+      once(c, VoidGrant, async ({ reason }, key) =>
+        acted(c, await voidGrant(sql, c.var.operator, c.req.param("id"), reason, key)),
+      ),
     )
     .post("/adjustments", (c) =>
       once(c, CreateAdjustment, async ({ account_id: account, amount, reason }, key) =>

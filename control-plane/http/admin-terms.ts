@@ -62,7 +62,9 @@ export function termsRoutes({ database, limits, termsChanged }: TermsHost) {
     .put("/models/:name/classes/:class{.+}", async (c) => {
       const name = ClassName.safeParse(c.req.param("class"));
       if (!name.success) return invalid("class", name.error);
-      return change(c, PutModelClass, (wanted) => putClass(database, c.var.operator, c.req.param("name"), name.data, wanted));
+      return change(c, PutModelClass, (wanted) =>
+        putClass(database, c.var.operator, c.req.param("name"), name.data, wanted),
+      );
     })
     .delete("/models/:name/classes/:class{.+}", async (c) => {
       const answer = await endClass(database, c.var.operator, c.req.param("name"), c.req.param("class"));
@@ -75,7 +77,9 @@ export function termsRoutes({ database, limits, termsChanged }: TermsHost) {
       return change(c, PatchRunner, ({ drained }) => drainRunner(database, c.var.operator, id.data, drained));
     })
     .get("/scheduler/limits", async (c) => c.json(await readLimits(database, limits)))
-    .patch("/scheduler/limits", (c) => change(c, PatchLimits, (wanted) => changeLimits(database, c.var.operator, limits, wanted)));
+    .patch("/scheduler/limits", (c) =>
+      change(c, PatchLimits, (wanted) => changeLimits(database, c.var.operator, limits, wanted)),
+    );
 }
 
 function invalid(param: string, error: z.ZodError): Response {

@@ -59,10 +59,7 @@ export function adminApp(host: AdminHost) {
   app.post("/admin/v1/accounts/:id/keys", async (c) => {
     const account = AccountId.safeParse(c.req.param("id"));
     if (!account.success) return refuse({ code: "not_found", message: "No such account." });
-    return render(
-      c,
-      await createKey(host.database, c.var.operator, account.data, host.keyEnv, host.randomBytes),
-    );
+    return render(c, await createKey(host.database, c.var.operator, account.data, host.keyEnv, host.randomBytes));
   });
   app.get("/admin/v1/accounts/:id/keys", async (c) => {
     const account = AccountId.safeParse(c.req.param("id"));

@@ -84,7 +84,13 @@ export class RunnerDesk implements HubHost {
     const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
     const stored = await this.#host.store.stat(artifactKey);
     if (stored?.bytes !== artifact.bytes) return this.#notStored(lease, artifactKey);
-    return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey, review: this.#host.reviews });
+    return this.#end(lease, {
+      kind: "finished",
+      epoch: lease.epoch,
+      artifact,
+      artifactKey,
+      review: this.#host.reviews,
+    });
   }
 
   failed({ lease, error }: Frame<"failed">): Promise<Recorded> {

@@ -10,7 +10,14 @@ import type { Cancel } from "#control-plane/core/clock.ts";
 import type { WebSocket } from "ws";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
-import { CLOSE_NOT_LEADER, CLOSE_REPLACED, CLOSE_REVOKED, FromRunner, leaseName, REDIAL_GRACE_MS } from "#protocol/runner.ts";
+import {
+  CLOSE_NOT_LEADER,
+  CLOSE_REPLACED,
+  CLOSE_REVOKED,
+  FromRunner,
+  leaseName,
+  REDIAL_GRACE_MS,
+} from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
 import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";

@@ -82,7 +82,10 @@ export function verifyAuditLog(sql: Sql): Promise<AuditVerdict> {
     }
     const head = await auditHead(tx);
     if (head.seq !== last.seq || head.hash !== last.hash) {
-      breaches.push({ rule: RULE, row: `the log ends with row ${last.seq}, its head says ${head.seq}: rows are missing` });
+      breaches.push({
+        rule: RULE,
+        row: `the log ends with row ${last.seq}, its head says ${head.seq}: rows are missing`,
+      });
     }
     return { breaches: breaches.slice(0, BREACHES_MAX), rows, headHash: head.hash };
   });

@@ -86,7 +86,8 @@ export function joinRunner(
 /** The kill switch: from the commit on the runner cannot dial, and the leader cuts it off and takes its leases back. */
 export function revokeRunner(sql: Sql, by: Operator, runner: RunnerId): Promise<Answer<{ readonly id: RunnerId }>> {
   return inTransaction(sql, async (tx) => {
-    if (!(await deleteSecret(tx, runner))) return refuse({ code: "not_found", message: "No such runner has a secret." });
+    if (!(await deleteSecret(tx, runner)))
+      return refuse({ code: "not_found", message: "No such runner has a secret." });
     await postTermsChanged(tx);
     await record(tx, by, { act: "runner.revoke", target: runner });
     return answer({ id: runner });

@@ -94,9 +94,7 @@ export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submi
 async function judgePrompt(
   { account, submit: { video }, reference, judge }: SubmitRequest,
   { model }: Terms,
-): Promise<
-  { readonly ok: true; readonly policy: string | null } | { readonly ok: false; readonly refusal: Refusal }
-> {
+): Promise<{ readonly ok: true; readonly policy: string | null } | { readonly ok: false; readonly refusal: Refusal }> {
   if (judge === undefined) return { ok: true, policy: null };
   const { prompt, negative_prompt: negativePrompt = "" } = video;
   const verdict = await judge({ account, model, prompt, negativePrompt, reference });

@@ -146,7 +146,11 @@ test("the database itself refuses to change, remove or empty it", async () => {
 
 /** As somebody who may do everything in this database, and has switched the triggers off. */
 const TAMPERINGS: readonly (readonly [string, string, RegExp])[] = [
-  ["a changed row", "update admin_audit set record = replace(record, 'account', 'nothing') where seq = 4", /^audit row 4 was changed$/],
+  [
+    "a changed row",
+    "update admin_audit set record = replace(record, 'account', 'nothing') where seq = 4",
+    /^audit row 4 was changed$/,
+  ],
   [
     "a changed row with its hash made good",
     `update admin_audit set record = '{}', hash = encode(sha256(convert_to(prev_hash || e'\\n{}', 'UTF8')), 'hex') where seq = 4`,
@@ -176,7 +180,12 @@ beforeEach(async ({ task }) => {
   if (!task.name.includes("is found")) return;
   own = await Studio.open();
   for (let n = 0; n < 8; n++) {
-    await createAccount(own.database, { actor: "test", requestId: `req_${n}` }, { name: `a${n}`, tier: "pro" }, bytes(n));
+    await createAccount(
+      own.database,
+      { actor: "test", requestId: `req_${n}` },
+      { name: `a${n}`, tier: "pro" },
+      bytes(n),
+    );
   }
 });
 afterEach(async ({ task }) => {

@@ -30,7 +30,10 @@ test("a key has 178 random bits, is shown once, and its hash alone is kept", asy
   expect(KEY_SECRET_CHARS * Math.log2(62)).toBeGreaterThan(178);
   const account = await studio.account("pro");
   const { id, key, hash } = await aKey(account);
-  const dump = JSON.stringify([await studio.sql`select * from api_key`, await studio.sql`select record from admin_audit`]);
+  const dump = JSON.stringify([
+    await studio.sql`select * from api_key`,
+    await studio.sql`select record from admin_audit`,
+  ]);
   expect(dump).toContain(hash);
   expect(dump).not.toContain(key.slice(24, 54));
   expect(await listed(account)).toMatchObject([{ id, last4: key.slice(-4), last_used_at: null, revoked_at: null }]);

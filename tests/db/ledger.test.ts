@@ -111,7 +111,8 @@ test("the same idempotency key acts once and answers the same; with another requ
   const grants = await Promise.all(
     Array.from({ length: 8 }, () =>
       grantCredits(
-        studio.sql, BY_TEST,
+        studio.sql,
+        BY_TEST,
         { account, amount: milliCredits(900n), category: "plan", priority: 1, effectiveAt: null, expiresAt: null },
         "top-up-7",
       ),

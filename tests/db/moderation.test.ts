@@ -71,7 +71,13 @@ async function aWithheldVideo(): Promise<{ readonly account: AccountId; readonly
   const job = await studio.submitted(account);
   const { job: started } = await studio.dispatched(job.id);
   const key = `jobs/${job.id}/${started.epoch}/a.mp4`;
-  const event = { kind: "finished", epoch: started.epoch, artifact: anArtifact(), artifactKey: key, review: true } as const;
+  const event = {
+    kind: "finished",
+    epoch: started.epoch,
+    artifact: anArtifact(),
+    artifactKey: key,
+    review: true,
+  } as const;
   expect(await recordEnd(studio.sql, { job: job.id, epoch: started.epoch }, event)).toMatchObject({ ok: true });
   return { account, id: job.id, key };
 }
@@ -162,17 +168,21 @@ test.each(NO_VERDICTS)("%s is no verdict: the prompt is not accepted and nothing
   expect(failures.splice(0).join()).not.toContain(TINY.prompt);
 });
 
-test.each(NO_VERDICTS)("%s is no verdict: the result stays withheld and is asked about again", async (_what, answer) => {
-  const { id } = await aWithheldVideo();
-  server.answer = answer;
-  expect(await moderate()).toEqual([]);
-  const job = await studio.job(id);
-  expect([job.state, job.moderationTries]).toEqual(["moderating", 1]);
-  expect(Number(job.moderateAt)).toBeGreaterThan(Date.now());
-  server.answer = () => ({ json: BLOCK });
-  await due(id);
-  await moderate();
-});
+test.each(NO_VERDICTS)(
+  "%s is no verdict: the result stays withheld and is asked about again",
+  async (_what, answer) => {
+    const { id } = await aWithheldVideo();
+    server.answer = answer;
+    const { moderateAt: askedAt } = await studio.job(id);
+    expect(await moderate()).toEqual([]);
+    const job = await studio.job(id);
+    expect([job.state, job.moderationTries]).toEqual(["moderating", 1]);
+    expect(Number(job.moderateAt) - Number(askedAt)).toBeGreaterThanOrEqual(1_000);
+    server.answer = () => ({ json: BLOCK });
+    await due(id);
+    await moderate();
+  },
+);
 
 test("a rendered result leaves its devices and is shown to nobody before its verdict", async () => {
   const { account, id } = await aWithheldVideo();
@@ -227,7 +237,11 @@ test("a result that is withheld for good costs nothing, says why, and its file i
   await sweepWithheld(studio.sql, store);
   await sweepWithheld(studio.sql, store);
   expect(removed.filter((name) => name === key)).toEqual([key]);
-  expect(await studio.job(id)).toMatchObject({ artifactKey: null, artifactSha256: null, errorCode: "content_policy_violation" });
+  expect(await studio.job(id)).toMatchObject({
+    artifactKey: null,
+    artifactSha256: null,
+    errorCode: "content_policy_violation",
+  });
 });
 
 test("a hook that stays away fails the video closed after its tries: nothing is charged and nothing was shown", async () => {
@@ -238,7 +252,11 @@ test("a hook that stays away fails the video closed after its tries: nothing is 
     await due(id);
     await moderate();
   }
-  expect(await studio.job(id)).toMatchObject({ state: "failed", errorCode: "moderation_unavailable", errorFault: "platform" });
+  expect(await studio.job(id)).toMatchObject({
+    state: "failed",
+    errorCode: "moderation_unavailable",
+    errorFault: "platform",
+  });
   expect(await studio.purse(account)).toEqual({ held: 0n, consumed: 0n });
   expect(await studio.eventTypes(account)).not.toContain("video.completed");
 });
@@ -288,7 +306,8 @@ test("so many results are asked about at once, and no more", async () => {
   const ids = await Promise.all(Array.from({ length: ASKED_AT_ONCE_MAX + 3 }, async () => (await aWithheldVideo()).id));
   server.answer = () => ({ json: ALLOW });
   await moderate();
-  const states = async () => (await Promise.all(ids.map((id) => studio.job(id)))).filter(({ state }) => state === "completed");
+  const states = async () =>
+    (await Promise.all(ids.map((id) => studio.job(id)))).filter(({ state }) => state === "completed");
   expect(await states()).toHaveLength(ASKED_AT_ONCE_MAX);
   await moderate();
   expect(await states()).toHaveLength(ids.length);

@@ -61,3 +61,22 @@ test("a call is good for a minute, either way", async () => {
     expect(await verifyCall(await received(), [SECRET], beyond)).toEqual({ ok: false, reason: "clock_skew" });
   }
 });
+
+test("while the secret is rotated both are accepted, and neither afterwards but the new one", async () => {
+  const next = "the-next-secret-of-both-ends";
+  const good = { ok: true, account: call.account, requestId: call.requestId };
+  const bad = { ok: false, reason: "bad_signature" };
+  const signedByOld = await received();
+  const signedByNew = { ...call, headers: new Headers(await signCall(call, next, NOW)) };
+  // 1. Both ends accept the new one. 2. They sign with it. 3. They forget the old one.
+  for (const secrets of [
+    [SECRET, next],
+    [next, SECRET],
+  ]) {
+    expect(await verifyCall(signedByOld, secrets, NOW)).toEqual(good);
+    expect(await verifyCall(signedByNew, secrets, NOW)).toEqual(good);
+  }
+  expect(await verifyCall(signedByOld, [next], NOW)).toEqual(bad);
+  expect(await verifyCall(signedByNew, [next], NOW)).toEqual(good);
+  expect(await verifyCall(signedByNew, [], NOW)).toEqual(bad);
+});

@@ -18,7 +18,7 @@ export class ControlPlane {
   readonly #adminPort: number;
   readonly #children: ChildProcess[] = [];
 
-  static async start(databaseUrl: string): Promise<ControlPlane> {
+  static async start(databaseUrl: string, env: Readonly<Record<string, string>> = {}): Promise<ControlPlane> {
     const dir = await mkdtemp(join(tmpdir(), "callsheet-plane-"));
     const plane = new ControlPlane(dir, await freePort(), await freePort());
     await plane.#run("control-plane/main.ts", {
@@ -34,6 +34,7 @@ export class ControlPlane {
       CALLSHEET_STORE_DIR: join(dir, "store"),
       CALLSHEET_STORE_SECRET: SECRET,
       CALLSHEET_LOG: "fatal",
+      ...env,
     });
     return plane;
   }

@@ -12,12 +12,16 @@ interface Told {
   readonly text?: string;
 }
 type Answer = Told | "hang up" | "endless";
+interface Question {
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
 
 export class HookServer {
   readonly secret = `whsec_${randomBytes(32).toString("base64")}`;
   /** What it was asked, with a good signature. */
-  asked: unknown[] = [];
-  answer: () => Answer | Promise<Answer> = () => "hang up";
+  asked: Question[] = [];
+  answer: (question: Question) => Answer | Promise<Answer> = () => "hang up";
   readonly #server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -46,8 +50,9 @@ export class HookServer {
 
   async #answerTo(request: IncomingMessage, body: string, response: ServerResponse): Promise<void> {
     // Throws, and so ends the test's process, if the signature is not of the secret.
-    this.asked.push(new Webhook(this.secret).verify(body, request.headers as Record<string, string>));
-    const answer = await this.answer();
+    const question = new Webhook(this.secret).verify(body, request.headers as Record<string, string>) as Question;
+    this.asked.push(question);
+    const answer = await this.answer(question);
     if (answer === "hang up") return void response.destroy();
     if (answer === "endless") {
       response.writeHead(200);

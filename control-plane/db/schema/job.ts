@@ -144,7 +144,10 @@ export const job = pgTable(
       sql`case when ${table.state}::text in ('completed', 'moderating') then ${table.artifactKey} is not null
         when ${table.state} in ('failed', 'cancelled') then true else ${table.artifactKey} is null end`,
     ),
-    check("job_moderated_iff_moderating", sql`(${table.state}::text = 'moderating') = (${table.moderateAt} is not null)`),
+    check(
+      "job_moderated_iff_moderating",
+      sql`(${table.state}::text = 'moderating') = (${table.moderateAt} is not null)`,
+    ),
     check("job_error_iff_failed", sql`(${table.state} in ('failed', 'cancelled')) = (${table.errorCode} is not null)`),
     check(
       "job_progress_in_range",

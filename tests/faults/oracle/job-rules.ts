@@ -77,7 +77,8 @@ export class JobRules {
   /** Where there is a hook nothing is shown that it has not allowed. */
   #shownFinding(before: JobRow | null, after: JobRow): Finding {
     if (after.state !== "completed" || before?.state === "completed" || !this.#hook.reviews) return null;
-    if (before?.state !== "moderating" || after.resultPolicy === null) return `${after.id} is shown and nobody judged it`;
+    if (before?.state !== "moderating" || after.resultPolicy === null)
+      return `${after.id} is shown and nobody judged it`;
     return this.#hook.forbids(after.id) ? `${after.id} is shown although the hook forbids it` : null;
   }
 

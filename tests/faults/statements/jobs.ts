@@ -108,8 +108,7 @@ function timesOf(change: JobChange, at: Date): Pick<JobRow, "notBefore" | "moder
   const later = (ms: number) => new Date(at.getTime() + ms);
   return {
     notBefore: "delayMs" in change ? later(change.delayMs) : null,
-    moderateAt:
-      change.to === "moderating" ? at : change.to === "asked_in_vain" ? later(change.askAgainMs) : null,
+    moderateAt: change.to === "moderating" ? at : change.to === "asked_in_vain" ? later(change.askAgainMs) : null,
   };
 }
 
