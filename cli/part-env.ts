@@ -26,7 +26,6 @@ export function controlPlaneEnv(
     CALLSHEET_PORT: String(own?.main),
     CALLSHEET_ADMIN_PORT: String(own?.admin),
     CALLSHEET_ADMIN_TOKEN: secrets.admin_token,
-    CALLSHEET_RUNNER_TOKEN: secrets.runner_token,
     CALLSHEET_EDGE_SECRET: secrets.edge_secret,
     CALLSHEET_EDGE_URL: `http://127.0.0.1:${ports.edge}`,
     CALLSHEET_PUBLIC_URL: `http://127.0.0.1:${own?.main}`,
@@ -38,10 +37,10 @@ export function controlPlaneEnv(
   };
 }
 
-/** `index` counts runners from 0. */
+/** `index` counts runners from 0. An empty `joinToken`: the runner has joined before. */
 export function runnerEnv(
   config: Config,
-  secrets: Secrets,
+  joinToken: string,
   home: string,
   ports: Ports,
   id: string,
@@ -52,7 +51,8 @@ export function runnerEnv(
     ...config.inherited,
     NODE_COMPILE_CACHE: compileCache(home),
     CALLSHEET_CONTROL_PLANE_URLS: ports.controlPlanes.map((replica) => `http://127.0.0.1:${replica.main}`).join(","),
-    CALLSHEET_RUNNER_TOKEN: secrets.runner_token,
+    CALLSHEET_ENV: "development",
+    CALLSHEET_RUNNER_JOIN_TOKEN: joinToken,
     CALLSHEET_RUNNER_ID: id,
     CALLSHEET_RUNNER_DIR: join(home, "runners", id),
     CALLSHEET_DEVICES: String(declared?.devices ?? 1),

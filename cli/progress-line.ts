@@ -25,6 +25,7 @@ const WORDS = {
   starting: "starting",
   running: "rendering",
   uploading: "uploading",
+  moderating: "being checked",
   preempted: "paused for another job",
   retrying: "waiting to go on",
   cancelling: "stopping",

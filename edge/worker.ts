@@ -1,8 +1,8 @@
 /**
  * The edge: the public API, one Durable Object per account, signed calls to and from the control plane.
  *
- * Promises: every answer carries `x-request-id`, every failure the error envelope; a fault tells the client nothing of
- * our insides.
+ * Promises: every answer carries `x-request-id` and strict headers, every failure the error envelope; a fault tells the
+ * client nothing of our insides.
  */
 import { Hono } from "hono";
 import { refuse } from "./answer.ts";
@@ -13,6 +13,7 @@ import { readConfig } from "./env.ts";
 import { logFault } from "./log.ts";
 import { mintRequestId } from "./random-id.ts";
 import { UNREACHABLE } from "./refusals.ts";
+import { setStrictHeaders } from "./strict-headers.ts";
 import { addContentRoute } from "./routes/content.ts";
 import { addCreditRoutes } from "./routes/credits.ts";
 import { addEstimateRoute } from "./routes/estimate.ts";
@@ -32,15 +33,22 @@ const app: EdgeApp = new Hono();
 
 app.use(async (c, next) => {
   c.set("requestId", mintRequestId());
-  c.set("config", readConfig(c.env));
   await next();
   // The object has written the headers of a 101 itself; the runtime lets nobody change them.
   if (c.res.status === 101) return;
   c.res.headers.set("x-request-id", c.get("requestId"));
   // Nobody's, unless the key was good.
   const rates = c.get("rates") as RateReport | undefined;
-  if (rates === undefined) return;
-  for (const [name, value] of Object.entries(rateHeaders(rates))) c.res.headers.set(name, value);
+  for (const [name, value] of Object.entries(rates === undefined ? {} : rateHeaders(rates))) {
+    c.res.headers.set(name, value);
+  }
+  setStrictHeaders(c.res.headers, c.env.CALLSHEET_ENV);
+});
+
+// Inside the first step, so that the answer to a wrong setting is an error like any other.
+app.use(async (c, next) => {
+  c.set("config", readConfig(c.env));
+  await next();
 });
 
 app.get("/healthz", (c) => c.json({ status: "ok" }));

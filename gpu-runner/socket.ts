@@ -6,7 +6,8 @@
  */
 import type { Logger } from "pino";
 import { WebSocket } from "ws";
-import { type FromRunner, RUNNER_FRAME_BYTES_MAX, ToRunner } from "#protocol/runner.ts";
+import { RUNNER_PATH } from "#protocol/runner-identity.ts";
+import { CLOSE_REVOKED, type FromRunner, RUNNER_FRAME_BYTES_MAX, ToRunner } from "#protocol/runner.ts";
 import {
   believedOf,
   greetingOf,
@@ -42,17 +43,17 @@ export interface LineHost {
 
 export function openLine(
   urls: readonly string[],
-  token: string,
+  secret: string,
   host: LineHost,
   log: Logger,
   random: () => number = Math.random,
 ): Line {
-  return new DialledLine(urls, token, host, log, random);
+  return new DialledLine(urls, secret, host, log, random);
 }
 
 class DialledLine implements Line {
   readonly #urls: readonly string[];
-  readonly #token: string;
+  readonly #secret: string;
   readonly #host: LineHost;
   readonly #log: Logger;
   readonly #random: () => number;
@@ -62,9 +63,9 @@ class DialledLine implements Line {
   #stalled: NodeJS.Timeout | null = null;
   #over = false;
 
-  constructor(urls: readonly string[], token: string, host: LineHost, log: Logger, random: () => number) {
+  constructor(urls: readonly string[], secret: string, host: LineHost, log: Logger, random: () => number) {
     this.#urls = urls;
-    this.#token = token;
+    this.#secret = secret;
     this.#host = host;
     this.#log = log;
     this.#random = random;
@@ -120,9 +121,9 @@ class DialledLine implements Line {
   }
 
   #dial(id: number, at: number): void {
-    const url = `${(this.#urls[at] as string).replace(/^http/, "ws")}/runner/v1`;
+    const url = `${(this.#urls[at] as string).replace(/^http/, "ws")}${RUNNER_PATH}`;
     const socket = new WebSocket(url, {
-      headers: { authorization: `Bearer ${this.#token}` },
+      headers: { authorization: `Bearer ${this.#secret}` },
       handshakeTimeout: DIAL_TIMEOUT_MS,
       maxPayload: RUNNER_FRAME_BYTES_MAX,
       perMessageDeflate: false,
@@ -141,6 +142,7 @@ class DialledLine implements Line {
       stopPings();
       clearTimeout(impatient);
       this.#sockets.delete(id);
+      if (code === CLOSE_REVOKED) this.#log.error({ url }, "this runner's secret counts no more");
       this.#log.info({ url, code, reason: reason.toString() }, "control plane connection closed");
       this.#feed({ t: "closed", id, code, reason: reason.toString() });
     });

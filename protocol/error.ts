@@ -25,7 +25,10 @@ export const ERROR_RULES = {
   unknown_model: { status: 400, type: "invalid_request_error", shouldRetry: null },
   unsupported_size: { status: 400, type: "invalid_request_error", shouldRetry: null },
   unsupported_operation: { status: 400, type: "invalid_request_error", shouldRetry: null },
+  content_policy_violation: { status: 400, type: "invalid_request_error", shouldRetry: false },
   invalid_api_key: { status: 401, type: "authentication_error", shouldRetry: null },
+  /** Between the programs only: the edge's clock is wrong. */
+  clock_skew: { status: 401, type: "authentication_error", shouldRetry: null },
   invalid_ticket: { status: 401, type: "authentication_error", shouldRetry: null },
   origin_forbidden: { status: 403, type: "authentication_error", shouldRetry: null },
   insufficient_credits: { status: 402, type: "billing_error", shouldRetry: false },

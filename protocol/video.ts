@@ -17,6 +17,7 @@ export const JobState = z.enum([
   "starting", // a lease was sent to a runner, nothing rendered yet
   "running", // steps are arriving
   "uploading", // rendered; the MP4 is on its way to the store
+  "moderating", // in the store, off its runner; the moderation hook has not judged it yet
   "preempted", // gave its device back at a step boundary; waits, with a checkpoint
   "retrying", // lost its runner; waits, with a checkpoint if there is one
   "cancelling", // asked to stop; the runner has not confirmed yet
@@ -35,6 +36,7 @@ export const STATUS_OF = {
   starting: "in_progress",
   running: "in_progress",
   uploading: "in_progress",
+  moderating: "in_progress",
   preempted: "in_progress",
   retrying: "in_progress",
   cancelling: "in_progress",
@@ -52,6 +54,8 @@ export const JobErrorCode = z.enum([
   "deadline_exceeded",
   "start_deadline_exceeded",
   "invalid_input_reference",
+  "content_policy_violation",
+  "moderation_unavailable",
 ]);
 export type JobErrorCode = z.infer<typeof JobErrorCode>;
 

@@ -6,6 +6,10 @@ export const COUNTERS = {
   attempts_ended_total: { help: "Attempts by how they ended, as runners said or their silence did.", label: "how" },
   stale_frames_total: { help: "Writes of runners refused because their lease is over.", label: "frame" },
   assignments_unanswered_total: { help: "Assignments that a runner did not acknowledge in time.", label: null },
+  moderations_total: {
+    help: "Questions to the moderation hook about results, by their outcome; `none` is no verdict.",
+    label: "verdict",
+  },
   webhook_tries_total: {
     help: "Tries of webhooks by the kind of their answer, or why there was none.",
     label: "outcome",
@@ -26,6 +30,8 @@ export const GAUGES = {
   pulse_seconds: "What a trivial statement took last on the connections of the leader and the runners.",
   ledger_breaches: "Rows that break a rule of the ledger; above 0 nothing is admitted.",
   ledger_entries: "Entries of the ledger's journal.",
+  admin_audit_breaches: "Rows of the admin audit log that were changed, removed or put in.",
+  admin_audit_rows: "Rows of the admin audit log.",
   ledger_audited_seconds: "When the ledger was last audited, in seconds since 1970.",
 } as const;
 

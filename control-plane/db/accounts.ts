@@ -33,13 +33,22 @@ export interface KeyRow {
   readonly limits: TierLimits;
 }
 
+/** How exactly it is known when a key was used last: so often at most its row is written. */
+const USED_EVERY = "1 minute";
+
+/** Notes that the key was used. */
 export async function liveKey(sql: Sql, account: AccountId, keySha256: Sha256Hex): Promise<KeyRow | null> {
   const [row] = await sql<(TierRow & { readonly id: string })[]>`
-    select k.id, t.*
-    from api_key k
-    join account a on a.id = k.account_id
-    join tier t on t.name = a.tier
-    where k.key_sha256 = ${keySha256} and k.account_id = ${account} and k.revoked_at is null`;
+    with found as (
+      select k.id, k.last_used_at, a.tier
+      from api_key k join account a on a.id = k.account_id
+      where k.key_sha256 = ${keySha256} and k.account_id = ${account} and k.revoked_at is null
+    ),
+    used as (
+      update api_key set last_used_at = now() from found
+      where api_key.id = found.id and (found.last_used_at is null or found.last_used_at < now() - ${USED_EVERY}::interval)
+    )
+    select found.id, t.* from found join tier t on t.name = found.tier`;
   if (row === undefined) return null;
   return {
     id: row.id,

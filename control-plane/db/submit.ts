@@ -70,6 +70,8 @@ export interface NewJob {
   readonly negativePrompt: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  /** By which version of the policy its prompt was let through. Absent: nobody judged. */
+  readonly promptPolicy?: string | null;
   /** Who is told of its end, beside the account's endpoints. */
   readonly webhookUrl: string | null;
   /** The key that the client gave its create, if it gave one. */
@@ -111,6 +113,7 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     metadata: job.metadata,
     reference_sha256: job.reference?.sha256 ?? null,
     reference_media_type: job.reference?.mediaType ?? null,
+    prompt_policy: job.promptPolicy ?? null,
     // JSON has no whole numbers of this size.
     price: String(terms.price),
     gpu_ms: terms.gpuMs,
@@ -174,7 +177,7 @@ const SUBMIT_CLAIMED_TOLD = `
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
         size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
         reference_media_type text, price bigint, gpu_ms int, remix_of text, start_deadline_s int,
-        deadline_s int, event jsonb,
+        deadline_s int, event jsonb, prompt_policy text,
         webhook_url text, webhook_events event_type[], idempotency_key text, fingerprint text
       )
     ),
@@ -212,11 +215,11 @@ const SUBMIT_CLAIMED_TOLD = `
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
         metadata, reference_sha256, reference_media_type, remixed_from_video_id, price, gpu_ms, created_at,
-        start_deadline_at, deadline_at
+        start_deadline_at, deadline_at, prompt_policy
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
         size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, remix_of, entered.price, gpu_ms, at,
-        at + make_interval(secs => start_deadline_s), at + make_interval(secs => deadline_s)
+        at + make_interval(secs => start_deadline_s), at + make_interval(secs => deadline_s), prompt_policy
       from input, entered
       returning *
     ),

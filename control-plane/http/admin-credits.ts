@@ -1,6 +1,5 @@
 /** The operator's routes for credits: grants, voids, adjustments, refunds, the journal as a file. */
 import { Hono } from "hono";
-import type { Context } from "hono";
 import { createGrant } from "#control-plane/usecase/administer.ts";
 import type { Database } from "#control-plane/db/connect.ts";
 import { adjust, refundVideo, voidGrant } from "#control-plane/usecase/credits.ts";
@@ -15,24 +14,27 @@ import { IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_REPLAYED_HEADER, readIdempotencyKey
 import { creditsText, milliCreditsOf } from "#protocol/unit.ts";
 import type { z } from "zod";
 import { parse, refuse, render } from "./admin-body.ts";
+import type { AdminContext, AdminEnv } from "./admin-body.ts";
 
 export function adminCreditRoutes(database: Database) {
   const { sql } = database;
-  return new Hono()
+  return new Hono<AdminEnv>()
     .post("/grants", (c) =>
-      once(c, CreateGrant, async (wanted, key) => render(c, await createGrant(database, wanted, key))),
+      once(c, CreateGrant, async (wanted, key) => render(c, await createGrant(database, c.var.operator, wanted, key))),
     )
     .post("/grants/:id/void", (c) =>
-      once(c, VoidGrant, async ({ reason }, key) => acted(c, await voidGrant(sql, c.req.param("id"), reason, key))),
+      once(c, VoidGrant, async ({ reason }, key) =>
+        acted(c, await voidGrant(sql, c.var.operator, c.req.param("id"), reason, key)),
+      ),
     )
     .post("/adjustments", (c) =>
       once(c, CreateAdjustment, async ({ account_id: account, amount, reason }, key) =>
-        acted(c, await adjust(sql, account, milliCreditsOf(amount), reason, key)),
+        acted(c, await adjust(sql, c.var.operator, account, milliCreditsOf(amount), reason, key)),
       ),
     )
     .post("/refunds", (c) =>
       once(c, CreateRefund, async ({ video_id: video, reason }, key) =>
-        acted(c, await refundVideo(sql, video, reason, key)),
+        acted(c, await refundVideo(sql, c.var.operator, video, reason, key)),
       ),
     )
     .get("/journal.csv", (c) => {
@@ -46,7 +48,7 @@ export function adminCreditRoutes(database: Database) {
 
 /** An act needs a key, so that a lost answer can be asked for again without a second act. */
 async function once<Schema extends z.ZodType>(
-  c: Context,
+  c: AdminContext,
   schema: Schema,
   act: (wanted: z.infer<Schema>, key: string) => Promise<Response>,
 ): Promise<Response> {
@@ -56,7 +58,7 @@ async function once<Schema extends z.ZodType>(
   return wanted.ok ? act(wanted.value, read.key) : refuse(wanted.refusal);
 }
 
-function acted(c: Context, answer: Answer<Acted>): Response {
+function acted(c: AdminContext, answer: Answer<Acted>): Response {
   if (!answer.ok) return refuse(answer.refusal);
   const { act, account, at, amount, entries, repeated } = answer.value;
   if (repeated) c.header(IDEMPOTENCY_REPLAYED_HEADER, "true");

@@ -7,6 +7,9 @@ import type { MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Logger } from "pino";
 import { renderRefusal } from "#protocol/error.ts";
+import type { RequestId } from "#protocol/id.ts";
+import { claimCall } from "#control-plane/usecase/claim-call.ts";
+import { RUNNER_PATH } from "#protocol/runner-identity.ts";
 import { faultOf } from "./database-fault.ts";
 import { accountRoutes } from "./account.ts";
 import type { CallGate } from "./call-gate.ts";
@@ -18,6 +21,7 @@ import type { SignedVariables } from "./signed.ts";
 import { peerRoutes } from "./peer.ts";
 import type { PeerHost } from "./peer.ts";
 import { remixRoutes } from "./remix.ts";
+import { runnerJoinRoutes } from "./runner-join.ts";
 import { storeRoutes } from "./store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { videoRoutes } from "./videos.ts";
@@ -28,7 +32,8 @@ import type { WebhooksHost } from "./webhooks.ts";
 const PEER_BODY_BYTES_MAX = 64 * 1024;
 
 export interface AppHost extends VideosHost, AccountHost, WebhooksHost, PeerHost {
-  readonly edgeSecret: string;
+  /** Two while the secret is rotated. */
+  readonly edgeSecrets: readonly string[];
   readonly storeUrls: StoreUrls;
   readonly log: Logger;
   /** Times every request. */
@@ -37,6 +42,11 @@ export interface AppHost extends VideosHost, AccountHost, WebhooksHost, PeerHost
 }
 
 export function app(host: AppHost) {
+  const signedBy = {
+    secrets: host.edgeSecrets,
+    now: host.now,
+    claim: (requestId: RequestId) => claimCall(host.sql, requestId),
+  };
   const edge = new Hono<{ Variables: SignedVariables }>()
     .use(host.gate.middleware)
     .use(
@@ -45,7 +55,7 @@ export function app(host: AppHost) {
         onError: () => renderRefusal({ code: "file_too_large", message: "The body is too large." }, mintRequestId()),
       }),
     )
-    .use(signed(host.edgeSecret, host.now))
+    .use(signed(signedBy))
     .route("/videos", videoRoutes(host))
     .route("/videos", remixRoutes(host))
     .route("/credits", creditRoutes(host.database))
@@ -54,7 +64,7 @@ export function app(host: AppHost) {
 
   const peer = new Hono<{ Variables: SignedVariables }>()
     .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX }))
-    .use(signed(host.edgeSecret, host.now))
+    .use(signed(signedBy))
     .route("/", peerRoutes(host));
 
   return new Hono()
@@ -66,6 +76,7 @@ export function app(host: AppHost) {
     })
     .route("/edge/v1", edge)
     .route("/peer/v1", peer)
+    .route(RUNNER_PATH, runnerJoinRoutes(host.sql))
     .route("/store/v1", storeRoutes(host.store, host.storeUrls, host.now))
     .notFound((c) =>
       renderRefusal({ code: "not_found", message: "No such route." }, c.req.header("x-request-id") ?? mintRequestId()),

@@ -20,7 +20,8 @@ export function remixRoutes(host: VideosHost) {
     if (refused !== null) return renderRefusal(refused, requestId);
     const seed = host.randomSeed();
     const loadOf = await host.outlook.read();
-    const request = { account, requestId, source: source.data, submit: wanted.data, seed, loadOf };
+    const judge = host.judge === null ? {} : { judge: host.judge };
+    const request = { account, requestId, source: source.data, submit: wanted.data, seed, loadOf, ...judge };
     return showSubmitted(c, host, await remixVideo(host.sql, request), wanted.data.create_key);
   });
 }

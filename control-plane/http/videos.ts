@@ -5,6 +5,7 @@ import type { Context } from "hono";
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import { THROTTLED, UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
+import type { PromptToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithUsage } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
@@ -18,7 +19,6 @@ import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
-import type { InputReference } from "#protocol/create-video.ts";
 import { IDEMPOTENCY_REPLAYED_HEADER } from "#protocol/idempotency.ts";
 import { VideoId } from "#protocol/id.ts";
 import type { AccountId, CreateKey } from "#protocol/id.ts";
@@ -26,7 +26,7 @@ import { THUMBNAIL_MEDIA_TYPE } from "#protocol/mp4-thumbnail.ts";
 import { ListQuery, STATUS_OF } from "#protocol/video.ts";
 import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
 import { byteRange } from "./byte-range.ts";
-import { storeReference } from "./reference.ts";
+import { referenceOf } from "./reference.ts";
 import { jsonOf } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
 import type { WebhookGuard } from "./webhooks.ts";
@@ -40,6 +40,8 @@ export interface VideosHost {
   readonly explain: (account: AccountId, ids: readonly VideoId[]) => Promise<ReadonlyMap<VideoId, Explanation>>;
   readonly outlook: AdmissionOutlook;
   readonly webhookGuard: WebhookGuard;
+  /** The operator's moderation hook; null: there is none. */
+  readonly judge: ((prompt: PromptToJudge) => Promise<Verdict | null>) | null;
   /** Work was added or withdrawn: the scheduler looks at its mail at once. */
   readonly wake: () => void;
 }
@@ -99,13 +101,15 @@ export function videoRoutes(host: VideosHost) {
 async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   const wanted = SubmitVideo.safeParse(jsonOf(c.var.body));
   if (!wanted.success) return refuse(c, refusalOf(wanted.error));
-  const refused = webhookRefusal(host, wanted.data.video.webhook_url);
+  const { webhook_url: webhookUrl, input_reference: reference } = wanted.data.video;
+  const refused = webhookRefusal(host, webhookUrl);
   if (refused !== null) return refuse(c, refused);
   const submitted = await submitJob(host.sql, {
     account: c.var.account,
     requestId: c.var.requestId,
     submit: wanted.data,
-    reference: await keepReference(host, wanted.data.video.input_reference),
+    reference: reference === undefined ? null : referenceOf(host.store, reference),
+    ...(host.judge === null ? {} : { judge: host.judge }),
     seed: host.randomSeed(),
     loadOf: await host.outlook.read(),
   });
@@ -173,10 +177,6 @@ async function showVideos(
   return videos.map(({ job, usage }) => videoOf(job, usage, explained.get(job.id) ?? UNEXPLAINED));
 }
 
-function keepReference(host: VideosHost, reference: InputReference | undefined) {
-  return reference === undefined ? null : storeReference(host.store, reference);
-}
-
 /** An id of the wrong shape, an unknown one and another account's are the same 404. */
 async function withVideo(
   c: SignedContext,
@@ -189,7 +189,8 @@ async function withVideo(
 }
 
 async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithUsage): Promise<Response> {
-  if (job.artifactKey === null || job.artifactSha256 === null) {
+  // A result that is withheld is there, and shown to nobody.
+  if (job.state !== "completed" || job.artifactKey === null || job.artifactSha256 === null) {
     const message = `The video has no content: its status is '${STATUS_OF[job.state]}'.`;
     return refuse(c, { code: "video_not_ready", message });
   }
@@ -200,6 +201,7 @@ async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithU
   const range = byteRange(c.req.header("range") ?? null, stored.bytes);
   const headers = new Headers({
     "content-type": "video/mp4",
+    "content-disposition": `attachment; filename="${job.id}.mp4"`,
     "accept-ranges": "bytes",
     etag: `"${job.artifactSha256}"`,
     "x-request-id": c.var.requestId,

@@ -32,9 +32,10 @@ import {
   sweepOld,
 } from "#control-plane/usecase/lead.ts";
 import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
+import { sweepWithheld } from "#control-plane/usecase/moderate-results.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
-import type { AccountId } from "#protocol/id.ts";
+import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { LeaseRef, Stage } from "#protocol/runner.ts";
 import { ledgerTickers } from "./ledger-keeper.ts";
 import { Isolation } from "./isolation.ts";
@@ -63,6 +64,8 @@ export interface SchedulerHost extends LoopHost {
   readonly limits: SchedulerLimits;
   send(work: Dispatched): void;
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
+  /** The secrets of runners that count now. */
+  trust(secrets: ReadonlyMap<RunnerId, Sha256Hex>): void;
 }
 
 export class SchedulerLoop implements Service {
@@ -101,6 +104,7 @@ export class SchedulerLoop implements Service {
       roster: this.#roster,
       limits: host.limits,
       waiting: () => this.#waiting.values(),
+      trust: (secrets) => host.trust(secrets),
     });
     this.#turns = new Ticker("scheduler", POLL_MS, host, () => this.#turn());
     this.#tickers = [
@@ -116,7 +120,10 @@ export class SchedulerLoop implements Service {
       new Ticker("admission", PUBLISH_MS, host, () =>
         publishOutlooks(sql, epoch, this.#scheduler.outlooks(this.#time.nowMs())),
       ),
-      new Ticker("store-sweep", STORE_SWEEP_MS, host, () => sweepCheckpoints(sql, store)),
+      new Ticker("store-sweep", STORE_SWEEP_MS, host, async () => {
+        await sweepCheckpoints(sql, store);
+        await sweepWithheld(sql, store);
+      }),
       ...ledgerTickers(sql, epoch, host),
     ];
   }
@@ -291,6 +298,8 @@ export class SchedulerLoop implements Service {
     switch (phase) {
       case "waiting":
         return this.#applyWaiting(job);
+      // Its devices are free; who judges its result is none of the scheduler's business.
+      case "withheld":
       case "ended":
         return this.#applyEnded(job);
       case "leased":

@@ -4,12 +4,16 @@
  * greeted → hearing ⇄ doubted or silent → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it
  * is given work, until a beat stays out: it may be frozen or cut off, and its jobs go on only if it beats in time. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
  * which may have been on an earlier socket, this one is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
+ *
+ * A frame counts only if its lease is one that this runner *holds*: assigned on this socket, or confirmed by Postgres as its
+ * own. So no runner speaks for another, whatever job and epoch it names; that the epoch is current is checked behind it.
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
 import type { Meter } from "#control-plane/core/meter.ts";
 import type { WebSocket } from "ws";
 import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
+import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";
 import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, leaseName, LEASE_MS } from "#protocol/runner.ts";
 import type { LeaseRef, Resume, RunSpec, ToRunner } from "#protocol/runner.ts";
 
@@ -49,6 +53,8 @@ const STOP_DEADLINE_MS = { cancel: 10_000, preempt: 60_000 } as const;
 const STOP_OVERDUE_MS = 5_000;
 /** Nobody who beats is so late; what such a runner were given would come back only after its acknowledgement is overdue. */
 const SILENT_MS = 1.5 * HEARTBEAT_MS;
+/** How long a peer that was cut off may take to close. */
+const EXPELLED_CLOSE_MS = 1_000;
 /** Assignments in a row without an answer after which a socket is of no use, whatever it sends. */
 export const UNANSWERED_MAX = 2;
 
@@ -73,6 +79,7 @@ type Timers = Map<string, { readonly cancel: Cancel }>;
 
 export class RunnerSession {
   readonly hello: Hello;
+  readonly credential: RunnerCredential;
   draining = false;
   #hearing = false;
   #doubted = false;
@@ -85,18 +92,23 @@ export class RunnerSession {
   readonly #acks = new Map<string, { readonly lease: LeaseRef; readonly cancel: Cancel }>();
   readonly #stops = new Map<string, { readonly cancel: Cancel }>();
   #cancelSilence: Cancel = () => undefined;
+  readonly #held = new Set<string>();
+  /** Cut off by the operator: what still arrives is dropped. */
+  #expelled = false;
   #queued = 0;
   #over = false;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(
     hello: Hello,
+    credential: RunnerCredential,
     socket: WebSocket,
     work: RunnerWork,
     events: SessionEvents,
     { clock, log, meter }: SessionHost,
   ) {
     this.hello = hello;
+    this.credential = credential;
     this.#socket = socket;
     this.#work = work;
     this.#events = events;
@@ -114,6 +126,7 @@ export class RunnerSession {
   receive(text: string): void {
     if (++this.#queued > INBOUND_FRAMES_MAX) return this.#socket.terminate();
     this.#tail = this.#tail.then(async () => {
+      if (this.#expelled) return;
       try {
         // What came over a socket that another one replaced is said again over that one.
         if (!this.#over) await this.#handle(FromRunner.parse(JSON.parse(text)));
@@ -129,6 +142,7 @@ export class RunnerSession {
 
   assign(assignment: Assignment): void {
     const { lease, devices, spec, resume } = assignment;
+    this.#held.add(leaseName(lease));
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
     const cancel = this.#clock.after(ASSIGN_ACK_MS, () => {
       this.#doubt();
@@ -160,8 +174,14 @@ export class RunnerSession {
     this.#stops.set(leaseName(lease), { cancel });
   }
 
+  /** These are the runner's own, as Postgres says. */
+  holds(leases: readonly LeaseRef[]): void {
+    for (const lease of leases) this.#held.add(leaseName(lease));
+  }
+
   stale(lease: LeaseRef): void {
     this.#settle(lease);
+    this.#held.delete(leaseName(lease));
     this.send({ t: "stale", lease });
   }
 
@@ -175,6 +195,13 @@ export class RunnerSession {
     this.#socket.close(code, reason);
   }
 
+  /** The peer is not to be heard any more, and may not heed a close. */
+  expel(code: number, reason: string): void {
+    this.#expelled = true;
+    this.close(code, reason);
+    this.#clock.after(EXPELLED_CLOSE_MS, () => this.#socket.terminate());
+  }
+
   /** After the socket closed: what is not acknowledged is left to the redial grace. */
   dispose(): void {
     this.#cancelSilence();
@@ -182,11 +209,17 @@ export class RunnerSession {
   }
 
   async #handle(frame: FromRunner): Promise<void> {
+    // An acknowledgement says only that the runner hears, also one that comes late.
+    if ("lease" in frame && frame.t !== "accepted" && !this.#held.has(leaseName(frame.lease))) {
+      this.#meter.count("stale_frames_total", frame.t);
+      return this.stale(frame.lease);
+    }
     switch (frame.t) {
       case "hello":
         throw new Error("a second hello on one socket");
       case "heartbeat": {
         const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
+        this.holds(renewed);
         this.send({ t: "renewed", beat: frame.beat, leases: [...renewed], lease_ms: LEASE_MS });
         for (const lease of stale) {
           this.#meter.count("stale_frames_total", "heartbeat");
@@ -200,6 +233,7 @@ export class RunnerSession {
         return this.#acknowledged(frame.lease);
       case "refused":
         this.#acknowledged(frame.lease);
+        this.#held.delete(leaseName(frame.lease));
         return this.#work.notTaken(frame.lease);
       case "stage":
       case "step":
@@ -265,6 +299,7 @@ export class RunnerSession {
 
   #end(lease: LeaseRef, what: "finished" | "failed" | "stopped", sha256: Sha256Hex | null, outcome: Recorded): void {
     this.#settle(lease);
+    this.#held.delete(leaseName(lease));
     this.#answer(lease, what, sha256, outcome);
   }
 
@@ -283,6 +318,7 @@ export class RunnerSession {
 
   #overdue(timers: Timers, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
+    this.#held.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
     );

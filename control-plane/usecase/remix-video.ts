@@ -12,7 +12,7 @@ import type { Submitted, SubmitRequest } from "./submit-job.ts";
 
 const NOT_FOUND: Refusal = { code: "video_not_found", message: "No such video." };
 
-export interface RemixRequest extends Pick<SubmitRequest, "account" | "requestId" | "seed" | "loadOf"> {
+export interface RemixRequest extends Pick<SubmitRequest, "account" | "requestId" | "seed" | "loadOf" | "judge"> {
   readonly source: VideoId;
   readonly submit: SubmitRemix;
 }
@@ -33,7 +33,8 @@ export async function remixVideo(sql: Sql, { source: id, submit, ...request }: R
   return submitJob(sql, {
     ...request,
     submit: { create_key, idempotency, video: videoOf(job, remix) },
-    reference: sha256 === null || mediaType === null ? null : { sha256, mediaType },
+    // It is in the store already: the source was made from it.
+    reference: sha256 === null || mediaType === null ? null : { sha256, mediaType, keep: async () => undefined },
     remixOf: job.id,
   });
 }

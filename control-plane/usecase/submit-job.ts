@@ -1,5 +1,5 @@
 /**
- * Submit: load, decide the terms, then nonce, hold, job, event and mail in one statement.
+ * Submit: load, decide the terms, have the prompt judged where the operator has a hook for that, then nonce, hold, job, event and mail in one statement.
  *
  * What is loaded is not locked: a refusal locks nobody, and the statement checks every condition again under the account's lock.
  * If one holds no more it writes nothing, and the decision is made anew. The same `create_key` always answers with the same job,
@@ -10,6 +10,7 @@ import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
 import { JOB_DEADLINE_MS } from "#control-plane/core/job.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
+import type { PromptToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import { chanceOf } from "#control-plane/core/retry-budget.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { jobOfKey } from "#control-plane/db/idempotency.ts";
@@ -28,6 +29,11 @@ import { LEDGER_STOPPED } from "./audit-ledger.ts";
 /** Somebody else was first so often: the account changes faster than it can be read. */
 const TRIES_MAX = 5;
 const REPLAYED: Refusal = { code: "invalid_value", param: "x-request-id", message: "This call was made before." };
+const UNJUDGED: Refusal = {
+  code: "service_unavailable",
+  message: "The prompt could not be checked against the content policy; nothing was stored.",
+  retryAfterSeconds: 5,
+};
 const BUSY: Refusal = {
   code: "service_unavailable",
   message: "The account is busy with other calls; this one changed nothing.",
@@ -38,13 +44,21 @@ export interface SubmitRequest {
   readonly account: AccountId;
   readonly requestId: RequestId;
   readonly submit: SubmitVideo;
-  /** Already in the store; content-addressed, so an orphan of a refused submit is harmless. */
-  readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  readonly reference: SubmittedReference | null;
   /** The video that it takes its terms from. */
   readonly remixOf?: VideoId;
   readonly seed: number;
   /** What is known of the queue for a tier, a model and its class. */
   readonly loadOf: (tier: string, model: string, className: string) => Load;
+  /** The moderation hook: null if it gave no verdict. Absent: nobody judges. */
+  readonly judge?: (prompt: PromptToJudge) => Promise<Verdict | null>;
+}
+
+export interface SubmittedReference {
+  readonly sha256: Sha256Hex;
+  readonly mediaType: string;
+  /** Puts it into the store; content-addressed, so an orphan of a submit that is refused after it is harmless. */
+  readonly keep: () => Promise<void>;
 }
 
 export type Submitted =
@@ -60,6 +74,7 @@ export type Submitted =
 export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submitted> {
   const { account, requestId, submit } = request;
   const { video, create_key: createKey, idempotency: claim } = submit;
+  let policy: string | null = null;
   for (let tries = 1; tries <= TRIES_MAX; tries++) {
     const [standing, model, claimed] = await Promise.all([
       standingOf(sql, account, { requestId, createKey }),
@@ -77,7 +92,14 @@ export async function submitJob(sql: Sql, request: SubmitRequest): Promise<Submi
       const seen = await jobOfCreateKey(sql, account, createKey);
       return seen === null ? refuse(BUSY) : again(seen);
     }
-    const job = await inOneStatement(() => insertJob(sql, newJobOf(request, standing.tier, decided.terms)));
+    if (tries === 1) {
+      const judged = await judgePrompt(request, decided.terms);
+      if (!judged.ok) return (await claimNonce(sql, requestId)) ? judged : refuse(REPLAYED);
+      policy = judged.policy;
+      await request.reference?.keep();
+    }
+    const wanted = newJobOf(request, standing.tier, decided.terms, policy);
+    const job = await inOneStatement(() => insertJob(sql, wanted));
     if (job !== null) return { ok: true, job, repeated: false, throttled: standing.full };
   }
   return refuse(BUSY);
@@ -103,6 +125,20 @@ function replay({ fingerprint, job }: Claimed, claim: SubmitVideo["idempotency"]
 
 function again(job: JobRow): Submitted {
   return { ok: true, job, repeated: true, throttled: false };
+}
+
+/** Before anything is stored or held. */
+async function judgePrompt(
+  { account, submit: { video }, reference, judge }: SubmitRequest,
+  { model }: Terms,
+): Promise<{ readonly ok: true; readonly policy: string | null } | { readonly ok: false; readonly refusal: Refusal }> {
+  if (judge === undefined) return { ok: true, policy: null };
+  const { prompt, negative_prompt: negativePrompt = "" } = video;
+  const verdict = await judge({ account, model, prompt, negativePrompt, reference });
+  if (verdict === null) return { ok: false, refusal: UNJUDGED };
+  if (verdict.allowed) return { ok: true, policy: verdict.policy };
+  const message = `The prompt was refused by the content policy (${verdict.reason}).`;
+  return { ok: false, refusal: { code: "content_policy_violation", message, param: "prompt" } };
 }
 
 /** What an account that stands so may do; the statement checks it again under the lock. */
@@ -133,6 +169,7 @@ function newJobOf(
   { account, requestId, submit, reference, remixOf }: SubmitRequest,
   tier: string,
   terms: Terms,
+  promptPolicy: string | null,
 ): NewJob {
   const { video, create_key: createKey } = submit;
   return {
@@ -144,6 +181,7 @@ function newJobOf(
     negativePrompt: video.negative_prompt ?? "",
     metadata: video.metadata ?? {},
     reference,
+    promptPolicy,
     webhookUrl: video.webhook_url ?? null,
     claim: submit.idempotency ?? null,
     remixOf: remixOf ?? null,

@@ -61,6 +61,10 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     artifactBytes: null,
     latentsSha256: null,
     framesSha256: null,
+    promptPolicy: null,
+    resultPolicy: null,
+    moderateAt: state === "moderating" ? new Date(0) : null,
+    moderationTries: 0,
     ...more,
   };
 }

@@ -6,6 +6,7 @@ import { NotLeaderError, resignLeadership, takeLeadership } from "#control-plane
 import { AdmissionOutlook, publishOutlooks } from "#control-plane/usecase/admission-outlook.ts";
 import { changeLimits } from "#control-plane/usecase/set-terms.ts";
 import { invariant } from "#protocol/invariant.ts";
+import { BY_TEST } from "#tests/support/by-test.ts";
 import { Studio } from "#tests/support/studio.ts";
 
 const CLASS = "reference|192p/1s";
@@ -81,11 +82,11 @@ test("more GPU time than the operator lets wait refuses everybody, with both num
   const account = await studio.account("pro", { amount: "10" });
   await publish(0, { backlogMs: 9_000_500 });
   expect(await studio.submit(account)).toMatchObject({ ok: true });
-  await changeLimits(studio.database, PRODUCTION_LIMITS, { queued_gpu_seconds_max: 9_001 });
+  await changeLimits(studio.database, BY_TEST, PRODUCTION_LIMITS, { queued_gpu_seconds_max: 9_001 });
   expect(await studio.submit(account)).toMatchObject({
     refusal: { code: "queue_full", numbers: { queued_gpu_seconds: 9_001, limit: 9_001 } },
   });
-  await changeLimits(studio.database, PRODUCTION_LIMITS, { queued_gpu_seconds_max: 9_002 });
+  await changeLimits(studio.database, BY_TEST, PRODUCTION_LIMITS, { queued_gpu_seconds_max: 9_002 });
   expect(await studio.submit(account)).toMatchObject({ ok: true });
 });
 

@@ -9,6 +9,7 @@ import { registerRunner } from "#control-plane/usecase/lead.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { Studio } from "#tests/support/studio.ts";
+import { BY_TEST } from "#tests/support/by-test.ts";
 
 let studio: Studio;
 beforeAll(async () => {
@@ -65,7 +66,7 @@ test("a quarantine ends by itself, or when the operator takes the runner back", 
   expect(await quarantinedRunners(studio.sql)).toEqual([B]);
   const caps = { checkpoint: "none", step_progress: false, cancel: "process" } as const;
   await registerRunner(studio.sql, { id: B, engine: "toy", build: "1", models: [], caps, devices: [] });
-  await drainRunner(studio.database, B, false);
+  await drainRunner(studio.database, BY_TEST, B, false);
   expect(await quarantinedRunners(studio.sql)).toEqual([]);
 });
 

@@ -80,7 +80,7 @@ export class ControlPlaneStandIn {
     if (outage === "refused") throw new Error("Network connection lost.");
     const bytes = new Uint8Array(await request.arrayBuffer());
     const call = { method: request.method, url, headers: request.headers, body: bytes };
-    const verdict = await verifyCall(call, env.EDGE_SIGNING_SECRET, Date.now());
+    const verdict = await verifyCall(call, [env.EDGE_SIGNING_SECRET], Date.now());
     if (!verdict.ok) return new Response(null, { status: 401 });
     if (this.#nonces.has(verdict.requestId)) return new Response(null, { status: 403 });
     this.#nonces.add(verdict.requestId);

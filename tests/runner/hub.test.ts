@@ -4,13 +4,14 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
 import type { HubHost } from "#control-plane/socket/runner-hub.ts";
-import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
+import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { ASSIGN_ACK_MS, HEARTBEAT_MS, ToRunner } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
 import { QUIET } from "#tests/support/quiet-host.ts";
 
 const RUNNER = RunnerId.parse("runner-1");
+const CREDENTIAL = { runner: RUNNER, secretSha256: Sha256Hex.parse("a".repeat(64)) };
 const DEVICE = DeviceId.parse("gpu-0");
 const lease = (n: number): LeaseRef => ({ job: VideoId.parse(`video_${String(n).padStart(32, "0")}`), epoch: 1 });
 
@@ -20,6 +21,7 @@ let server: WebSocketServer;
 /** What the hub told its host, as it came. */
 let told: string[];
 let leaderUrl: string | null;
+let trusted: boolean;
 /** What Postgres says the runner holds. */
 let held: readonly LeaseRef[];
 
@@ -28,10 +30,12 @@ beforeEach(async () => {
   const log: string[] = []; // Of this test alone: sockets of the last one may still close.
   told = log;
   leaderUrl = null;
+  trusted = true;
   held = [];
   const never = () => Promise.reject(new Error("no runner of this test does that"));
   const host: HubHost = {
     register: async () => undefined,
+    trusts: async () => trusted,
     heldBy: async () => held.map((one) => ({ ...one, state: "running" })),
     heartbeat: async (_runner, leases) => {
       if (leases.length > 0) log.push("beat");
@@ -53,7 +57,7 @@ beforeEach(async () => {
   };
   hub = new RunnerHub(host, () => leaderUrl, { clock, ...QUIET });
   server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  server.on("connection", (socket) => hub.accept(socket));
+  server.on("connection", (socket) => hub.accept(socket, CREDENTIAL));
   await once(server, "listening");
 });
 afterEach(() => {
@@ -272,4 +276,41 @@ test("work that was sent over a mute socket was not taken; only what the runner 
   held = [lease(1), lease(2)];
   await greeted();
   expect(told.filter((what) => /^(lost|not taken)/.test(what))).toEqual(["not taken 2", "lost 1"]);
+});
+
+test("a frame about a lease that the runner was never given is answered with stale, and goes nowhere", async () => {
+  hub.open();
+  const runner = await beating();
+  // Every frame of this host throws, so one that went through would cut the socket.
+  runner.say({ t: "failed", lease: lease(7), error: { class: "user", code: "no", detail: "" } });
+  expect(await runner.hear("stale")).toEqual({ t: "stale", lease: lease(7) });
+  runner.say({ t: "upload", lease: lease(7), kind: "artifact", sha256: CREDENTIAL.secretSha256, bytes: 1 });
+  expect(await runner.hear("stale")).toEqual({ t: "stale", lease: lease(7) });
+  assign(8);
+  runner.say({ t: "upload", lease: lease(8), kind: "artifact", sha256: CREDENTIAL.secretSha256, bytes: 1 });
+  expect((await runner.hear("upload_url")).lease).toEqual(lease(8));
+});
+
+test("a runner whose secret is revoked between its dial and its welcome is not kept", async () => {
+  hub.open();
+  trusted = false;
+  const runner = await dial();
+  runner.say(HELLO);
+  expect(await once(runner.socket, "close")).toEqual([1_008, Buffer.from("bad hello")]);
+  expect(hub.states().size).toBe(0);
+});
+
+test("a runner whose secret counts no more is cut off without grace, one whose secret counts stays", async () => {
+  hub.open();
+  const runner = await beating();
+  hub.trust(new Map([[RUNNER, CREDENTIAL.secretSha256]]));
+  runner.say({ t: "heartbeat", beat: 1, leases: [] });
+  await runner.hear("renewed");
+  const closed = once(runner.socket, "close");
+  held = [lease(1)];
+  hub.trust(new Map([[RUNNER, Sha256Hex.parse("b".repeat(64))]]));
+  // No time has to pass: its work is given up now.
+  await until(() => told.includes("lost 1"));
+  expect(await closed).toEqual([4_001, Buffer.from("the runner's secret counts no more")]);
+  expect(hub.states().size).toBe(0);
 });

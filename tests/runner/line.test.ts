@@ -7,7 +7,8 @@ import { type Line, openLine } from "#gpu-runner/socket.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
 import { REDIAL_GRACE_MS, type ToRunner } from "#protocol/runner.ts";
 import { TcpProxy } from "#tests/chaos/tcp-proxy.ts";
-import { Desk, TOKEN } from "./desk.ts";
+import { Desk } from "./desk.ts";
+import { SECRET } from "./joined.ts";
 
 const WORST = () => 0.999_999;
 const CLOSE_NOT_LEADER = 4_200;
@@ -140,7 +141,7 @@ function dial(urls: readonly string[]): Dialled {
   const seen: Dialled = { opened: 0, closed: 0, heard: [] };
   const line: Line = openLine(
     urls,
-    TOKEN,
+    SECRET,
     {
       opened() {
         seen.opened++;

@@ -58,6 +58,8 @@ export const apiKey = pgTable("api_key", {
   keySha256: text("key_sha256").$type<Sha256Hex>().notNull().unique(),
   last4: text().notNull(),
   createdAt: moment("created_at").notNull().defaultNow(),
+  /** To the minute. */
+  lastUsedAt: moment("last_used_at"),
   revokedAt: moment("revoked_at"),
 });
 

@@ -101,6 +101,13 @@ export const job = pgTable(
     artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
     latentsSha256: text("latents_sha256"),
     framesSha256: text("frames_sha256"),
+
+    /** The version of the policy by which the moderation hook let the prompt through, and judged the result. */
+    promptPolicy: text("prompt_policy"),
+    resultPolicy: text("result_policy"),
+    /** While its result waits for a verdict: when to ask, and how often nobody answered. */
+    moderateAt: moment("moderate_at"),
+    moderationTries: integer("moderation_tries").notNull().default(0),
   },
   (table) => [
     foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
@@ -119,6 +126,12 @@ export const job = pgTable(
     index("job_by_start_deadline")
       .on(table.startDeadlineAt)
       .where(sql`${table.startDeadlineAt} is not null and ${table.startedAt} is null and ${table.finishedAt} is null`),
+    index("job_to_moderate")
+      .on(table.moderateAt)
+      .where(sql`${table.moderateAt} is not null`),
+    index("job_with_a_withheld_result")
+      .on(table.id)
+      .where(sql`${table.artifactKey} is not null and ${table.errorCode} is not null`),
     index("job_unfinished")
       .on(table.state)
       .where(sql`${table.finishedAt} is null`),
@@ -137,7 +150,16 @@ export const job = pgTable(
       sql`(${table.state} in ('completed', 'failed', 'cancelled')) = (${table.finishedAt} is not null)`,
     ),
     check("job_progress_full_iff_completed", sql`(${table.progress} = 100) = (${table.state} = 'completed')`),
-    check("job_artifact_iff_completed", sql`(${table.artifactKey} is not null) = (${table.state} = 'completed')`),
+    // As text: a value of an enum cannot be used in the migration that adds it.
+    check(
+      "job_artifact_if_rendered",
+      sql`case when ${table.state}::text in ('completed', 'moderating') then ${table.artifactKey} is not null
+        when ${table.state} in ('failed', 'cancelled') then true else ${table.artifactKey} is null end`,
+    ),
+    check(
+      "job_moderated_iff_moderating",
+      sql`(${table.state}::text = 'moderating') = (${table.moderateAt} is not null)`,
+    ),
     check("job_error_iff_failed", sql`(${table.state} in ('failed', 'cancelled')) = (${table.errorCode} is not null)`),
     check(
       "job_progress_in_range",

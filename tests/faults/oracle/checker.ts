@@ -9,6 +9,7 @@ import type { Process } from "../kernel/process.ts";
 import type { Commit, PostgresServer } from "../postgres/server.ts";
 import type { AttemptRow, LeaderRow, SubscriptionRow } from "../postgres/tables.ts";
 import type { Replica } from "../world/replica.ts";
+import type { SimulatedHook } from "../world/moderation-hook.ts";
 import type { SimulatedStore } from "../world/store.ts";
 import { CreditRules } from "./credit-rules.ts";
 import { EventRules } from "./event-rules.ts";
@@ -22,6 +23,7 @@ export interface CheckerHost {
   readonly kernel: Kernel;
   readonly server: PostgresServer;
   readonly store: SimulatedStore;
+  readonly hook: SimulatedHook;
   readonly replicas: () => Iterable<Replica>;
   /** The highest number of the account's events that came to the edge. */
   readonly received: (account: AccountId) => number;
@@ -42,12 +44,12 @@ export class Checker {
   readonly #replicas: () => Iterable<Replica>;
   readonly #received: (account: AccountId) => number;
 
-  constructor({ kernel, server, store, replicas, received }: CheckerHost) {
+  constructor({ kernel, server, store, hook, replicas, received }: CheckerHost) {
     this.#replicas = replicas;
     this.#received = received;
     this.#kernel = kernel;
     this.#server = server;
-    this.#jobs = new JobRules(server.tables, store);
+    this.#jobs = new JobRules(server.tables, store, hook);
     this.#credits = new CreditRules(server.tables);
     this.#events = new EventRules(server.tables);
     this.leases = new LeaseWatch(kernel, server.tables);

@@ -186,7 +186,10 @@ function jobBreach(row: JobRow): string | null {
   if (row.slot !== null && row.devices?.length !== 1) return "job_slot_of_one_device";
   if (ended !== (row.finishedAt !== null)) return "job_finished_iff_terminal";
   if ((row.progress === 100) !== (row.state === "completed")) return "job_progress_full_iff_completed";
-  if ((row.artifactKey !== null) !== (row.state === "completed")) return "job_artifact_iff_completed";
+  const mayHaveResult = row.state === "failed" || row.state === "cancelled";
+  const hasResult = row.state === "completed" || row.state === "moderating";
+  if (!mayHaveResult && (row.artifactKey !== null) !== hasResult) return "job_artifact_if_rendered";
+  if ((row.state === "moderating") !== (row.moderateAt !== null)) return "job_moderated_iff_moderating";
   if ((row.errorCode !== null) !== (row.state === "failed" || row.state === "cancelled")) return "job_error_iff_failed";
   const inRange = row.progress >= 0 && row.progress <= 100 && row.stepsDone >= 0 && row.stepsDone <= row.steps;
   return inRange ? null : "job_progress_in_range";

@@ -1,6 +1,7 @@
 /** Each statement module offers what the real one does, with the same types: the compiler says where it does not. */
 type Real = {
   accounts: typeof import("#control-plane/db/accounts.ts");
+  "admin-audit": typeof import("#control-plane/db/admin-audit.ts");
   "admission-summary": typeof import("#control-plane/db/admission-summary.ts");
   attempts: typeof import("#control-plane/db/attempts.ts");
   audit: typeof import("#control-plane/db/audit.ts");
@@ -14,12 +15,14 @@ type Real = {
   leases: typeof import("#control-plane/db/leases.ts");
   ledger: typeof import("#control-plane/db/ledger.ts");
   models: typeof import("#control-plane/db/models.ts");
+  "runner-identity": typeof import("#control-plane/db/runner-identity.ts");
   runners: typeof import("#control-plane/db/runners.ts");
   submit: typeof import("#control-plane/db/submit.ts");
   tiers: typeof import("#control-plane/db/tiers.ts");
 };
 type Modelled = {
   accounts: typeof import("./accounts.ts");
+  "admin-audit": typeof import("./admin-audit.ts");
   "admission-summary": typeof import("./admission-summary.ts");
   attempts: typeof import("./attempts.ts");
   audit: typeof import("./audit.ts");
@@ -33,6 +36,7 @@ type Modelled = {
   leases: typeof import("./leases.ts");
   ledger: typeof import("./ledger.ts");
   models: typeof import("./models.ts");
+  "runner-identity": typeof import("./runner-identity.ts");
   runners: typeof import("./runners.ts");
   submit: typeof import("./submit.ts");
   tiers: typeof import("./tiers.ts");
@@ -57,6 +61,7 @@ type AllFit = {
 /** The names of the modules that `hooks.ts` puts in place of the real ones. */
 export const MODELLED: AllFit = {
   accounts: true,
+  "admin-audit": true,
   "admission-summary": true,
   attempts: true,
   audit: true,
@@ -70,6 +75,7 @@ export const MODELLED: AllFit = {
   leases: true,
   ledger: true,
   models: true,
+  "runner-identity": true,
   runners: true,
   submit: true,
   tiers: true,

@@ -181,6 +181,10 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     artifactBytes: null,
     latentsSha256: null,
     framesSha256: null,
+    promptPolicy: wanted.promptPolicy ?? null,
+    resultPolicy: null,
+    moderateAt: null,
+    moderationTries: 0,
   };
 }
 

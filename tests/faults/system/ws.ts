@@ -153,13 +153,23 @@ export class WebSocket extends EventEmitter {
 }
 
 /** The raw socket of an upgrade: it becomes a WebSocket or is refused. */
-class UpgradeSocket {
+class UpgradeSocket extends EventEmitter {
   readonly client: WebSocket;
   readonly wires: { readonly there: Wire; readonly back: Wire };
 
   constructor(client: WebSocket, wires: UpgradeSocket["wires"]) {
+    super();
     this.client = client;
     this.wires = wires;
+  }
+
+  /** The client may have given up while its secret was looked up. */
+  get destroyed(): boolean {
+    return this.client.readyState === WebSocket.CLOSED;
+  }
+
+  destroy(): void {
+    // Nobody is there to be told.
   }
 
   end(answer: string): void {
