@@ -1,14 +1,18 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
-/** One runner, four projects: pure code and runner, real PostgreSQL, real workerd, and the whole product. */
+/** One runner, five projects: pure code and runner, real PostgreSQL, real workerd, the whole product, and attacks on it. */
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "node",
-          include: ["tests/*.test.ts", "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts"],
+          include: [
+            "tests/*.test.ts",
+            "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts",
+            "tests/security/core/**/*.test.ts",
+          ],
           testTimeout: 30_000,
         },
       },
@@ -33,12 +37,22 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "edge", include: ["tests/edge/**/*.test.ts"] },
+        test: { name: "edge", include: ["tests/edge/**/*.test.ts", "tests/security/edge/**/*.test.ts"] },
       },
       {
         test: {
           name: "e2e",
           include: ["tests/e2e/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "security",
+          include: ["tests/security/stack/**/*.test.ts"],
+          globalSetup: ["./tests/security/stack-setup.ts"],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,

@@ -32,12 +32,7 @@ export interface AppHost extends VideosHost, AccountHost, WebhooksHost, PeerHost
 
 export function app(host: AppHost) {
   const edge = new Hono<{ Variables: SignedVariables }>()
-    .use(
-      bodyLimit({
-        maxSize: EDGE_BODY_BYTES_MAX,
-        onError: () => renderRefusal({ code: "file_too_large", message: "The body is too large." }, mintRequestId()),
-      }),
-    )
+    .use(bodyLimit({ maxSize: EDGE_BODY_BYTES_MAX, onError: tooLarge }))
     .use(signed(host.edgeSecret, host.now))
     .route("/videos", videoRoutes(host))
     .route("/credits", creditRoutes(host.database))
@@ -45,7 +40,7 @@ export function app(host: AppHost) {
     .route("/", webhookRoutes(host));
 
   const peer = new Hono<{ Variables: SignedVariables }>()
-    .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX }))
+    .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX, onError: tooLarge }))
     .use(signed(host.edgeSecret, host.now))
     .route("/", peerRoutes(host));
 
@@ -74,4 +69,8 @@ export function app(host: AppHost) {
       host.log.error({ err: error, request: requestId }, "a request failed by a bug");
       return renderRefusal({ code: "internal_error", message: "An unexpected error; it was logged." }, requestId);
     });
+}
+
+function tooLarge(): Response {
+  return renderRefusal({ code: "file_too_large", message: "The body is too large." }, mintRequestId());
 }

@@ -172,6 +172,7 @@ export class RunnerHub {
   async #welcome(session: RunnerSession): Promise<void> {
     const { runner, devices, leases } = session.hello;
     const { renewed, stale } = await this.#host.heartbeat(runner, leases);
+    session.hold(renewed);
     for (const lease of stale) session.stale(lease);
     for (const held of await this.#host.heldBy(runner)) {
       if (held.state === "cancelling") session.stop({ job: held.job, epoch: held.epoch }, "cancel");

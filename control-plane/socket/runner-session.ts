@@ -4,6 +4,9 @@
  * greeted → hearing ⇄ doubted → cut. A runner *hears* when it beats, which it does only once it was welcomed; then it is given
  * work. It is *doubted* after an assignment that it does not acknowledge, until it answers a ping; after the second in a row,
  * which may have been on an earlier socket, this one is cut. The session decides nothing about jobs: it turns frames into calls of `RunnerWork`.
+ *
+ * A runner is heard only about leases that it *holds*: given to it here, or renewed for it by Postgres. An epoch of a job belongs
+ * to one runner for ever, so what was learned once need not be asked again; a frame about any other lease is answered `stale`.
  */
 import type { Logger } from "pino";
 import type { Cancel, Clock } from "#control-plane/core/clock.ts";
@@ -78,6 +81,7 @@ export class RunnerSession {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #meter: Meter;
+  readonly #held = new Set<string>();
   readonly #acks = new Map<string, Cancel>();
   readonly #stops = new Map<string, Cancel>();
   #queued = 0;
@@ -120,8 +124,14 @@ export class RunnerSession {
     });
   }
 
+  /** Leases that Postgres says are this runner's. */
+  hold(leases: readonly LeaseRef[]): void {
+    for (const lease of leases) this.#held.add(leaseName(lease));
+  }
+
   assign(assignment: Assignment): void {
     const { lease, devices, spec, resume } = assignment;
+    this.hold([lease]);
     this.send({ t: "assign", lease, devices: [...devices], lease_ms: LEASE_MS, spec, resume });
     this.#acks.set(
       leaseName(lease),
@@ -163,11 +173,16 @@ export class RunnerSession {
   }
 
   async #handle(frame: FromRunner): Promise<void> {
+    if ("lease" in frame && !this.#held.has(leaseName(frame.lease))) {
+      this.#meter.count("stale_frames_total", frame.t);
+      return this.stale(frame.lease);
+    }
     switch (frame.t) {
       case "hello":
         throw new Error("a second hello on one socket");
       case "heartbeat": {
         const { renewed, stale } = await this.#work.heartbeat(this.hello.runner, frame.leases);
+        this.hold(renewed);
         this.send({ t: "renewed", beat: frame.beat, leases: [...renewed], lease_ms: LEASE_MS });
         for (const lease of stale) {
           this.#meter.count("stale_frames_total", "heartbeat");
@@ -258,6 +273,7 @@ export class RunnerSession {
   }
 
   #settle(lease: LeaseRef): void {
+    this.#held.delete(leaseName(lease));
     this.#clear(this.#acks, lease);
     this.#clear(this.#stops, lease);
   }

@@ -13,7 +13,8 @@ const PING_MS = 15_000;
 export function acceptRunners(server: Server, hub: RunnerHub, token: string): () => void {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: RUNNER_FRAME_BYTES_MAX, perMessageDeflate: false });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const path = new URL(request.url ?? "/", "http://runner").pathname;
+    // What the client sent, unparsed: it may be no URL at all.
+    const [path] = (request.url ?? "").split("?", 1);
     if (path !== RUNNER_PATH) return refuse(socket, "404 Not Found");
     if (!bearerMatches(request.headers.authorization, token)) return refuse(socket, "401 Unauthorized");
     sockets.handleUpgrade(request, socket, head, (accepted) => hub.accept(accepted));
@@ -39,5 +40,7 @@ export function acceptRunners(server: Server, hub: RunnerHub, token: string): ()
 }
 
 function refuse(socket: Duplex, status: string): void {
+  // The server has let go of the socket: a peer that resets it now would otherwise end the process.
+  socket.on("error", () => socket.destroy());
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
 }
