@@ -14,13 +14,6 @@ export function secretsOf(product: Product): Secrets {
   return Secrets.parse(JSON.parse(readFileSync(join(product.home, "secrets.json"), "utf8")));
 }
 
-/** Where the leading replica listens; no customer knows it. */
-export async function controlPlaneUrl(product: Product): Promise<string> {
-  const [row] = await product.sql<{ url: string }[]>`select url from leader`;
-  if (row === undefined) throw new Error("nobody leads");
-  return row.url;
-}
-
 export interface Answered {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

@@ -125,6 +125,13 @@ export class Product {
   }
 }
 
+/** Where the leading replica listens; no customer knows it. */
+export async function controlPlaneOf(product: Product): Promise<string> {
+  const [row] = await product.sql<{ url: string }[]>`select url from leader`;
+  if (row === undefined) throw new Error("nobody leads");
+  return row.url;
+}
+
 /** SIGTERM and the exit code; SIGKILL after a deadline fails the test. */
 export async function stopProcess(child: ChildProcess): Promise<number | null> {
   if (child.exitCode !== null) return child.exitCode;

@@ -6,10 +6,10 @@ import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import { Sha256Hex } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { Video } from "#protocol/video.ts";
-import { until } from "#tests/support/product.ts";
+import { controlPlaneOf, until } from "#tests/support/product.ts";
 import type { Product } from "#tests/support/product.ts";
 import { HostileRunner } from "../attack/hostile-runner.ts";
-import { callerOf, controlPlaneUrl, joinStack, json, secretsOf } from "../stack.ts";
+import { callerOf, joinStack, json, secretsOf } from "../stack.ts";
 import type { Call } from "../stack.ts";
 
 let product: Product;
@@ -22,7 +22,7 @@ let hostile: HostileRunner;
 beforeAll(async () => {
   product = joinStack();
   call = callerOf(product, (await product.account("pro")).apiKey);
-  url = await controlPlaneUrl(product);
+  url = await controlPlaneOf(product);
   const secrets = secretsOf(product);
   token = secrets.runner_token;
   storeUrls = new StoreUrls(url, secrets.store_secret);
