@@ -82,11 +82,8 @@ export async function assault(
     failed,
     overloaded,
     restarts: Number(after.edge !== pids.edge) + Number(after.control_plane[0] !== pids.control_plane[0]),
-    lagP99Ms: quantile(
-      lags.map(({ p99 }) => p99),
-      0.99,
-    ),
-    lagMaxMs: Math.max(...lags.map(({ max }) => max)),
+    lagP99Ms: lag.p99,
+    lagMaxMs: lag.max,
     seconds,
     costliest,
   };
