@@ -37,7 +37,7 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "edge", include: ["tests/edge/**/*.test.ts", "tests/security/edge/**/*.test.ts"] },
+        test: { name: "edge", include: ["tests/edge/**/*.test.ts"] },
       },
       {
         test: {

@@ -1,7 +1,7 @@
 /**
  * The edge: the public API, one Durable Object per account, signed calls to and from the control plane.
  *
- * Promises: every answer carries `x-request-id`, every failure the error envelope; a fault tells the client nothing of
+ * Promises: every answer carries `x-request-id` and `safe-headers.ts`, every failure the error envelope; a fault tells the client nothing of
  * our insides.
  */
 import { Hono } from "hono";
@@ -22,6 +22,7 @@ import { addUnsupportedRoutes, methodNotAllowed, notFound } from "./routes/refus
 import { addVideoRoutes } from "./routes/videos.ts";
 import { addWebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import { addWebhookEndpointRoutes } from "./routes/webhook-endpoints.ts";
+import { addSafeHeaders } from "./safe-headers.ts";
 
 export { AccountSession } from "./account-session.ts";
 
@@ -34,6 +35,7 @@ app.use(async (c, next) => {
   await next();
   // The object has written the headers of a 101 itself; the runtime lets nobody change them.
   if (c.res.status === 101) return;
+  addSafeHeaders(c.res.headers, c.req.url);
   c.res.headers.set("x-request-id", c.get("requestId"));
   for (const [name, value] of Object.entries(c.get("extraHeaders"))) c.res.headers.set(name, value);
 });

@@ -180,6 +180,7 @@ async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithU
   const range = byteRange(c.req.header("range") ?? null, stored.bytes);
   const headers = new Headers({
     "content-type": "video/mp4",
+    "content-disposition": `attachment; filename="${job.id}.mp4"`,
     "accept-ranges": "bytes",
     etag: `"${job.artifactSha256}"`,
     "x-request-id": c.var.requestId,

@@ -9,6 +9,7 @@ const Schema = z.looseObject({
   const: z.unknown().optional(),
   enum: z.array(z.unknown()).optional(),
   anyOf: z.array(z.unknown()).optional(),
+  oneOf: z.array(z.unknown()).optional(),
   pattern: z.string().optional(),
   minLength: z.int().optional(),
   maxLength: z.int().optional(),
@@ -30,14 +31,19 @@ export function allowedBy(schema: unknown): fc.Arbitrary<unknown> {
   const read = Schema.parse(schema);
   if ("const" in read) return fc.constant(read.const);
   if (read.enum !== undefined) return fc.constantFrom(...read.enum);
-  if (read.anyOf !== undefined) return fc.oneof(...read.anyOf.map(allowedBy));
+  const choices = read.anyOf ?? read.oneOf;
+  if (choices !== undefined) return fc.oneof(...choices.map(allowedBy));
   switch (read.type) {
     case "string":
       return textBy(read);
     case "integer":
       return fc.integer({ min: read.minimum ?? -1_000, max: Math.min(read.maximum ?? 1_000, 2 ** 31) });
     case "number":
-      return fc.double({ min: read.minimum ?? 0, max: read.maximum ?? 1_000, noNaN: true });
+      // Most of ours are whole numbers that may come as text, which the schema cannot say.
+      return fc.oneof(
+        { weight: 6, arbitrary: fc.integer({ min: 1, max: 8 }) },
+        { weight: 1, arbitrary: fc.double({ min: read.minimum ?? 0, max: read.maximum ?? 1_000, noNaN: true }) },
+      );
     case "boolean":
       return fc.boolean();
     case "array": {
@@ -53,6 +59,7 @@ export function allowedBy(schema: unknown): fc.Arbitrary<unknown> {
 
 function textBy({ pattern, format, minLength = 0, maxLength = TEXT_MAX }: z.infer<typeof Schema>) {
   if (format === "uri") return fc.webUrl();
+  if (format === "base64") return fc.base64String();
   if (pattern !== undefined) {
     return fc.stringMatching(new RegExp(pattern)).filter((text) => text.length >= minLength);
   }
