@@ -1,8 +1,8 @@
 /**
  * The edge: the public API, one Durable Object per account, signed calls to and from the control plane.
  *
- * Promises: every answer carries `x-request-id` and `safe-headers.ts`, every failure the error envelope; a fault tells the client nothing of
- * our insides.
+ * Promises: every answer carries `x-request-id` and strict headers, every failure the error envelope; a fault tells the
+ * client nothing of our insides.
  */
 import { Hono } from "hono";
 import { refuse } from "./answer.ts";
@@ -13,6 +13,7 @@ import { logFault } from "./log.ts";
 import { mintRequestId } from "./random-id.ts";
 import { BrokenBodyError } from "./read-bytes.ts";
 import { UNREACHABLE } from "./refusals.ts";
+import { setStrictHeaders } from "./strict-headers.ts";
 import { addContentRoute } from "./routes/content.ts";
 import { addCreditRoutes } from "./routes/credits.ts";
 import { addEstimateRoute } from "./routes/estimate.ts";
@@ -22,7 +23,6 @@ import { addUnsupportedRoutes, methodNotAllowed, notFound } from "./routes/refus
 import { addVideoRoutes } from "./routes/videos.ts";
 import { addWebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import { addWebhookEndpointRoutes } from "./routes/webhook-endpoints.ts";
-import { addSafeHeaders } from "./safe-headers.ts";
 
 export { AccountSession } from "./account-session.ts";
 
@@ -35,9 +35,9 @@ app.use(async (c, next) => {
   await next();
   // The object has written the headers of a 101 itself; the runtime lets nobody change them.
   if (c.res.status === 101) return;
-  addSafeHeaders(c.res.headers, c.req.url);
   c.res.headers.set("x-request-id", c.get("requestId"));
   for (const [name, value] of Object.entries(c.get("extraHeaders"))) c.res.headers.set(name, value);
+  setStrictHeaders(c.res.headers, c.env.CALLSHEET_ENV);
 });
 
 app.get("/healthz", (c) => c.json({ status: "ok" }));

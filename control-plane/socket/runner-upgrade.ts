@@ -8,10 +8,12 @@ import type { RunnerHub } from "./runner-hub.ts";
 
 export const RUNNER_PATH = "/runner/v1";
 const PING_MS = 15_000;
+/** Runners send a frame whole; what is in a thousand pieces is meant to keep us busy. */
+const LIMITS = { maxPayload: RUNNER_FRAME_BYTES_MAX, maxFragments: 64 } as const;
 
 /** Answers a function that ends every runner socket and the pings. */
 export function acceptRunners(server: Server, hub: RunnerHub, token: string): () => void {
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: RUNNER_FRAME_BYTES_MAX, perMessageDeflate: false });
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, ...LIMITS });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // What the client sent, unparsed: it may be no URL at all.
     const [path] = (request.url ?? "").split("?", 1);
