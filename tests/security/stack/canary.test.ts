@@ -66,7 +66,11 @@ beforeAll(async () => {
     `${product.dev.admin_url}/admin/v1/tiers`,
     `${inside}/runner/v1`,
   ]) {
-    for (const secret of [...Object.values(secrets), `${apiKey}x`]) {
+    // The operator's own door opens to the operator's own token.
+    const wrong = Object.values(secrets).filter(
+      (secret) => !(secret === secrets.admin_token && url.includes("/admin/")),
+    );
+    for (const secret of [...wrong, `${apiKey}x`]) {
       await ask(url, { headers: { authorization: `Bearer ${secret}`, "x-callsheet-signature": `v1=${secret}` } });
     }
   }
