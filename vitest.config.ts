@@ -4,14 +4,18 @@ import { defineConfig } from "vitest/config";
 /** Ends what hangs; a busy machine is no reason to fail. */
 const HANG_MS = 120_000;
 
-/** One runner, four projects: pure code and runner, real PostgreSQL, real workerd, and the whole product. */
+/** One runner, five projects: pure code and runner, real PostgreSQL, real workerd, the whole product, and attacks on it. */
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "node",
-          include: ["tests/*.test.ts", "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts"],
+          include: [
+            "tests/*.test.ts",
+            "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts",
+            "tests/security/core/**/*.test.ts",
+          ],
           testTimeout: HANG_MS,
         },
       },
@@ -42,6 +46,16 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["tests/e2e/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: HANG_MS,
+          hookTimeout: HANG_MS,
+        },
+      },
+      {
+        test: {
+          name: "security",
+          include: ["tests/security/stack/**/*.test.ts"],
+          globalSetup: ["./tests/security/stack-setup.ts"],
           fileParallelism: false,
           testTimeout: HANG_MS,
           hookTimeout: HANG_MS,

@@ -12,6 +12,7 @@ import { type RateReport, rateHeaders } from "./core/rate-headers.ts";
 import { readConfig } from "./env.ts";
 import { logFault } from "./log.ts";
 import { mintRequestId } from "./random-id.ts";
+import { BrokenBodyError } from "./read-bytes.ts";
 import { UNREACHABLE } from "./refusals.ts";
 import { setStrictHeaders } from "./strict-headers.ts";
 import { addContentRoute } from "./routes/content.ts";
@@ -70,6 +71,9 @@ app.notFound(notFound);
 app.onError(fault);
 
 function fault(error: Error, c: EdgeContext): Response {
+  if (error instanceof BrokenBodyError) {
+    return refuse(c, { code: "invalid_body", message: "The request body could not be read to its end." });
+  }
   logFault("A request failed", error, { request_id: c.get("requestId"), path: c.req.path });
   if (error instanceof ControlPlaneUnreachable) return refuse(c, UNREACHABLE);
   return refuse(c, { code: "internal_error", message: "Something went wrong on our side. Please try again." });

@@ -4,10 +4,11 @@
  */
 import { z } from "zod";
 import { AccountId, VideoId } from "./id.ts";
+import { storable } from "./text.ts";
 import { CreditsText } from "./unit.ts";
 
 const REASON_CHARS_MAX = 500;
-const Reason = z.string().min(1).max(REASON_CHARS_MAX);
+const Reason = storable(z.string().min(1).max(REASON_CHARS_MAX));
 
 export const VoidGrant = z.strictObject({ reason: Reason });
 

@@ -1,10 +1,14 @@
 /** The admin listener (own port, own bearer token): accounts, keys, grants, runners. What it says of terms: `admin-terms.ts`. */
 import { z } from "zod";
 import { AccountId, RunnerId } from "./id.ts";
+import { storable } from "./text.ts";
 import { CreditsText } from "./unit.ts";
 import { Device, LeaseRef } from "./runner.ts";
 
-export const CreateAccount = z.strictObject({ name: z.string().min(1).max(120), tier: z.string().max(32) });
+export const CreateAccount = z.strictObject({
+  name: storable(z.string().min(1).max(120)),
+  tier: storable(z.string().max(32)),
+});
 export const PatchAccount = CreateAccount.partial();
 export const AdminAccount = z.object({ id: AccountId, name: z.string(), tier: z.string(), created_at: z.int() });
 

@@ -5,6 +5,7 @@
  * the control plane. Unknown fields are refused, so a typo never silently costs credits.
  */
 import { z } from "zod";
+import { isStorable, storable, UNSTORABLE } from "./text.ts";
 import { WebhookUrl } from "./webhook.ts";
 
 export const PROMPT_CHARS_MAX = 32_000;
@@ -52,17 +53,18 @@ const Fields = z.strictObject({
   prompt: z
     .string({ error: "is required and must be text." })
     .max(PROMPT_CHARS_MAX, `must be at most ${PROMPT_CHARS_MAX} characters.`)
-    .refine((text) => text.trim() !== "", "must not be empty."),
-  model: z.string().min(1).max(64).optional(),
+    .refine((text) => text.trim() !== "", "must not be empty.")
+    .refine(isStorable, UNSTORABLE),
+  model: storable(z.string().min(1).max(64)).optional(),
   size: Size.optional(),
   resolution: Resolution.optional(),
   aspect_ratio: AspectRatio.optional(),
   seconds: wholeNumber(1, 600).optional(),
   seed: wholeNumber(0, 0xffff_ffff).optional(),
   steps: wholeNumber(1, 1_000).optional(),
-  negative_prompt: z.string().max(PROMPT_CHARS_MAX).optional(),
+  negative_prompt: storable(z.string().max(PROMPT_CHARS_MAX)).optional(),
   metadata: z
-    .record(z.string().min(1).max(64), z.string().max(512))
+    .record(storable(z.string().min(1).max(64)), storable(z.string().max(512)))
     .refine((map) => Object.keys(map).length <= METADATA_KEYS_MAX, `must have at most ${METADATA_KEYS_MAX} keys.`)
     .optional(),
   input_reference: InputReference.optional(),

@@ -18,6 +18,9 @@ export const ASSIGN_ACK_MS = 2_000;
 /** How long a runner whose socket closed may redial before its jobs are given to others. */
 export const REDIAL_GRACE_MS = 1_500;
 
+/** Counters of a job are stored in 32 bits. */
+const INT4_MAX = 2 ** 31 - 1;
+
 /** Why a control plane closes a runner's socket; others are the WebSocket protocol's. The reason names the leader, if it is known. */
 export const CLOSE_NOT_LEADER = 4_200;
 /** Another process dialled under the runner's name. */
@@ -25,7 +28,7 @@ export const CLOSE_REPLACED = 4_009;
 /** The runner's secret counts no more: the operator revoked it, or the runner has another. */
 export const CLOSE_REVOKED = 4_001;
 
-const Epoch = z.int().positive();
+const Epoch = z.int().positive().max(INT4_MAX);
 /** Names one attempt: a job under one lease. */
 export const LeaseRef = z.object({ job: VideoId, epoch: Epoch });
 export type LeaseRef = z.infer<typeof LeaseRef>;
@@ -135,7 +138,7 @@ export const FromRunner = z.discriminatedUnion("t", [
   z.object({
     t: z.literal("checkpoint"),
     lease: LeaseRef,
-    step: z.int().positive(),
+    step: z.int().positive().max(INT4_MAX),
     sha256: Sha256Hex,
     bytes: z.int().positive(),
     exactness: Exactness,
@@ -146,7 +149,7 @@ export const FromRunner = z.discriminatedUnion("t", [
     t: z.literal("stopped"),
     lease: LeaseRef,
     why: z.enum(["preempt", "cancel", "drain"]),
-    step: z.int().nonnegative(),
+    step: z.int().nonnegative().max(INT4_MAX),
   }),
   /** The runner takes no more work and will go once its leases ended. */
   z.object({ t: z.literal("draining") }),

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { DisabledReason, EventType } from "./event.ts";
 import { WebhookDeliveryId, WebhookEndpointId } from "./id.ts";
+import { isStorable, UNSTORABLE } from "./text.ts";
 
 /** Events an endpoint gets unless it asks for others; a video's own `webhook_url` always gets these. */
 export const WEBHOOK_DEFAULT_EVENTS = ["video.completed", "video.failed"] as const satisfies readonly z.infer<
@@ -20,6 +21,7 @@ const URL_CHARS_MAX = 2_048;
 export const WebhookUrl = z
   .url({ protocol: /^https?$/, error: "must be an http or https URL." })
   .max(URL_CHARS_MAX, `must be at most ${URL_CHARS_MAX} characters.`)
+  .refine(isStorable, UNSTORABLE)
   .refine((text) => {
     const url = URL.parse(text);
     return url === null || (url.username === "" && url.password === "");

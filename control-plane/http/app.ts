@@ -49,12 +49,7 @@ export function app(host: AppHost) {
   };
   const edge = new Hono<{ Variables: SignedVariables }>()
     .use(host.gate.middleware)
-    .use(
-      bodyLimit({
-        maxSize: EDGE_BODY_BYTES_MAX,
-        onError: () => renderRefusal({ code: "file_too_large", message: "The body is too large." }, mintRequestId()),
-      }),
-    )
+    .use(bodyLimit({ maxSize: EDGE_BODY_BYTES_MAX, onError: tooLarge }))
     .use(signed(signedBy))
     .route("/videos", videoRoutes(host))
     .route("/videos", remixRoutes(host))
@@ -63,7 +58,7 @@ export function app(host: AppHost) {
     .route("/", webhookRoutes(host));
 
   const peer = new Hono<{ Variables: SignedVariables }>()
-    .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX }))
+    .use(bodyLimit({ maxSize: PEER_BODY_BYTES_MAX, onError: tooLarge }))
     .use(signed(signedBy))
     .route("/", peerRoutes(host));
 
@@ -93,4 +88,8 @@ export function app(host: AppHost) {
       host.log.error({ err: error, request: requestId }, "a request failed by a bug");
       return renderRefusal({ code: "internal_error", message: "An unexpected error; it was logged." }, requestId);
     });
+}
+
+function tooLarge(): Response {
+  return renderRefusal({ code: "file_too_large", message: "The body is too large." }, mintRequestId());
 }

@@ -69,8 +69,8 @@ export class RunnerDesk implements HubHost {
     this.#host.report(frame);
   }
 
-  uploadUrl({ lease, kind, sha256 }: Frame<"upload">): string {
-    return this.#host.urls.sign({ method: "PUT", key: storeKeyOf(lease, kind, sha256) }, this.#host.now());
+  uploadUrl({ lease, kind, sha256, bytes }: Frame<"upload">): string {
+    return this.#host.urls.sign({ method: "PUT", key: storeKeyOf(lease, kind, sha256), bytes }, this.#host.now());
   }
 
   async checkpoint({ lease, step, sha256, bytes, exactness }: Frame<"checkpoint">): Promise<Recorded> {

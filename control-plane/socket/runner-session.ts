@@ -325,6 +325,7 @@ export class RunnerSession {
   }
 
   #settle(lease: LeaseRef): void {
+    this.#held.delete(leaseName(lease));
     this.#clear(this.#acks, lease);
     this.#clear(this.#stops, lease);
   }

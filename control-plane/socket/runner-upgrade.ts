@@ -14,6 +14,8 @@ import type { RunnerHub } from "./runner-hub.ts";
 const PING_MS = 15_000;
 /** Dials whose secret is being looked up. */
 const DIALS_MAX = 256;
+/** Runners send a frame whole; what is in a thousand pieces is meant to keep us busy. */
+const LIMITS = { maxPayload: RUNNER_FRAME_BYTES_MAX, maxFragments: 64 } as const;
 
 export interface RunnerDoor {
   /** Whom the bearer token names; null for nobody. */
@@ -23,13 +25,14 @@ export interface RunnerDoor {
 
 /** Answers a function that ends every runner socket and the pings. */
 export function acceptRunners(server: Server, hub: RunnerHub, { identify, log }: RunnerDoor): () => void {
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: RUNNER_FRAME_BYTES_MAX, perMessageDeflate: false });
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, ...LIMITS });
   let dials = 0;
   let closed = false;
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // A peer that goes while it is looked up must not end the process.
     socket.on("error", () => socket.destroy());
-    const path = new URL(request.url ?? "/", "http://runner").pathname;
+    // What the client sent, unparsed: it may be no URL at all.
+    const [path] = (request.url ?? "").split("?", 1);
     if (path !== RUNNER_PATH) return refuse(socket, "404 Not Found");
     if (dials >= DIALS_MAX) return refuse(socket, "503 Service Unavailable");
     dials++;
@@ -69,5 +72,7 @@ export function acceptRunners(server: Server, hub: RunnerHub, { identify, log }:
 }
 
 function refuse(socket: Duplex, status: string): void {
+  // The server has let go of the socket: a peer that resets it now would otherwise end the process.
+  socket.on("error", () => socket.destroy());
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
 }

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { nextPageAfter, onPage, onPush } from "#edge/core/event-cursor.ts";
 import { objectOfForm } from "#edge/core/form.ts";
-import { jsonDepth } from "#edge/core/json-depth.ts";
+import { JSON_DEPTH_MAX, JSON_VALUES_MAX, jsonShape } from "#edge/core/json-shape.ts";
 import { charge, goDuration, ratePerMinute } from "#edge/core/rate-limit.ts";
 import { mayRetry, pauseMs } from "#edge/core/retry.ts";
 
@@ -66,7 +66,11 @@ test("a form may name a field like a part of the language without harm", () => {
 });
 
 test("depth counts brackets, not text", () => {
-  expect([jsonDepth('"[[["'), jsonDepth('{"a\\"[":[1]}'), jsonDepth("[[],[[]]]")]).toEqual([0, 2, 3]);
+  const depthOf = (text: string) => jsonShape(text).depth;
+  expect([depthOf('"[[["'), depthOf('{"a\\"[":[1]}'), depthOf("[[],[[]]]")]).toEqual([0, 2, 3]);
+  expect(depthOf("[".repeat(1_000))).toBe(JSON_DEPTH_MAX + 1);
+  expect([jsonShape("{}").values, jsonShape('{"a":1,"b":[2,3]}').values]).toEqual([2, 5]);
+  expect(jsonShape(`[${"0,".repeat(100_000)}0]`).values).toBe(JSON_VALUES_MAX + 1);
 });
 
 test("a 503 is always tried again, a lost answer only where that does no harm, a refusal never", () => {

@@ -60,6 +60,10 @@ export class LiveSession {
     return this.frames.filter((frame) => frame.data?.id === video);
   }
 
+  send(frame: unknown): void {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
   async close(): Promise<number> {
     const closed = once(this.#socket, "close");
     this.#socket.close(1_000);

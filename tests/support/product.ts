@@ -37,7 +37,8 @@ export type DevFile = z.infer<typeof DevFile>;
 
 export class Product {
   readonly home: string;
-  readonly #supervisor: ChildProcess;
+  /** Null: another process holds the stack. */
+  readonly #supervisor: ChildProcess | null;
   readonly #output: string[];
   readonly sql: postgres.Sql;
   readonly dev: DevFile;
@@ -60,7 +61,12 @@ export class Product {
     return new Product(home, supervisor, output, dev);
   }
 
-  constructor(home: string, supervisor: ChildProcess, output: string[], dev: DevFile) {
+  /** A stack that somebody else started and will stop. */
+  static join(home: string, dev: DevFile): Product {
+    return new Product(home, null, [], dev);
+  }
+
+  constructor(home: string, supervisor: ChildProcess | null, output: string[], dev: DevFile) {
     this.home = home;
     this.#supervisor = supervisor;
     this.#output = output;
@@ -113,9 +119,17 @@ export class Product {
 
   async stop(): Promise<void> {
     await this.sql.end();
+    if (this.#supervisor === null) return;
     await stopProcess(this.#supervisor);
     await rm(this.home, { recursive: true, force: true });
   }
+}
+
+/** Where the leading replica listens; no customer knows it. */
+export async function controlPlaneOf(product: Product): Promise<string> {
+  const [row] = await product.sql<{ url: string }[]>`select url from leader`;
+  if (row === undefined) throw new Error("nobody leads");
+  return row.url;
 }
 
 /** SIGTERM and the exit code; SIGKILL after a deadline fails the test. */
