@@ -1,12 +1,10 @@
 /**
- * Follows one video to its end: frames of the account's WebSocket tell of every change, and a slow poll covers a socket
+ * Follows one video to its end: the account's live events tell of every change, and a slow poll covers a session
  * that is not there. `GET /v1/videos/{id}` is the truth: the end is only believed from there.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
-import { z } from "zod";
-import { Event, EVENTS_SUBPROTOCOL, PositionFrame, ProgressFrame } from "#protocol/event.ts";
 import type { Video } from "#protocol/video.ts";
+import { type Frame, LiveEvents } from "./live-events.ts";
 import { isWaiting, type VideoProgress } from "./progress-line.ts";
 import { getVideo, type ApiAccess } from "./video-client.ts";
 
@@ -15,9 +13,6 @@ const POLL_WITH_SOCKET_MS = 5_000;
 const DRAW_MS = 200;
 /** A control plane that is being started again answers within seconds; ten minutes of silence is a failure. */
 const FAILED_POLLS_MAX = 60;
-const HANDSHAKE_MS = 5_000;
-
-const Frame = z.union([Event, ProgressFrame, PositionFrame]);
 
 export interface Following {
   readonly api: ApiAccess;
@@ -32,12 +27,14 @@ export async function followVideo(following: Following): Promise<Video> {
   let view = viewOf(following.submitted, null);
   let runningSince: { readonly at: number; readonly from: number } | null = null;
   let wake = Promise.withResolvers<void>();
-  const socket = openSocket(following.api, (frame) => {
-    if (!("id" in frame.data) || frame.data.id !== following.submitted.id) return;
-    view = withFrame(view, frame);
-    if (frame.type === "video.completed" || frame.type === "video.failed" || frame.type === "video.cancelled") {
-      wake.resolve();
-    }
+  const live = new LiveEvents(following.api, {
+    heard(frame) {
+      if (!("id" in frame.data) || frame.data.id !== following.submitted.id) return;
+      view = withFrame(view, frame);
+      if (frame.type === "video.completed" || frame.type === "video.failed" || frame.type === "video.cancelled") {
+        wake.resolve();
+      }
+    },
   });
   const timer = setInterval(() => {
     if (runningSince === null && view.progress > 0) runningSince = { at: Date.now(), from: view.progress };
@@ -50,7 +47,7 @@ export async function followVideo(following: Following): Promise<Video> {
   }, DRAW_MS);
   try {
     for (let failedPolls = 0; failedPolls < FAILED_POLLS_MAX;) {
-      const pauseMs = socket.readyState === WebSocket.OPEN ? POLL_WITH_SOCKET_MS : POLL_WITHOUT_SOCKET_MS;
+      const pauseMs = live.isOpen ? POLL_WITH_SOCKET_MS : POLL_WITHOUT_SOCKET_MS;
       await Promise.race([wake.promise, sleep(pauseMs, undefined, { signal: following.signal })]);
       wake = Promise.withResolvers();
       const video = await getVideo(following.api, following.submitted.id).catch(() => null);
@@ -62,26 +59,11 @@ export async function followVideo(following: Following): Promise<Video> {
     throw new Error("The API stopped answering.");
   } finally {
     clearInterval(timer);
-    socket.terminate();
+    live.close();
   }
 }
 
-type Frame = z.infer<typeof Frame>;
 type View = Omit<VideoProgress, "elapsedSeconds" | "running">;
-
-function openSocket(api: ApiAccess, onFrame: (frame: Frame) => void): WebSocket {
-  const socket = new WebSocket(`${api.edgeUrl.replace(/^http/, "ws")}/v1/videos/events`, EVENTS_SUBPROTOCOL, {
-    headers: { authorization: `Bearer ${api.apiKey}` },
-    handshakeTimeout: HANDSHAKE_MS,
-  });
-  // Without a socket the poll alone goes on.
-  socket.on("error", () => undefined);
-  socket.on("message", (data: Buffer) => {
-    const frame = Frame.safeParse(JSON.parse(data.toString("utf8")));
-    if (frame.success) onFrame(frame.data);
-  });
-  return socket;
-}
 
 function withFrame(view: View, frame: Frame): View {
   switch (frame.type) {

@@ -30,6 +30,9 @@ export function ratePerMinute(perMinute: number, burst: number): Rate {
   return { intervalMicros: Math.ceil(MICROS_PER_MINUTE / perMinute), burst };
 }
 
+/** Reads, deletes, cancels, sessions and their frames of one account: far above honest polling. */
+export const READ_RATE: Rate = ratePerMinute(100 * 60, 200);
+
 /** Charges one call, or says how long to wait. A refused call costs nothing. */
 export function charge(stored: number | undefined, rate: Rate, nowMs: number): Charge {
   const now = nowMs * MICROS_PER_MS;

@@ -1,10 +1,8 @@
 /** The account's two rates: creates (its tier's, kept on disk so that an eviction never refills it) and everything else. */
 import type { TierLimits } from "#protocol/edge-call.ts";
 import { RETRY_AFTER_SECONDS_MAX, type Refusal } from "#protocol/error.ts";
-import { charge, type Charge, goDuration, type Rate, ratePerMinute } from "../core/rate-limit.ts";
+import { charge, type Charge, goDuration, ratePerMinute, READ_RATE } from "../core/rate-limit.ts";
 
-/** Reads, deletes, cancels and socket frames of one account: far above honest polling. */
-const READ_RATE: Rate = ratePerMinute(100 * 60, 200);
 const CREATE_TAT = "create_tat_micros";
 
 interface Charged {
