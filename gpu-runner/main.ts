@@ -9,7 +9,7 @@ import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
 
 const config = readConfig();
-const log = pino({ level: config.logLevel, base: { program: "gpu-runner", runner: config.runner } });
+const log = pino({ level: config.logLevel, base: { program: "gpu-runner", pid: process.pid, runner: config.runner } });
 const engine = referenceEngine({ faults: config.faults });
 const bay = await DeviceBay.open(config.dir, engine, config.devices);
 

@@ -137,7 +137,7 @@ const CORRUPTIONS: readonly (readonly [what: string, says: RegExp, deed: string]
   [
     "the price was taken twice",
     /^money: .* in 2 entries$/,
-    "insert into credit_entry (account_id, grant_id, job_id, kind, from_book, to_book, amount, at, available_after) select account_id, grant_id, job_id, kind, from_book, to_book, amount, at, available_after from credit_entry where job_id = $1 and account_id = $2 and kind = 'captured'",
+    "insert into credit_entry (account_id, grant_id, job_id, kind, from_book, to_book, amount, at, available_after) select account_id, 'grant_other', job_id, kind, from_book, to_book, amount, at, available_after from credit_entry where job_id = $1 and account_id = $2 and kind = 'captured'",
   ],
   [
     "half of the price was taken",
