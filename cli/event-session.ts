@@ -2,46 +2,56 @@
  * A client's end of the account's live session that outlives its sockets: after a cut it comes back with its cursor, so its
  * listener hears every numbered event once and in order.
  *
- * It reconnects as the close code says: never after 40xx, with a growing pause after 41xx, within a second otherwise. Pauses
- * are drawn evenly from nothing to their bound, because a restart cuts every client at once.
+ * It comes back by the rules of `protocol/reconnect.ts`, because a restart cuts every client at once.
  */
+import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
-import { EVENTS_SUBPROTOCOL, PING_MS, reconnectAfter, SessionFrame } from "#protocol/live-session.ts";
+import { EVENTS_SUBPROTOCOL, PING_MS, SessionFrame } from "#protocol/live-session.ts";
+import { type Ended, RECONNECT_WITHIN_MS, reconnectAfterMs } from "#protocol/reconnect.ts";
 import type { ApiAccess } from "./video-client.ts";
 
-const HANDSHAKE_MS = 5_000;
+/** Longer than the edge itself tries: who gives up earlier and asks again only adds to what made it slow. */
+const HANDSHAKE_MS = 10_000;
 /** A socket that is silent for longer than two pings is dead, whatever it says. */
 const SILENCE_MS = 2 * PING_MS;
-const PAUSE_MAX_MS = 1_000;
-const BACK_OFF_MAX_MS = 30_000;
-const DOUBLINGS_MAX = 5;
-/** The service said no to the handshake, and will again. */
-const REFUSED_FOR_GOOD: ReadonlySet<number> = new Set([400, 401, 403]);
 
 export interface EventSessionHost {
   /** Every frame, numbered events once each. */
   heard(frame: SessionFrame): void;
   /** The service will not have this client back. */
   refused(why: string): void;
-  /** A handshake was accepted; a socket ended, with this code. */
+  /** A handshake was accepted; a socket ended with this code, or a handshake with this status. */
   opened?(): void;
-  cut?(code: number): void;
+  cut?(code: number, status: number): void;
+}
+
+export interface EventSessionOptions {
+  /** Behind this event; null: from now on. */
+  readonly startingAfter?: number | null;
+  /** In which window the clients of this edge come back. */
+  readonly withinMs?: number;
+  readonly random?: () => number;
 }
 
 export class EventSession {
   readonly #api: ApiAccess;
   readonly #host: EventSessionHost;
+  readonly #withinMs: number;
+  readonly #random: () => number;
   #socket: WebSocket | null = null;
   #session: string | null = null;
-  #cursor: number | null = null;
+  #cursor: number | null;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #beat: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(api: ApiAccess, host: EventSessionHost) {
+  constructor(api: ApiAccess, host: EventSessionHost, options: EventSessionOptions = {}) {
     this.#api = api;
     this.#host = host;
+    this.#cursor = options.startingAfter ?? null;
+    this.#withinMs = options.withinMs ?? RECONNECT_WITHIN_MS;
+    this.#random = options.random ?? Math.random;
     this.#dial();
   }
 
@@ -70,7 +80,7 @@ export class EventSession {
       handshakeTimeout: HANDSHAKE_MS,
     });
     this.#socket = socket;
-    let status = 0;
+    let refused: Ended | null = null;
     let heardAtMs = Date.now();
     socket.on("open", () => {
       this.#host.opened?.();
@@ -84,13 +94,13 @@ export class EventSession {
       this.#hear(data.toString("utf8"));
     });
     socket.on("unexpected-response", (request, response) => {
-      status = response.statusCode ?? 0;
+      refused = { t: "refused", status: response.statusCode ?? 0, retryAfterMs: retryAfterMsOf(response) };
       response.resume();
       request.destroy();
     });
     // What matters of an error is the close that follows it.
     socket.on("error", () => undefined);
-    socket.on("close", (code) => this.#ended(status, code));
+    socket.on("close", (code, reason) => this.#ended(refused ?? { t: "closed", code, reason: reason.toString() }));
   }
 
   #hear(text: string): void {
@@ -107,21 +117,25 @@ export class EventSession {
     this.#host.heard(frame);
   }
 
-  #ended(status: number, code: number): void {
+  #ended(ended: Ended): void {
     clearInterval(this.#beat);
     if (this.#isClosed) return;
-    this.#host.cut?.(code);
-    const what = REFUSED_FOR_GOOD.has(status) ? "never" : reconnectAfter(code);
-    if (what === "never") {
-      this.#isClosed = true;
-      this.#host.refused(
-        status === 0 ? `the session was closed with ${code}` : `the session was refused with ${status}`,
-      );
+    const wasRefused = ended.t === "refused";
+    this.#host.cut?.(wasRefused ? 1_006 : ended.code, wasRefused ? ended.status : 0);
+    const delayMs = reconnectAfterMs(ended, this.#withinMs, this.#failures, this.#random());
+    this.#failures += 1;
+    if (delayMs !== null) {
+      this.#timer = setTimeout(() => this.#dial(), delayMs);
       return;
     }
-    this.#failures += 1;
-    const isBusy = what === "later" || status === 429 || this.#failures > 2;
-    const bound = isBusy ? PAUSE_MAX_MS * 2 ** Math.min(DOUBLINGS_MAX, this.#failures) : PAUSE_MAX_MS;
-    this.#timer = setTimeout(() => this.#dial(), Math.random() * Math.min(BACK_OFF_MAX_MS, bound));
+    this.#isClosed = true;
+    this.#host.refused(
+      wasRefused ? `the session was refused with ${ended.status}` : `the session was closed with ${ended.code}`,
+    );
   }
+}
+
+function retryAfterMsOf({ headers }: IncomingMessage): number | null {
+  const seconds = Number(headers["retry-after"] ?? Number.NaN);
+  return Number.isFinite(seconds) ? seconds * 1_000 : null;
 }

@@ -5,12 +5,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SessionFrame, VideoStanding } from "#protocol/live-session.ts";
 import type { Video } from "#protocol/video.ts";
-import { EventSession } from "./event-session.ts";
+import { EventSession, type EventSessionHost } from "./event-session.ts";
 import { isWaiting, type VideoProgress } from "./progress-line.ts";
 import { getVideo, type ApiAccess } from "./video-client.ts";
 
 const POLL_WITHOUT_SOCKET_MS = 500;
 const POLL_WITH_SOCKET_MS = 5_000;
+/** It is the only client of its own edge. */
+const RECONNECT_ALONE_MS = 1_000;
 const DRAW_MS = 200;
 /** A control plane that is being started again answers within seconds; ten minutes of silence is a failure. */
 const FAILED_POLLS_MAX = 60;
@@ -28,14 +30,15 @@ export async function followVideo(following: Following): Promise<Video> {
   let view = viewOf(following.submitted, null);
   let runningSince: { readonly at: number; readonly from: number } | null = null;
   let wake = Promise.withResolvers<void>();
-  const session = new EventSession(following.api, {
+  const host: EventSessionHost = {
     heard(frame) {
       view = withFrame(view, frame, following.submitted.id);
       if (hasEnded(view)) wake.resolve();
     },
     // The poll alone goes on.
     refused: () => undefined,
-  });
+  };
+  const session = new EventSession(following.api, host, { withinMs: RECONNECT_ALONE_MS });
   const timer = setInterval(() => {
     if (runningSince === null && view.progress > 0) runningSince = { at: Date.now(), from: view.progress };
     following.draw({

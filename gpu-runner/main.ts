@@ -13,7 +13,7 @@ import { openLine } from "./socket.ts";
 const config = readConfig();
 const log = pino({
   level: config.logLevel,
-  base: { program: "gpu-runner", runner: config.runner },
+  base: { program: "gpu-runner", pid: process.pid, runner: config.runner },
   ...SAFE_LOG,
 });
 // Before it has a secret a runner has nothing to drain; without its parent it would join for ever.

@@ -92,7 +92,7 @@ export const SubscribeFrame = z.strictObject({
 });
 export type SubscribeFrame = z.infer<typeof SubscribeFrame>;
 
-/** WebSocket close codes: 40xx stop, 41xx back off, 42xx reconnect now. */
+/** WebSocket close codes: 40xx stop, 41xx back off, 42xx reconnect now (`reconnect.ts`). */
 export const CLOSE = {
   /** The key, or the key that made the ticket, was revoked. */
   unauthorized: 4001,
@@ -108,14 +108,6 @@ export const CLOSE = {
   /** The ticket's hour is over. */
   ticketRotated: 4201,
 } as const;
-
-export type Reconnect = "never" | "later" | "now";
-
-/** What a client does about a close. A cut without a code of ours (1006) is a network's or a restart's: at once. */
-export function reconnectAfter(code: number): Reconnect {
-  if (code >= 4000 && code < 4100) return "never";
-  return code >= 4100 && code < 4200 ? "later" : "now";
-}
 
 export const CreateSession = z.strictObject({
   /** Only pages of this origin can use the ticket. */

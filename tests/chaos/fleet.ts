@@ -59,6 +59,16 @@ export class FleetRunner {
     signalGroup(this.pid, name);
   }
 
+  /** As a supervisor asks it to go: the runner alone is told, and ends its engines itself. */
+  drain(): void {
+    this.#process.kill("SIGTERM");
+  }
+
+  /** Null while it runs, or if a signal ended it. */
+  get exitCode(): number | null {
+    return this.#process.exitCode;
+  }
+
   wire(wire: Wire): void {
     for (const proxy of this.#wires) proxy.set(wire);
   }
@@ -161,7 +171,7 @@ export class Fleet {
 
   /** As `npm start` would set it; files go through the first wire, because a partition does not spare them. */
   #env(id: string, dials: readonly number[], filePort: number | undefined, joinToken: string): NodeJS.ProcessEnv {
-    const config = readConfig([], { ...process.env, CALLSHEET_LOG: "info" }, ROOT);
+    const config = readConfig([], { ...process.env, CALLSHEET_LOG: "debug" }, ROOT);
     const ports = { edge: 0, postgres: 0, controlPlanes: dials.map((main) => ({ main, admin: 0 })) };
     return {
       ...runnerEnv(config, joinToken, this.#home, ports, id, 0),

@@ -109,7 +109,9 @@ async function runTogether(site: Site, turns: readonly Turn[], seed: number): Pr
   for (const { row, rounds, stage, notRun } of acts) {
     const { history, accountIds, beganAtMs: sinceMs, spoiled, breaches, notes, figures } = stage;
     try {
-      breaches.push(...(await check({ site, history, accountIds, sinceMs, spoiled })));
+      const checked = await check({ site, history, accountIds, sinceMs, spoiled });
+      breaches.push(...checked.breaches);
+      notes.push(checked.note);
     } finally {
       await row.restore?.(stage);
     }
