@@ -9,7 +9,8 @@ import { WebSocket } from "ws";
 import { EVENTS_SUBPROTOCOL, PING_MS, reconnectAfter, SessionFrame } from "#protocol/live-session.ts";
 import type { ApiAccess } from "./video-client.ts";
 
-const HANDSHAKE_MS = 5_000;
+/** Longer than the edge itself tries: who gives up earlier and asks again only adds to what made it slow. */
+const HANDSHAKE_MS = 10_000;
 /** A socket that is silent for longer than two pings is dead, whatever it says. */
 const SILENCE_MS = 2 * PING_MS;
 const PAUSE_MAX_MS = 1_000;
@@ -23,9 +24,9 @@ export interface EventSessionHost {
   heard(frame: SessionFrame): void;
   /** The service will not have this client back. */
   refused(why: string): void;
-  /** A handshake was accepted; a socket ended, with this code. */
+  /** A handshake was accepted; a socket ended with this code, or a handshake with this status. */
   opened?(): void;
-  cut?(code: number): void;
+  cut?(code: number, status: number): void;
 }
 
 export class EventSession {
@@ -110,7 +111,7 @@ export class EventSession {
   #ended(status: number, code: number): void {
     clearInterval(this.#beat);
     if (this.#isClosed) return;
-    this.#host.cut?.(code);
+    this.#host.cut?.(code, status);
     const what = REFUSED_FOR_GOOD.has(status) ? "never" : reconnectAfter(code);
     if (what === "never") {
       this.#isClosed = true;
