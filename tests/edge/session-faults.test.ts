@@ -8,8 +8,8 @@ import { event } from "./sample.ts";
 
 const ACCOUNTS = 10;
 const SESSIONS_EACH = 20;
-const EVENTS = 120;
-const ABORT_EVERY = 30;
+const EVENTS = 48;
+const ABORT_EVERY = 16;
 
 afterEach(() => {
   vi.restoreAllMocks();
