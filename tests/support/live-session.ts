@@ -63,6 +63,11 @@ export class LiveSession {
     return this.frames.filter((frame) => frame.data?.id === video);
   }
 
+  /** Resolves once so many frames have come. */
+  async count(frames: number): Promise<void> {
+    while (this.frames.length < frames) await new Promise<void>((resolve) => this.#waiters.add(resolve));
+  }
+
   ping(): void {
     this.#socket.send("ping");
   }
