@@ -48,17 +48,12 @@ export class DeafSocket {
   async closeCode(): Promise<number | null> {
     const end = this.#bytes.indexOf("\r\n\r\n");
     this.#bytes = this.#bytes.subarray(end + 4);
-    this.#socket.resume();
-    for (;;) {
+    for await (const chunk of this.#socket as AsyncIterable<Buffer>) {
+      this.#bytes = Buffer.concat([this.#bytes, chunk]);
       const code = this.#scan();
       if (code !== undefined) return code;
-      const chunk = await Promise.race([
-        once(this.#socket, "data").then(([data]) => data as Buffer),
-        once(this.#socket, "close").then(() => null),
-      ]);
-      if (chunk === null) return null;
-      this.#bytes = Buffer.concat([this.#bytes, chunk]);
     }
+    return null;
   }
 
   destroy(): void {
