@@ -46,9 +46,16 @@ async function pump(
   begun: string,
   { startingAfter, video }: StreamOptions,
 ): Promise<void> {
-  const write = (text: string) => writer.write(new TextEncoder().encode(text));
+  let isWaiting = false;
+  const write = async (text: string) => {
+    isWaiting = true;
+    await writer.write(new TextEncoder().encode(text));
+    isWaiting = false;
+  };
   // A write waits for the reader; only this ends one that waits for ever.
-  session.onCut = () => void writer.abort(new Error("the live session ended")).catch(() => undefined);
+  session.onCut = () => {
+    if (isWaiting) void writer.abort(new Error("the live session ended")).catch(() => undefined);
+  };
   try {
     await write(begun);
     for (;;) {

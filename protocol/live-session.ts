@@ -73,7 +73,7 @@ export const CaughtUpFrame = z.object({
 });
 export type CaughtUpFrame = z.infer<typeof CaughtUpFrame>;
 
-export const SessionFrame = z.union([
+export const SessionFrame = z.discriminatedUnion("type", [
   HelloFrame,
   ResyncFrame,
   SnapshotFrame,

@@ -16,6 +16,9 @@ import { type Decision, nextPageAfter, onPage, onPush } from "../core/event-curs
 import type { Config } from "../env.ts";
 import type { LiveSocket } from "./live-socket.ts";
 
+/** Positions are told once a second: a snapshot that is younger is as good as a new one. */
+const SHARED_MS = 1_000;
+
 type Owed = { readonly kind: "snapshots" } | { readonly kind: "page"; readonly after: number };
 
 export class LiveFeed {
@@ -23,6 +26,8 @@ export class LiveFeed {
   readonly #sockets: () => readonly LiveSocket[];
   #known = 0;
   #catchingUp: Promise<void> | null = null;
+  /** The account's last snapshot, and when it was asked for. */
+  #kept: { readonly frame: SnapshotFrame; readonly atMs: number } | null = null;
 
   constructor(config: Config, sockets: () => readonly LiveSocket[]) {
     this.#config = config;
@@ -88,7 +93,10 @@ export class LiveFeed {
     const filters = new Map(waiting.map(({ filter, state }) => [filter, state.videoIds]));
     const given = await Promise.all(
       [...filters].map(async ([filter, videoIds]) => {
-        const frame = await this.#readSnapshot(account, videoIds);
+        const through = Math.max(
+          ...waiting.filter((socket) => socket.filter === filter).map(({ state }) => state.through),
+        );
+        const frame = await this.#snapshotOf(account, videoIds, through);
         let count = 0;
         for (const socket of this.#sockets()) {
           const { phase, through } = socket.state;
@@ -103,6 +111,17 @@ export class LiveFeed {
     );
     const still = this.#sockets().some(({ state }) => state.phase === "snapshot");
     if (still && given.every((count) => count === 0)) throw new Error("the snapshot is older than the log");
+  }
+
+  /** Those who come back together, after a restart of ours, share the account's: as new as the log, and as any frame is. */
+  async #snapshotOf(account: AccountId, videoIds: readonly VideoId[] | null, through: number): Promise<SnapshotFrame> {
+    const kept = this.#kept;
+    const isNew = kept !== null && kept.frame.last_sequence_number >= through && Date.now() - kept.atMs < SHARED_MS;
+    if (videoIds === null && isNew) return kept.frame;
+    const atMs = Date.now();
+    const frame = await this.#readSnapshot(account, videoIds);
+    if (videoIds === null) this.#kept = { frame, atMs };
+    return frame;
   }
 
   async #readSnapshot(account: AccountId, videoIds: readonly VideoId[] | null): Promise<SnapshotFrame> {
@@ -127,16 +146,18 @@ export class LiveFeed {
 
   #serve(sockets: readonly LiveSocket[], event: Event, decide: (cursor: number) => Decision): void {
     this.learn(event.sequence_number);
+    const text = JSON.stringify(event);
     for (const socket of sockets) {
       const { phase, cursor } = socket.state;
-      if (phase !== "snapshot" && decide(cursor) === "deliver") socket.deliver(event);
+      if (phase !== "snapshot" && decide(cursor) === "deliver") socket.deliver(event, text);
     }
   }
 
   #show(sockets: readonly LiveSocket[], frame: ProgressFrame | PositionFrame): void {
+    const text = JSON.stringify(frame);
     for (const socket of sockets) {
       const { phase, cursor } = socket.state;
-      if (phase === "live" && cursor >= this.#known) socket.show(frame);
+      if (phase === "live" && cursor >= this.#known) socket.show(frame, text);
     }
   }
 }

@@ -39,6 +39,7 @@ export class LiveSessions {
   readonly #feed: LiveFeed;
   readonly #subscription: Subscription;
   readonly tickets: Tickets;
+  readonly #lives = new WeakMap<WebSocket, LiveSocket>();
   /** Sockets between their subscription and their 101; they keep the subscription wanted. */
   #opening = 0;
 
@@ -83,7 +84,9 @@ export class LiveSessions {
     try {
       await this.#feed.push(account, push.items);
       this.#dropCut();
-      return { live: this.isWanted() };
+      const live = this.isWanted();
+      if (!live) this.#subscription.lapse();
+      return { live };
     } catch (fault) {
       if (!(fault instanceof ControlPlaneUnreachable)) throw fault;
       logFault("A gap could not be filled", fault, { account });
@@ -93,13 +96,17 @@ export class LiveSessions {
 
   async subscribe(webSocket: WebSocket, frame: SubscribeFrame): Promise<void> {
     const account = this.#account();
-    const last = await this.#lastNumber(account, this.#live(webSocket).state.cursor, frame.starting_after ?? 0);
     const socket = this.#live(webSocket);
-    if (last === null) return socket.close(CLOSE.overload, "try again");
-    const { cursor, resync } = startAt(frame.starting_after ?? socket.state.cursor, last);
-    this.#feed.learn(last);
-    if (resync !== null) socket.say({ type: "resync", from: cursor, reason: resync });
-    socket.restart({ cursor, videoIds: frame.video_ids ?? null, through: last });
+    const wanted = frame.starting_after ?? socket.state.cursor;
+    try {
+      const last = await this.#reach(account, wanted);
+      const { cursor, resync } = startAt(wanted, last);
+      if (resync !== null) socket.say({ type: "resync", from: cursor, reason: resync });
+      socket.restart({ cursor, videoIds: frame.video_ids ?? null, through: last });
+    } catch (fault) {
+      logFault("A replay could not start", fault, { account });
+      return socket.close(CLOSE.overload, "try again");
+    }
     await this.#catchUp(account);
   }
 
@@ -159,8 +166,7 @@ export class LiveSessions {
 
   async #accept(open: OpenSession, opener: { key: Sha256Hex; endsAtMs: number | null }): Promise<Response> {
     // 1. Subscribe first: from here on every new event is pushed, so none falls between the log and the pushes.
-    const last = await this.#subscription.renew(open.account);
-    this.#feed.learn(last);
+    const last = await this.#reach(open.account, open.startingAfter ?? 0);
     const { cursor, resync } = startAt(open.startingAfter, last);
     // 2. The hello precedes everything: nothing is awaited between accepting and sending it.
     const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
@@ -168,6 +174,7 @@ export class LiveSessions {
     const session = mintSessionId();
     const start = { ...opener, session, cursor, videoIds: open.videoIds, through: last };
     const socket = LiveSocket.begin(server, this.#pingAtMs, start);
+    this.#lives.set(server, socket);
     const reach = { last_sequence_number: last, replay_window: REPLAY_EVENTS_MAX };
     socket.say({ type: "hello", session_id: session, ...reach });
     if (resync !== null) socket.say({ type: "resync", from: cursor, reason: resync });
@@ -178,15 +185,15 @@ export class LiveSessions {
     return new Response(null, { status: 101, webSocket: client, headers });
   }
 
-  /** The log's last number as far as it matters: after an eviction only the control plane knows if `wanted` exists. */
-  async #lastNumber(account: AccountId, cursor: number, wanted: number): Promise<number | null> {
-    try {
-      if (wanted > Math.max(cursor, this.#feed.known)) this.#feed.learn(await this.#subscription.renew(account));
-      return Math.max(cursor, this.#feed.known);
-    } catch (fault) {
-      logFault("A replay could not start", fault, { account });
-      return null;
+  /**
+   * How far the log reaches, once every event after it is pushed. Where the subscription is held the pushes have told it, and
+   * twenty clients that come back together cost one call; but only the control plane knows of a number that was never pushed here.
+   */
+  async #reach(account: AccountId, wanted: number): Promise<number> {
+    if (!this.#subscription.isHeld || wanted > this.#feed.known) {
+      this.#feed.learn(await this.#subscription.renew(account));
     }
+    return this.#feed.known;
   }
 
   async #catchUp(account: AccountId): Promise<void> {
@@ -218,7 +225,7 @@ export class LiveSessions {
   }
 
   #live(socket: WebSocket): LiveSocket {
-    return new LiveSocket(socket, this.#pingAtMs);
+    return this.#lives.getOrInsertComputed(socket, () => new LiveSocket(socket, this.#pingAtMs));
   }
 
   #account(): AccountId {

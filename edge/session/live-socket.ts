@@ -2,14 +2,14 @@
  * One live socket and what it carries through hibernation: who opened it, its cursor, its filter, how far it is, and how much
  * of what it was sent may be unread.
  *
- * The attachment is the only copy and is read once for each `LiveSocket`, so make new ones after anything was awaited. 100
- * video ids are about 4 KiB, well under the runtime's 16 KiB.
+ * While the object is awake there is one `LiveSocket` for a socket and it is the truth; whatever changes is attached to the
+ * socket at once. 100 video ids are about 4 KiB, well under the runtime's 16 KiB.
  */
 import { z } from "zod";
 import { Sha256Hex, VideoId } from "#protocol/id.ts";
 import { type Event, type PositionFrame, type ProgressFrame, videoOfEvent } from "#protocol/event.ts";
 import { type CaughtUpFrame, CLOSE, type HelloFrame } from "#protocol/live-session.ts";
-import type { ResyncFrame, SessionFrame, SnapshotFrame } from "#protocol/live-session.ts";
+import type { ResyncFrame, SnapshotFrame } from "#protocol/live-session.ts";
 import { afterSend, NOTHING_SENT } from "../core/outflow.ts";
 
 const State = z.object({
@@ -73,25 +73,27 @@ export class LiveSocket {
   }
 
   say(frame: HelloFrame | ResyncFrame): void {
-    this.#send(frame);
+    this.#send(JSON.stringify(frame), {});
   }
 
   snapshot(frame: SnapshotFrame): void {
-    if (this.#send(frame)) this.#save({ phase: "replay" });
+    this.#send(JSON.stringify(frame), { phase: "replay" });
   }
 
-  /** Sends the event unless the filter skips it, which events of the account alone pass never; it counts either way. */
-  deliver(event: Event): void {
-    if (!this.#wants(videoOfEvent(event)) || this.#send(event)) this.#save({ cursor: event.sequence_number });
+  /** Sends the event, whose JSON `text` is, unless the filter skips it; events of the account alone never pass one. It counts either way. */
+  deliver(event: Event, text: string): void {
+    const next = { cursor: event.sequence_number };
+    if (this.#wants(videoOfEvent(event))) this.#send(text, next);
+    else this.#save(next);
   }
 
   caughtUp(): void {
     const frame: CaughtUpFrame = { type: "caught_up", sequence_number: this.#state.cursor };
-    if (this.#send(frame)) this.#save({ phase: "live" });
+    this.#send(JSON.stringify(frame), { phase: "live" });
   }
 
-  show(frame: EphemeralFrame): void {
-    if (this.#wants(frame.data.id)) this.#send(frame);
+  show(frame: EphemeralFrame, text: string): void {
+    if (this.#wants(frame.data.id)) this.#send(text, {});
   }
 
   close(code: number, reason: string): void {
@@ -103,19 +105,17 @@ export class LiveSocket {
     return videoIds === null || (video !== null && videoIds.includes(video));
   }
 
-  /** False if the socket was cut instead, or is on its way out: its client will ask again from its own cursor. */
-  #send(frame: SessionFrame): boolean {
-    if (!this.isOpen) return false;
-    const text = JSON.stringify(frame);
+  /** Sends, and is `then` afterwards; or cuts a socket that does not read: its client asks again from its own cursor. */
+  #send(text: string, then: Partial<State>): void {
+    if (!this.isOpen) return;
     const outflow = afterSend(this.#state.outflow, text.length, this.#pingAtMs(this.#socket));
     if (outflow === null) {
       this.#save({ phase: "cut" });
       this.#socket.close(CLOSE.slowConsumer, "what was sent is not read");
-      return false;
+      return;
     }
     this.#socket.send(text);
-    this.#save({ outflow });
-    return true;
+    this.#save({ outflow, ...then });
   }
 
   #save(part: Partial<State>): void {

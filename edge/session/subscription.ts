@@ -11,6 +11,8 @@ import { askControlPlane } from "../control-plane-call.ts";
 import type { Config } from "../env.ts";
 
 const RENEW_MS = SUBSCRIPTION_LEASE_MS / 2;
+/** Longer than a renewal is apart from the next, shorter than the lease. */
+const HELD_MS = (SUBSCRIPTION_LEASE_MS * 3) / 4;
 const RENEW_AGAIN_MS = 5_000;
 
 export class Subscription {
@@ -18,10 +20,22 @@ export class Subscription {
   readonly #storage: DurableObjectStorage;
   #renewing: Promise<number> | null = null;
   #next: Promise<number> | null = null;
+  /** When the call was made that the control plane holds the subscription by. */
+  #askedAtMs = -Infinity;
 
   constructor(config: Config, storage: DurableObjectStorage) {
     this.#config = config;
     this.#storage = storage;
+  }
+
+  /** The control plane pushes, as far as this object knows: since its last renewal nothing ended the subscription. */
+  get isHeld(): boolean {
+    return Date.now() - this.#askedAtMs < HELD_MS;
+  }
+
+  /** The control plane was told, or is about to be, that nobody listens. */
+  lapse(): void {
+    this.#askedAtMs = -Infinity;
   }
 
   /** Starts or renews; answers the log's last number, read after the subscription took effect. */
@@ -41,6 +55,7 @@ export class Subscription {
 
   /** Ends it, unless `wanted` says after the call that it is needed again. */
   async end(account: AccountId, wanted: () => boolean): Promise<void> {
+    this.lapse();
     await this.#put(account, false);
     if (wanted()) await this.renew(account);
     else await this.#storage.deleteAlarm();
@@ -57,7 +72,9 @@ export class Subscription {
 
   async #renew(account: AccountId): Promise<number> {
     await this.again();
+    const askedAtMs = Date.now();
     const last = await this.#put(account, true);
+    this.#askedAtMs = askedAtMs;
     await this.#storage.setAlarm(Date.now() + RENEW_MS);
     return last;
   }

@@ -70,6 +70,12 @@ export function event(sequenceNumber: number, id: string = VIDEO_ID): Event {
   });
 }
 
+/** The end of a video. */
+export function ending(sequenceNumber: number, id: string = VIDEO_ID): Event {
+  const { data, ...envelope } = event(sequenceNumber, id);
+  return Event.parse({ ...envelope, type: "video.completed", data: { ...data, status: "completed", progress: 100 } });
+}
+
 export function progress(percent: number, id: string = VIDEO_ID): ProgressFrame {
   const data = { id, progress: percent, stage: "denoise" };
   return ProgressFrame.parse({ object: "event", type: "video.progress", data });

@@ -80,7 +80,16 @@ async function storm(product: Product, options: Options): Promise<number> {
     watchers.push(new Watcher({ edgeUrl: product.dev.edge_url, apiKey }, id));
     if (n % OPEN_AT_ONCE === 0) await sleep(50);
   }
-  await until("every session is open", SETTLE_MS, async () => watchers.every(({ isCaughtUp }) => isCaughtUp));
+  const openedFromMs = performance.now();
+  await until("every session is open", SETTLE_MS, async () => watchers.every(({ isCaughtUp }) => isCaughtUp)).catch(
+    (error: unknown) => {
+      const open = watchers.filter(({ isCaughtUp }) => isCaughtUp).length;
+      throw new Error(`${open} of ${watchers.length} sessions are open; ended by ${endedBy(watchers)}`, {
+        cause: error,
+      });
+    },
+  );
+  say(`opened in ${Math.round(performance.now() - openedFromMs)} ms`);
   const rss = await residentBytes((await product.pids()).edge);
   say(
     `${watchers.length} sessions are open over ${accounts.length} accounts; workerd holds ${Math.round(rss / 2 ** 20)} MiB`,
@@ -161,10 +170,6 @@ async function report(
   const behind = watchers.filter(({ account, last }) => last < (lasts.get(account) ?? 0)).length;
   const resumed = watchers.flatMap(({ resumedMs }) => resumedMs).toSorted((a, b) => a - b);
   const away = watchers.flatMap(({ awayMs }) => awayMs).toSorted((a, b) => a - b);
-  const codes = Map.groupBy(
-    watchers.flatMap(({ closeCodes }) => closeCodes),
-    (code) => code,
-  );
   const rows: readonly (readonly [string, string | number])[] = [
     ["sessions", watchers.length],
     ["accounts", options.accounts],
@@ -173,7 +178,7 @@ async function report(
     ["objects aborted", faults.aborts],
     ["objects evicted", await countEvictions(product.home)],
     ["sockets dropped by clients", faults.drops],
-    ["sockets cut, by code", [...codes].map(([code, all]) => `${code}: ${all.length}`).join(", ")],
+    ["sockets ended, by close code or status", endedBy(watchers)],
     ["resumptions", resumed.length],
     ["videos asked for", producers.reduce((total, { made }) => total + made, 0)],
     ["events delivered", sum(({ ids }) => ids.length)],
@@ -201,6 +206,14 @@ async function wrongLogs(product: Product, watchers: readonly Watcher[]): Promis
     const truth = (logs.get(account) ?? []).slice(from ?? 0);
     return ids.length !== truth.length || ids.some((id, index) => id !== truth[index]);
   }).length;
+}
+
+function endedBy(watchers: readonly Watcher[]): string {
+  const all = Map.groupBy(
+    watchers.flatMap((watcher) => watcher.endedBy),
+    (code) => code,
+  );
+  return [...all].map(([code, these]) => `${code}: ${these.length}`).join(", ");
 }
 
 function quantiles(sorted: readonly number[]): string {

@@ -8,7 +8,7 @@ export class Watcher {
   readonly ids: string[] = [];
   readonly resumedMs: number[] = [];
   readonly awayMs: number[] = [];
-  readonly closeCodes: number[] = [];
+  readonly endedBy: number[] = [];
   duplicates = 0;
   gaps = 0;
   snapshots = 0;
@@ -26,8 +26,8 @@ export class Watcher {
     this.account = account;
     this.#session = new EventSession(api, {
       opened: () => (this.#openedAtMs = performance.now()),
-      cut: (code) => {
-        this.closeCodes.push(code);
+      cut: (code, status) => {
+        this.endedBy.push(status === 0 ? code : status);
         this.#isCaughtUp = false;
         this.#cutAtMs ??= performance.now();
       },
