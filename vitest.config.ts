@@ -30,10 +30,11 @@ export default defineConfig({
                 EDGE_SIGNING_SECRET: "only-for-tests-0123456789abcdef0123456789abcdef",
                 CONTROL_PLANE_URLS: "http://control-plane-a.test,http://control-plane-b.test",
               },
+              ratelimits: { TEST_SHIELD: { namespace_id: "1", simple: { limit: 3, period: 60 } } },
             },
           }),
         ],
-        test: { name: "edge", include: ["tests/edge/**/*.test.ts"] },
+        test: { name: "edge", include: ["tests/edge/**/*.test.ts"], testTimeout: 30_000 },
       },
       {
         test: {

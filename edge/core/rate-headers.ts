@@ -35,10 +35,7 @@ export function rateHeaders(report: RateReport): Readonly<Record<string, string>
     `"active";q=${limits.max_running};qu="concurrent-requests"`,
   ];
   const refusedFor = (name: "create" | "read") => (name === charged ? retryAfterMs : null);
-  const standings = [
-    standingOf("create", create, refusedFor("create")),
-    standingOf("read", read, refusedFor("read")),
-  ];
+  const standings = [standingOf("create", create, refusedFor("create")), standingOf("read", read, refusedFor("read"))];
   return {
     "x-ratelimit-limit-requests": String(rate.burst),
     "x-ratelimit-remaining-requests": String(left.remaining),

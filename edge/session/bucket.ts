@@ -24,8 +24,8 @@ export class Bucket {
   charge(rate: Rate, nowMs: number): Charge {
     this.#load();
     const charged = charge(this.#tat, rate, nowMs);
-    if (!charged.ok) return charged;
     this.#tat = charged.tatMicros;
+    if (!charged.ok) return charged;
     if (this.#stored === undefined || this.#tat > this.#stored) {
       this.#stored = this.#tat + Math.floor(rate.burst * this.#aheadShare) * rate.intervalMicros;
       this.#kv.put(this.#name, this.#stored);

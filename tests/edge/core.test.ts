@@ -22,10 +22,7 @@ test("no window of any length admits more than its burst and rate, and every nam
         tat = charged.tatMicros;
         if (charged.ok) admitted.push(now);
         else
-          waitsNamed.push([
-            charge(tat, rate, now + charged.waitMs - 1).ok,
-            charge(tat, rate, now + charged.waitMs).ok,
-          ]);
+          waitsNamed.push([charge(tat, rate, now + charged.waitMs - 1).ok, charge(tat, rate, now + charged.waitMs).ok]);
         expect(charged.remaining).toBeGreaterThanOrEqual(0);
       }
       expect(waitsNamed).toEqual(waitsNamed.map(() => [false, true]));

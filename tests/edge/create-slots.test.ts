@@ -1,7 +1,15 @@
 /** The guard of creates without a key, as a table and against random networks: SDKs, losses, refusals and crashes. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Decision, IN_FLIGHT_MS, KEYED, outcomeOf, retriesOf, settle, type Slot } from "#edge/core/create-slots.ts";
+import {
+  type Decision,
+  IN_FLIGHT_MS,
+  KEYED,
+  outcomeOf,
+  retriesOf,
+  settle,
+  type Slot,
+} from "#edge/core/create-slots.ts";
 import { SLOT_MS, step } from "#edge/core/create-slots.ts";
 import { CreateKey } from "#protocol/id.ts";
 
@@ -35,9 +43,17 @@ test.each<[string, readonly Slot[], number, readonly CreateKey[], string]>([
   ["2. but takes a refused one first", [rejected(A), pending(B)], 1, [B], "take 1"],
   ["3. a retry of a lost answer gets the video", [created(A)], 1, [], "replay 1"],
   ["3. the one that retries were given least", [created(A, 1), created(B, 0)], 2, [], "replay 2"],
-  ["3. the newest of equals", [created(A, 0, 0, NOW - 5), created(B)], 1, [], "replay 2"],
+  ["3. the newest of equals", [created(A, 0, 0, NOW - 500), created(B, 0, 0, NOW - 400)], 1, [], "replay 2"],
+  ["3. not one answered just now", [created(A, 0, 0, NOW - 500), created(B, 0, 0, NOW - 100)], 1, [], "replay 1"],
+  ["3. unless there is no other", [created(B)], 1, [], "replay 2"],
   ["4. a retry of a try that never arrived is the first", [], 2, [], "open 99"],
-  ["4. what is too old is not looked at", [created(A, 0, 0, NOW - SLOT_MS), rejected(B, 0, NOW - SLOT_MS)], 1, [], "open 99"],
+  [
+    "4. what is too old is not looked at",
+    [created(A, 0, 0, NOW - SLOT_MS), rejected(B, 0, NOW - SLOT_MS)],
+    1,
+    [],
+    "open 99",
+  ],
   ["a key needs no count to take what a crash left", [pending(A, KEYED)], KEYED, [], "take 1"],
   ["a key in flight is in flight", [pending(A, KEYED)], KEYED, [A], "conflict"],
 ])("%s", (_what, slots, retries, inFlight, decision) => {
@@ -62,7 +78,14 @@ test("an answer is tried again when the SDKs would", () => {
 });
 
 /** What the network and the studio do with one try. */
-type Fate = "request lost" | "answered" | "answer lost" | "refused" | "broken off" | "made and broken off" | "edge crashed";
+type Fate =
+  | "request lost"
+  | "answered"
+  | "answer lost"
+  | "refused"
+  | "broken off"
+  | "made and broken off"
+  | "edge crashed";
 const ANY: readonly Fate[] = [
   "answered",
   "answer lost",
@@ -107,17 +130,24 @@ class World {
       intent.isOver = true;
     };
     if (fate === "request lost") return fail();
-    const decision = step(this.slots, { retries, nowMs: this.#now, freshKey: keyOf(this.#fresh++), inFlight: this.inFlight });
+    const decision = step(this.slots, {
+      retries,
+      nowMs: this.#now,
+      freshKey: keyOf(this.#fresh++),
+      inFlight: this.inFlight,
+    });
     if (decision.kind === "conflict") return fail();
     this.#put(decision);
     const { createKey } = decision.slot;
     if (decision.kind === "replay") return fate === "answer lost" ? fail() : succeed(this.#make(createKey));
     this.inFlight.add(createKey);
     intent.underWay = () => {
-      const isMade = fate === "answered" || fate === "answer lost" || fate === "made and broken off" || fate === "edge crashed";
+      const isMade =
+        fate === "answered" || fate === "answer lost" || fate === "made and broken off" || fate === "edge crashed";
       const video = isMade ? this.#make(createKey) : undefined;
       this.inFlight.delete(createKey);
-      if (fate !== "edge crashed") this.#settle(createKey, fate === "answered" || fate === "answer lost" ? "created" : "again");
+      if (fate !== "edge crashed")
+        this.#settle(createKey, fate === "answered" || fate === "answer lost" ? "created" : "again");
       return fate === "answered" ? succeed(video) : fail();
     };
   }
@@ -179,7 +209,10 @@ test("as long as requests arrive, as many videos are made as creates succeed, at
 });
 
 test("A's answer is lost and B is refused: whoever asks again first, there are two videos, one for each", () => {
-  for (const order of [[0, 1], [1, 0]] as const) {
+  for (const order of [
+    [0, 1],
+    [1, 0],
+  ] as const) {
     for (const first of [0, 1] as const) {
       const world = new World(2);
       const lostThenRefused = (which: number) => world.next(which, which === 0 ? "answer lost" : "refused");

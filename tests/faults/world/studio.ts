@@ -13,7 +13,14 @@ export function accountId(index: number): AccountId {
 }
 
 export function furnish(tables: Tables, accounts: number): void {
-  const limits = { maxQueued: 50, createsPerMinute: 600, createsBurst: 600, readsPerMinute: 6_000, readsBurst: 200, startBoundS: 7_200 };
+  const limits = {
+    maxQueued: 50,
+    createsPerMinute: 600,
+    createsBurst: 600,
+    readsPerMinute: 6_000,
+    readsBurst: 200,
+    startBoundS: 7_200,
+  };
   for (const [name, weight, maxRunning] of [
     ["free", 1, 2],
     ["pro", 5, 8],
