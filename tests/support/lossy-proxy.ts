@@ -19,7 +19,7 @@ export class LossyProxy {
   readonly #sockets = new Set<Socket>();
   /** Pieces of answers that were handed on. */
   answers = 0;
-  readonly #losses: { readonly loss: Loss; readonly then: () => void }[] = [];
+  readonly #losses: { readonly loss: Loss; readonly happened: () => void }[] = [];
 
   static async to(port: number): Promise<LossyProxy> {
     const proxy = new LossyProxy(port);
@@ -39,7 +39,7 @@ export class LossyProxy {
   /** What is lost next, after what is to be lost already; settles when it was. */
   lose(loss: Loss): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#losses.push({ loss, then: resolve });
+    this.#losses.push({ loss, happened: resolve });
     return promise;
   }
 
@@ -82,7 +82,7 @@ export class LossyProxy {
 
   #loses(loss: Loss): boolean {
     if (this.#losses[0]?.loss !== loss) return false;
-    this.#losses.shift()?.then();
+    this.#losses.shift()?.happened();
     return true;
   }
 }
