@@ -12,9 +12,10 @@ import { CLOSE, EVENTS_SUBPROTOCOL, type HelloFrame, type SubscribeFrame } from 
 import { AccountId, type CreateKey, type Sha256Hex } from "#protocol/id.ts";
 import type { z } from "zod";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
-import { readConfig } from "./env.ts";
+import { configOf } from "./env.ts";
 import type { Outcome } from "./core/create-slots.ts";
 import { rateHeaders } from "./core/rate-headers.ts";
+import type { ReadAsked } from "./lent-calls.ts";
 import { logFault } from "./log.ts";
 import { mintSessionId } from "./random-id.ts";
 import { UNREACHABLE } from "./refusals.ts";
@@ -30,6 +31,7 @@ const SOCKETS_MAX = 20;
 /** Events one socket may ask to have replayed; further back, `GET /v1/videos` is the way. */
 const REPLAY_EVENTS_MAX = 10_000;
 const ACCOUNT = "account";
+const ONE_CALL: ReadAsked = { calls: 1, unusedMicros: 0 };
 /** They say that no code was received; sending one throws. */
 const UNSENDABLE_CODES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 
@@ -42,15 +44,15 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const config = readConfig(env);
+    const config = configOf(env);
     this.#desk = new CallDesk(config, ctx.storage);
     this.#feed = new LiveFeed(config, () => this.#sockets());
     this.#subscription = new Subscription(config, ctx.storage);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
 
-  admit(account: AccountId, key: Sha256Hex): Promise<Admitted> {
-    return this.#desk.admit(account, key);
+  admit(account: AccountId, key: Sha256Hex, asked: ReadAsked = ONE_CALL): Promise<Admitted> {
+    return this.#desk.admit(account, key, asked);
   }
 
   admitCreate(account: AccountId, key: Sha256Hex): Promise<AdmittedCreate> {

@@ -1,4 +1,4 @@
-/** Bindings and configuration of the edge. Worker and objects read their settings only through `readConfig`. */
+/** Bindings and configuration of the edge. Worker and objects read their settings only through `configOf`. */
 import { z } from "zod";
 import type { AccountSession } from "./account-session.ts";
 
@@ -21,8 +21,17 @@ const Config = z
   }));
 export type Config = Readonly<z.infer<typeof Config>>;
 
+/** The runtime hands every request of an isolate the same bindings. */
+const known = new WeakMap<Cloudflare.Env, Config>();
+
+export function configOf(env: Cloudflare.Env): Config {
+  const config = known.get(env) ?? readConfig(env);
+  known.set(env, config);
+  return config;
+}
+
 /** Names of wrong settings are told, their values are not: one is a secret. */
-export function readConfig(env: Cloudflare.Env): Config {
+function readConfig(env: Cloudflare.Env): Config {
   const read = Config.safeParse(env);
   if (read.success) return read.data;
   const faults = read.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);

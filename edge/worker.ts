@@ -9,7 +9,7 @@ import { refuse } from "./answer.ts";
 import type { EdgeApp, EdgeContext } from "./app.ts";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
 import { type RateReport, rateHeaders } from "./core/rate-headers.ts";
-import { readConfig } from "./env.ts";
+import { configOf } from "./env.ts";
 import { logFault } from "./log.ts";
 import { mintRequestId } from "./random-id.ts";
 import { UNREACHABLE } from "./refusals.ts";
@@ -30,7 +30,7 @@ const app: EdgeApp = new Hono();
 
 app.use(async (c, next) => {
   c.set("requestId", mintRequestId());
-  c.set("config", readConfig(c.env));
+  c.set("config", configOf(c.env));
   await next();
   // The object has written the headers of a 101 itself; the runtime lets nobody change them.
   if (c.res.status === 101) return;
