@@ -37,6 +37,7 @@ export default defineConfig({
                 EDGE_SIGNING_SECRET: "only-for-tests-0123456789abcdef0123456789abcdef",
                 CONTROL_PLANE_URLS: "http://control-plane-a.test,http://control-plane-b.test",
               },
+              ratelimits: { TEST_SHIELD: { namespace_id: "1", simple: { limit: 3, period: 60 } } },
             },
           }),
         ],

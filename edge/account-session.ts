@@ -12,14 +12,16 @@ import type { Refusal } from "#protocol/error.ts";
 import type { AccountId, CreateKey, Sha256Hex } from "#protocol/id.ts";
 import { CLOSE } from "#protocol/live-session.ts";
 import type { z } from "zod";
-import { readConfig } from "./env.ts";
+import { configOf } from "./env.ts";
 import type { Outcome } from "./core/create-slots.ts";
+import type { ReadAsked } from "./lent-calls.ts";
 import { CallDesk } from "./session/call-desk.ts";
 import type { Admitted, AdmittedCreate, CreateGuard, OpenedCreate } from "./session/call-desk.ts";
 import { readClientFrame } from "./session/client-frame.ts";
 import { LiveSessions } from "./session/live-sessions.ts";
 import { OpenSession } from "./session/open-session.ts";
 
+const ONE_CALL: ReadAsked = { calls: 1, unusedMicros: 0 };
 /** They say that no code was received; sending one throws. */
 const UNSENDABLE_CODES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 
@@ -35,13 +37,13 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const config = readConfig(env);
+    const config = configOf(env);
     this.#desk = new CallDesk(config, ctx.storage);
     this.#sessions = new LiveSessions(ctx, config, (account, key) => this.admit(account, key));
   }
 
-  admit(account: AccountId, key: Sha256Hex): Promise<Admitted> {
-    return this.#desk.admit(account, key);
+  admit(account: AccountId, key: Sha256Hex, asked: ReadAsked = ONE_CALL): Promise<Admitted> {
+    return this.#desk.admit(account, key, asked);
   }
 
   admitCreate(account: AccountId, key: Sha256Hex): Promise<AdmittedCreate> {

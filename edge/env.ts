@@ -1,5 +1,5 @@
 /**
- * Bindings and configuration of the edge. Worker and objects read their settings only through `readConfig`. A Worker cannot
+ * Bindings and configuration of the edge. Worker and objects read their settings only through `configOf`. A Worker cannot
  * refuse to start: with a wrong setting, or outside development a guessable secret, it refuses every call, `/healthz` too.
  */
 import { z } from "zod";
@@ -29,6 +29,15 @@ const Config = z
     allowedOrigins: env.ALLOWED_ORIGINS ?? null,
   }));
 export type Config = Readonly<z.infer<typeof Config>>;
+
+/** The runtime hands every request of an isolate the same bindings. */
+const known = new WeakMap<Cloudflare.Env, Config>();
+
+export function configOf(env: Cloudflare.Env): Config {
+  const config = known.get(env) ?? readConfig(env);
+  known.set(env, config);
+  return config;
+}
 
 type Settings = Pick<Cloudflare.Env, "CONTROL_PLANE_URLS" | "EDGE_SIGNING_SECRET" | "CALLSHEET_ENV">;
 

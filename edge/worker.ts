@@ -9,7 +9,7 @@ import { refuse } from "./answer.ts";
 import type { EdgeApp, EdgeContext } from "./app.ts";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
 import { type RateReport, rateHeaders } from "./core/rate-headers.ts";
-import { readConfig } from "./env.ts";
+import { configOf } from "./env.ts";
 import { logFault } from "./log.ts";
 import { mintRequestId } from "./random-id.ts";
 import { BrokenBodyError } from "./read-bytes.ts";
@@ -48,7 +48,7 @@ app.use(async (c, next) => {
 
 // Inside the first step, so that the answer to a wrong setting is an error like any other.
 app.use(async (c, next) => {
-  c.set("config", readConfig(c.env));
+  c.set("config", configOf(c.env));
   await next();
 });
 

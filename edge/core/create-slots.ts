@@ -24,6 +24,8 @@ import type { CreateKey } from "#protocol/id.ts";
  * still find its slot.
  */
 export const SLOT_MS = 11 * 60_000;
+/** The SDKs pause at least 375 ms before a retry. */
+const PAUSE_MIN_MS = 300;
 /** A create that was forwarded is answered before; later, whoever forwarded it is gone. */
 export const IN_FLIGHT_MS = 15_000;
 /** The number of a try that says by its key which create it belongs to. */
@@ -73,9 +75,11 @@ export function step(slots: readonly Slot[], { retries, nowMs, freshKey, inFligh
   if (taken !== null) return { kind: "take", slot: pending(taken.createKey, retries, nowMs) };
   // 2.
   if (alive.some((slot) => slot.state === "pending" && isUnderWay(slot))) return { kind: "conflict" };
-  // 3. Among equals the newest: who asks one after the other loses the last answer.
+  // 3. One answered this very moment is not asked for again yet. Among equals the newest: who asks one after the other loses
+  // the last answer.
   const made = alive.filter((slot) => slot.state === "created");
-  const replayed = best(made, (slot) => [slot.handedOut, -slot.retries, -slot.atMs]);
+  const isFresh = (slot: Slot) => Number(nowMs - slot.atMs < PAUSE_MIN_MS);
+  const replayed = best(made, (slot) => [isFresh(slot), slot.handedOut, -slot.retries, -slot.atMs]);
   if (replayed !== null) {
     const { createKey, handedOut } = replayed;
     const slot = { state: "created", createKey, retries, atMs: nowMs, handedOut: handedOut + 1 } as const;

@@ -31,12 +31,12 @@ export function ratePerMinute(perMinute: number, burst: number): Rate {
   return { intervalMicros: Math.ceil(MICROS_PER_MINUTE / perMinute), burst };
 }
 
-/** Charges one call, or says how long to wait. A refused call costs nothing. */
-export function charge(stored: number | undefined, rate: Rate, nowMs: number): Charge {
+/** Charges one call, or several together, or says how long one must wait. A refused call costs nothing. */
+export function charge(stored: number | undefined, rate: Rate, nowMs: number, calls = 1): Charge {
   const now = nowMs * MICROS_PER_MS;
   const full = fullMicros(rate);
   const tat = tatWithin(stored, full, now);
-  const next = tat + rate.intervalMicros;
+  const next = tat + calls * rate.intervalMicros;
   const ok = next - now <= full;
   return { ok, ...standing(ok ? next : tat, full, rate, now) };
 }

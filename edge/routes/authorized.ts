@@ -1,21 +1,33 @@
-/** The first step of every call with a key: who is it, and may it call now? One RPC to the account's object. */
+/** The first step of every call with a key: who is it, and may it call now? One RPC to the account's object, or a call that it lent. */
 import { refuse } from "../answer.ts";
 import type { EdgeContext } from "../app.ts";
 import { type CallerRead, readCaller } from "../caller.ts";
 import { shieldRefusal } from "../ip-shield.ts";
+import { askFor, keepLent, takeLent } from "../lent-calls.ts";
 import type { AdmittedCreate } from "../session/call-desk.ts";
 
 type Handler = (c: EdgeContext) => Promise<Response>;
 
 export function authorized(handler: Handler): Handler {
   return async (c) => {
+    const authorization = c.req.raw.headers.get("authorization") ?? "";
+    const lent = takeLent(authorization, Date.now());
+    if (lent !== null) {
+      c.set("caller", lent.caller);
+      c.set("rates", lent.rates);
+      return handler(c);
+    }
     const read = await identify(c);
     if (!read.ok) return refuse(c, read.refusal);
     const { account, key } = read.caller;
     c.set("caller", read.caller);
-    const admitted = await sessionOf(c).admit(account, key);
-    if (admitted.rates !== null) c.set("rates", admitted.rates);
-    return admitted.refusal === null ? handler(c) : refuse(c, admitted.refusal);
+    const admitted = await sessionOf(c).admit(account, key, askFor(authorization, Date.now()));
+    if (admitted.refusal !== null) {
+      if (admitted.rates !== null) c.set("rates", admitted.rates);
+      return refuse(c, admitted.refusal);
+    }
+    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.calls, Date.now()));
+    return handler(c);
   };
 }
 

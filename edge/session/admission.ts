@@ -5,14 +5,22 @@
  * tenth of the burst: whoever wakes after an eviction has at most that much less, and never more.
  */
 import type { TierLimits } from "#protocol/edge-call.ts";
+import { lentCalls } from "../core/lend.ts";
 import type { Charge } from "../core/rate-limit.ts";
 import { ratePerMinute } from "../core/rate-limit.ts";
 import { createRateOf, type RateReport, readRateOf } from "../core/rate-headers.ts";
+import type { ReadAsked } from "../lent-calls.ts";
 import { Bucket } from "./bucket.ts";
 
 const AHEAD_SHARE = 0.1;
 /** Of socket frames before a call has said what the tier is. */
 const FRAME_RATE = ratePerMinute(6_000, 200);
+
+export interface Lent {
+  readonly rates: RateReport;
+  /** The call that asked included; 0 if it was refused. */
+  readonly calls: number;
+}
 
 export class Admission {
   readonly #creates: Bucket;
@@ -26,9 +34,14 @@ export class Admission {
     this.#reads = new Bucket(kv, "read_tat_micros", AHEAD_SHARE);
   }
 
-  chargeRead(limits: TierLimits, nowMs: number): RateReport {
+  /** A call of any kind but a create, and as many more as may be lent to who asked. */
+  chargeReads(limits: TierLimits, asked: ReadAsked, nowMs: number): Lent {
     this.#limits = limits;
-    return this.#report(limits, "read", this.#reads.charge(readRateOf(limits), nowMs), nowMs);
+    const rate = readRateOf(limits);
+    this.#reads.giveBack(asked.unusedMicros);
+    const lent = lentCalls(asked.calls, rate.burst, this.#reads.look(rate, nowMs).remaining);
+    const rates = this.#report(limits, "read", this.#reads.charge(rate, nowMs, lent), nowMs);
+    return { rates, calls: rates.retryAfterMs === null ? lent : 0 };
   }
 
   /** Of a create that has arrived: malformed ones and replays are not free either. */

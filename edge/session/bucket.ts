@@ -21,16 +21,22 @@ export class Bucket {
     this.#aheadShare = aheadShare;
   }
 
-  charge(rate: Rate, nowMs: number): Charge {
+  charge(rate: Rate, nowMs: number, calls = 1): Charge {
     this.#load();
-    const charged = charge(this.#tat, rate, nowMs);
-    if (!charged.ok) return charged;
+    const charged = charge(this.#tat, rate, nowMs, calls);
     this.#tat = charged.tatMicros;
+    if (!charged.ok) return charged;
     if (this.#stored === undefined || this.#tat > this.#stored) {
       this.#stored = this.#tat + Math.floor(rate.burst * this.#aheadShare) * rate.intervalMicros;
       this.#kv.put(this.#name, this.#stored);
     }
     return charged;
+  }
+
+  /** Takes a part of a charge back. What is stored stays ahead. */
+  giveBack(micros: number): void {
+    this.#load();
+    if (this.#tat !== undefined) this.#tat -= micros;
   }
 
   look(rate: Rate, nowMs: number): Standing {

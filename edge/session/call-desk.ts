@@ -11,6 +11,7 @@ import { ControlPlaneUnreachable } from "../control-plane-call.ts";
 import { KEYED, type Outcome, settle, step } from "../core/create-slots.ts";
 import { type RateReport, rateRefusal } from "../core/rate-headers.ts";
 import type { Config } from "../env.ts";
+import type { ReadAsked } from "../lent-calls.ts";
 import { logFault } from "../log.ts";
 import { mintCreateKey } from "../random-id.ts";
 import { IN_FLIGHT, UNREACHABLE } from "../refusals.ts";
@@ -21,14 +22,18 @@ import { SlotStore } from "./slot-store.ts";
 /** Creates known to be under way; one whose end is never told must not be kept for ever. */
 const IN_FLIGHT_MAX = 2_000;
 
-export type Admitted =
-  /** Without `rates`: nobody knows whose they are. */
-  | { readonly refusal: Refusal; readonly rates: RateReport | null }
-  | { readonly refusal: null; readonly rates: RateReport };
+/** Without `rates`: nobody knows whose they are. */
+interface Refused {
+  readonly refusal: Refusal;
+  readonly rates: RateReport | null;
+}
+
+/** `calls`: so many, the one that asked included. */
+export type Admitted = Refused | { readonly refusal: null; readonly rates: RateReport; readonly calls: number };
 
 /** `isExhausted`: a create would be refused now; only a small body is worth reading. */
 export type AdmittedCreate =
-  | (Admitted & { readonly refusal: Refusal })
+  | Refused
   | { readonly refusal: null; readonly rates: RateReport; readonly isExhausted: boolean };
 
 /** How the tries of a create are known to be the same one. */
@@ -38,7 +43,7 @@ export type CreateGuard =
   | { readonly kind: "count"; readonly fingerprint: Sha256Hex; readonly retries: number };
 
 export type OpenedCreate =
-  | (Admitted & { readonly refusal: Refusal })
+  | Refused
   | {
       readonly refusal: null;
       readonly rates: RateReport;
@@ -63,11 +68,12 @@ export class CallDesk {
     this.#slots = new SlotStore(storage.sql);
   }
 
-  async admit(account: AccountId, key: Sha256Hex): Promise<Admitted> {
+  async admit(account: AccountId, key: Sha256Hex, asked: ReadAsked): Promise<Admitted> {
     const verdict = await this.#check(account, key);
     if ("refusal" in verdict) return verdict;
-    const rates = this.#admission.chargeRead(verdict.limits, Date.now());
-    return { refusal: rateRefusal(rates), rates };
+    const { rates, calls } = this.#admission.chargeReads(verdict.limits, asked, Date.now());
+    const refusal = rateRefusal(rates);
+    return refusal === null ? { refusal, rates, calls } : { refusal, rates };
   }
 
   async admitCreate(account: AccountId, key: Sha256Hex): Promise<AdmittedCreate> {

@@ -45,7 +45,12 @@ export class SlotStore {
     const handedOut = slot.state === "created" ? slot.handedOut : 0;
     this.#sql.exec(
       "insert or replace into create_slot (create_key, scope, state, retries, at_ms, handed_out) values (?, ?, ?, ?, ?, ?)",
-      ...[createKey, scope, state, retries, atMs, handedOut],
+      createKey,
+      scope,
+      state,
+      retries,
+      atMs,
+      handedOut,
     );
     this.#sql.exec(
       `delete from create_slot where (select count(*) from create_slot) > ? and create_key = (
@@ -58,7 +63,11 @@ export class SlotStore {
     const handedOut = slot.state === "created" ? slot.handedOut : 0;
     this.#sql.exec(
       "update create_slot set state = ?, retries = ?, at_ms = ?, handed_out = ? where create_key = ?",
-      ...[slot.state, slot.retries, slot.atMs, handedOut, slot.createKey],
+      slot.state,
+      slot.retries,
+      slot.atMs,
+      handedOut,
+      slot.createKey,
     );
   }
 

@@ -16,6 +16,7 @@ import {
   type TierLimits,
 } from "#protocol/edge-call.ts";
 import { type Refusal, renderRefusal } from "#protocol/error.ts";
+import { IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_REPLAYED_HEADER } from "#protocol/idempotency.ts";
 import type { Event } from "#protocol/event.ts";
 import { SHED_HEADER } from "#protocol/lane.ts";
 import { SNAPSHOT_VIDEOS_MAX, VideoStanding } from "#protocol/live-session.ts";
@@ -58,8 +59,16 @@ export class ControlPlaneStandIn {
   readonly videos = new Map<string, ReturnType<typeof video>>();
   live = false;
   limits: TierLimits = TIER;
+  standing = { running: { limit: 3, used: 1 }, queued: { limit: 200, used: 5 }, start_bound_seconds: 21_600 };
   pageSize = PUSH_ITEMS_MAX;
   outage: (host: string, path: string) => Outage = () => "none";
+  /** What each create key made, and what each idempotency key stands for: as the tables have it. */
+  readonly made = new Map<string, string>();
+  readonly claims = new Map<string, { readonly fingerprint: string; readonly createKey: string }>();
+  /** What a create is refused with, where it is not taken. */
+  refusal: Refusal | null = null;
+  /** Runs before a create is looked at. */
+  beforeCreate: () => Promise<unknown> = async () => {};
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
   /** Runs between the question and the answer of a snapshot. */
@@ -97,6 +106,30 @@ export class ControlPlaneStandIn {
     return this.#route(request, url, body, requestId);
   }
 
+  /** As the submit: the same create key, and the same idempotency key, answer with the same video. */
+  async #create(
+    { create_key: createKey, video: wanted, idempotency }: SubmitVideo,
+    requestId: string,
+  ): Promise<Response> {
+    await this.beforeCreate();
+    const claimed = idempotency === undefined ? undefined : this.claims.get(idempotency.key_sha256);
+    if (claimed !== undefined && claimed.fingerprint !== idempotency?.fingerprint) {
+      return renderRefusal(IDEMPOTENCY_KEY_REUSED, requestId);
+    }
+    const known = this.made.get(claimed?.createKey ?? createKey);
+    if (known === undefined && this.refusal !== null) return renderRefusal(this.refusal, requestId);
+    const id = known ?? `video_${String(this.made.size + 100).padStart(32, "0")}`;
+    if (known === undefined) {
+      this.made.set(createKey, id);
+      if (idempotency !== undefined) {
+        this.claims.set(idempotency.key_sha256, { fingerprint: idempotency.fingerprint, createKey });
+      }
+    }
+    const isReplay = claimed !== undefined && claimed.createKey !== createKey;
+    const headers: HeadersInit = isReplay ? { [IDEMPOTENCY_REPLAYED_HEADER]: "true" } : {};
+    return Response.json(video({ id, prompt: wanted.prompt }), { headers });
+  }
+
   async #route(request: Request, url: URL, body: unknown, requestId: string): Promise<Response> {
     const id = /^\/edge\/v1\/videos\/(video_[^/]+)/.exec(url.pathname)?.[1];
     const found = id === undefined ? undefined : this.videos.get(id);
@@ -108,7 +141,7 @@ export class ControlPlaneStandIn {
         return Response.json({ key_id: "key_1", limits: this.limits });
       }
       case "POST /edge/v1/videos":
-        return Response.json(video({ prompt: SubmitVideo.parse(body).video.prompt }));
+        return this.#create(SubmitVideo.parse(body), requestId);
       case "GET /edge/v1/videos":
         return Response.json({ object: "list", data: [], first_id: null, last_id: null, has_more: false });
       case "GET /edge/v1/videos/:id":
@@ -124,6 +157,10 @@ export class ControlPlaneStandIn {
       case "GET /edge/v1/credits/balance":
       case "GET /edge/v1/credits/grants":
       case "GET /edge/v1/credits/transactions":
+        return Response.json({ object: "list", data: [] });
+      case "GET /edge/v1/limits":
+        return Response.json({ tier: this.limits.tier, weight: 4, ...this.standing });
+      case "GET /edge/v1/models":
         return Response.json({ object: "list", data: [] });
       case "POST /edge/v1/webhook_secret/rotate":
       case "GET /edge/v1/webhook_deliveries":

@@ -43,7 +43,9 @@ test.each<[string, readonly Slot[], number, readonly CreateKey[], string]>([
   ["2. but takes a refused one first", [rejected(A), pending(B)], 1, [B], "take 1"],
   ["3. a retry of a lost answer gets the video", [created(A)], 1, [], "replay 1"],
   ["3. the one that retries were given least", [created(A, 1), created(B, 0)], 2, [], "replay 2"],
-  ["3. the newest of equals", [created(A, 0, 0, NOW - 5), created(B)], 1, [], "replay 2"],
+  ["3. the newest of equals", [created(A, 0, 0, NOW - 500), created(B, 0, 0, NOW - 400)], 1, [], "replay 2"],
+  ["3. not one answered just now", [created(A, 0, 0, NOW - 500), created(B, 0, 0, NOW - 100)], 1, [], "replay 1"],
+  ["3. unless there is no other", [created(B)], 1, [], "replay 2"],
   ["4. a retry of a try that never arrived is the first", [], 2, [], "open 99"],
   [
     "4. what is too old is not looked at",
@@ -70,9 +72,7 @@ test("an answer is tried again when the SDKs would", () => {
   const statuses = [200, 400, 402, 408, 409, 422, 429, 500, 503];
   const by = (header: string | null) => statuses.filter((status) => outcomeOf(status, header) === "again");
   expect([by(null), by("true"), by("false")]).toEqual([[408, 409, 429, 500, 503], statuses.slice(1), []]);
-  expect([retriesOf("0"), retriesOf("12"), retriesOf("x"), retriesOf("-1"), retriesOf(null)]).toEqual([
-    ...[0, 12, null, null, null],
-  ]);
+  expect(["0", "12", "x", "-1", null].map(retriesOf)).toEqual([0, 12, null, null, null]);
 });
 
 /** What the network and the studio do with one try. */

@@ -23,7 +23,7 @@ export async function newCustomer() {
   return { account, key, hash: await hashOfKey(key) };
 }
 
-export function video(part: Partial<z.input<typeof Video>> = {}) {
+export function video(part: Partial<z.input<typeof Video>> = {}): Video {
   return Video.parse({
     id: VIDEO_ID,
     object: "video",
