@@ -21,10 +21,18 @@ const Config = z
   }));
 export type Config = Readonly<z.infer<typeof Config>>;
 
+/** The bindings of an isolate are one object: its settings are read once. */
+const configs = new WeakMap<Cloudflare.Env, Config>();
+
 /** Names of wrong settings are told, their values are not: one is a secret. */
 export function readConfig(env: Cloudflare.Env): Config {
+  const known = configs.get(env);
+  if (known !== undefined) return known;
   const read = Config.safeParse(env);
-  if (read.success) return read.data;
+  if (read.success) {
+    configs.set(env, read.data);
+    return read.data;
+  }
   const faults = read.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
   throw new Error(`The edge is not configured: ${faults.join("; ")}`);
 }

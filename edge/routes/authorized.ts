@@ -3,6 +3,9 @@ import type { AdmittedCreate } from "../account-session.ts";
 import { refuse } from "../answer.ts";
 import type { EdgeContext } from "../app.ts";
 import { readCaller } from "../caller.ts";
+import { callsWaiting } from "../control-plane-call.ts";
+import { begin } from "../in-hand.ts";
+import { SHED } from "../refusals.ts";
 
 type Handler = (c: EdgeContext) => Promise<Response>;
 
@@ -12,7 +15,9 @@ export function authorized(handler: Handler): Handler {
     if (!read.ok) return refuse(c, read.refusal);
     const { account, key } = read.caller;
     c.set("caller", read.caller);
-    const admitted = await c.env.ACCOUNT_SESSION.getByName(account).admit(account, key);
+    const object = c.env.ACCOUNT_SESSION.getByName(account);
+    const admitted = await begin(account, callsWaiting(), () => object.admit(account, key));
+    if (admitted === null) return refuse(c, SHED);
     c.set("extraHeaders", admitted.headers);
     return admitted.refusal === null ? handler(c) : refuse(c, admitted.refusal);
   };
@@ -24,7 +29,9 @@ export async function admitCreate(c: EdgeContext): Promise<AdmittedCreate> {
   if (!read.ok) return { headers: {}, refusal: read.refusal };
   const { account, key } = read.caller;
   c.set("caller", read.caller);
-  const admitted = await c.env.ACCOUNT_SESSION.getByName(account).admitCreate(account, key);
+  const object = c.env.ACCOUNT_SESSION.getByName(account);
+  const admitted = await begin<AdmittedCreate>(account, callsWaiting(), async () => object.admitCreate(account, key));
+  if (admitted === null) return { headers: {}, refusal: SHED };
   c.set("extraHeaders", admitted.headers);
   return admitted;
 }

@@ -50,6 +50,8 @@ export class ControlPlaneStandIn {
   limits: TierLimits = { tier: "free", creates_per_minute: 600, creates_burst: 300 };
   pageSize = PUSH_ITEMS_MAX;
   outage: (host: string, path: string) => Outage = () => "none";
+  /** Awaited before any answer but those about keys. */
+  released: Promise<void> = Promise.resolve();
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
   readonly #nonces = new Set<string>();
@@ -76,6 +78,7 @@ export class ControlPlaneStandIn {
     const { account, requestId } = verdict;
     const path = url.pathname + url.search;
     this.received.push({ method: request.method, path, host: url.hostname, account, requestId, body });
+    if (path !== "/edge/v1/keys/check") await this.released;
     if (outage === "busy") return renderRefusal({ code: "control_plane_unavailable", message: "starting" }, requestId);
     if (outage === "limited") return renderRefusal({ code: "queue_full", message: "full" }, requestId);
     if (outage === "full") return renderRefusal(FULL, requestId);

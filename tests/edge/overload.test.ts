@@ -281,3 +281,24 @@ test("an account whose queue is full is told so by the edge for a tenth of the t
   await scheduler.wait(3_000);
   expect((await create({ prompt: "a" })).status).toBe(200);
 });
+
+test("an edge that has its hands full sheds at the first step, and answers what it has begun", async () => {
+  const { call, controlPlane } = await arrive();
+  const other = await arrive();
+  controlPlane.install();
+  controlPlane.keys.add(other.hash);
+  const release = Promise.withResolvers<void>();
+  controlPlane.released = release.promise;
+  const begun = [call, other.call].flatMap((each) => Array.from({ length: 180 }, () => each("/v1/videos")));
+  const first = await Promise.race(begun);
+  expect([first.status, ErrorEnvelope.parse(await first.json()).error.code]).toEqual([
+    503,
+    "temporary_reduced_capacity",
+  ]);
+  release.resolve();
+  const statuses = (await Promise.all(begun)).map(({ status }) => status);
+  const answered = statuses.filter((status) => status === 200).length;
+  expect(statuses.filter((status) => status === 503)).toHaveLength(360 - answered);
+  expect(answered).toBeGreaterThan(200);
+  expect((await call("/v1/videos")).status).toBe(200);
+});
