@@ -70,7 +70,12 @@ async function spike(site: Site) {
   let finishedIn = 0;
   let after = Promise.resolve<number | null>(null);
   const overAt = Promise.withResolvers<void>();
-  const plan = { edgeUrl: product.dev.edge_url, apiKeys: crowd.map(({ apiKey }) => apiKey), perSecond, seconds } as const;
+  const plan = {
+    edgeUrl: product.dev.edge_url,
+    apiKeys: crowd.map(({ apiKey }) => apiKey),
+    perSecond,
+    seconds,
+  } as const;
   const offered = offer({ ...plan, seed: 1, profile, videos }, () => {
     const over = async () => {
       finishedIn = await site.finishedWithin(seconds);

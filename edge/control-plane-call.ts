@@ -67,7 +67,8 @@ let budget = FULL_BUDGET;
 let waiting = 0;
 
 export function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
-  return goOn(call.account, () => untilAnswered(call, config));
+  const kind = laneOf(call.method, call.path) === "submit" ? "create" : "other";
+  return goOn(kind, call.account, () => untilAnswered(call, config));
 }
 
 /** Calls that wait for a replica to come back, and cost nothing. */

@@ -36,7 +36,12 @@ export function fullQueueOf(account: AccountId, nowMs: number): Refusal | null {
 export async function learnFullQueue(account: AccountId, answer: Response, nowMs: number): Promise<void> {
   const seconds = Number(answer.headers.get("retry-after"));
   if (answer.status !== 429 || !(seconds > 0)) return;
-  const envelope = ErrorEnvelope.safeParse(await answer.clone().json().catch(() => null));
+  const envelope = ErrorEnvelope.safeParse(
+    await answer
+      .clone()
+      .json()
+      .catch(() => null),
+  );
   const full = Full.safeParse(envelope.data?.error);
   if (!full.success) return;
   const { code, message, type: _type, param: _param, ...numbers } = full.data;

@@ -55,7 +55,7 @@ class Generator {
     const { perSecond, seconds } = this.#plan;
     const fromMs = performance.now();
     const slots = Math.round(perSecond * seconds);
-    for (let slot = 0; slot < slots; ) {
+    for (let slot = 0; slot < slots;) {
       const nowMs = performance.now();
       for (; slot < slots && fromMs + (slot * 1_000) / perSecond <= nowMs; slot++) {
         const dueMs = fromMs + (slot * 1_000) / perSecond;
@@ -150,7 +150,8 @@ function retryAfterMs(answer: Answer | null, made: number, chance: number): numb
   const backoffMs = Math.min(8_000, 500 * 2 ** made) * (1 - 0.25 * chance);
   if (answer === null) return backoffMs;
   const told = answer.headers.get("x-should-retry");
-  const retries = told === "true" || (told !== "false" && [408, 409, 429].includes(answer.status)) || answer.status >= 500;
+  const retries =
+    told === "true" || (told !== "false" && [408, 409, 429].includes(answer.status)) || answer.status >= 500;
   if (!retries || told === "false") return null;
   const ms = answer.headers.get("retry-after-ms");
   const seconds = answer.headers.get("retry-after");

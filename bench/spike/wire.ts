@@ -111,12 +111,14 @@ function readAnswer(text: string): Answer | null {
   const status = Number(first.split(" ", 2)[1]);
   const length = headers.get("content-length");
   if (length !== undefined) return rest.length < Number(length) ? null : { status, headers, body: rest };
-  return headers.get("transfer-encoding") === "chunked" ? unchunked(status, headers, rest) : { status, headers, body: "" };
+  return headers.get("transfer-encoding") === "chunked"
+    ? unchunked(status, headers, rest)
+    : { status, headers, body: "" };
 }
 
 function unchunked(status: number, headers: Answer["headers"], text: string): Answer | null {
   let body = "";
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const end = text.indexOf("\r\n", at);
     if (end < 0) return null;
     const bytes = Number.parseInt(text.slice(at, end), 16);

@@ -16,7 +16,7 @@ export function authorized(handler: Handler): Handler {
     const { account, key } = read.caller;
     c.set("caller", read.caller);
     const object = c.env.ACCOUNT_SESSION.getByName(account);
-    const admitted = await begin(account, callsWaiting(), () => object.admit(account, key));
+    const admitted = await begin("other", account, callsWaiting(), () => object.admit(account, key));
     if (admitted === null) return refuse(c, SHED);
     c.set("extraHeaders", admitted.headers);
     return admitted.refusal === null ? handler(c) : refuse(c, admitted.refusal);
@@ -30,7 +30,9 @@ export async function admitCreate(c: EdgeContext): Promise<AdmittedCreate> {
   const { account, key } = read.caller;
   c.set("caller", read.caller);
   const object = c.env.ACCOUNT_SESSION.getByName(account);
-  const admitted = await begin<AdmittedCreate>(account, callsWaiting(), async () => object.admitCreate(account, key));
+  const admitted = await begin<AdmittedCreate>("create", account, callsWaiting(), async () =>
+    object.admitCreate(account, key),
+  );
   if (admitted === null) return { headers: {}, refusal: SHED };
   c.set("extraHeaders", admitted.headers);
   return admitted;

@@ -91,7 +91,10 @@ test("a call that is shed answers before its body was sent, with when to come ag
   const seen = await open();
   const calls = await fill(seen);
   const before = seen.began.length;
-  const unsent = request(seen.url, { method: "POST", headers: { "content-length": 1_000, "x-callsheet-deadline": "0" } });
+  const unsent = request(seen.url, {
+    method: "POST",
+    headers: { "content-length": 1_000, "x-callsheet-deadline": "0" },
+  });
   unsent.on("error", () => undefined); // The server may hang up on a body that never comes.
   unsent.flushHeaders();
   const [answer] = (await once(unsent, "response")) as [import("node:http").IncomingMessage];

@@ -89,7 +89,12 @@ test("after an outage calls come back in doubling portions; a failure meanwhile 
 });
 
 test("whatever happened, a second later somebody may call", () => {
-  const outcome = fc.constantFrom<Outcome>(SOUND, FAILED, { kind: "late", account: "a" }, { kind: "late", account: "b" });
+  const outcome = fc.constantFrom<Outcome>(
+    SOUND,
+    FAILED,
+    { kind: "late", account: "a" },
+    { kind: "late", account: "b" },
+  );
   const step = fc.record({ afterMs: fc.integer({ min: -10_000, max: 10_000 }), outcome, asks: fc.nat(3) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
@@ -139,11 +144,11 @@ test("retries of calls that somebody took are a tenth of all calls; who reached 
   expect(retried).toBeLessThanOrEqual(100);
   expect(spend(0, { kind: "unreached" })).toBe(0);
   expect(earn(FULL_BUDGET)).toBe(FULL_BUDGET);
-  expect([mayRetry({ kind: "shed" }, true), mayRetry({ kind: "late" }, true), mayRetry({ kind: "late" }, false)]).toEqual([
-    false,
-    true,
-    false,
-  ]);
+  expect([
+    mayRetry({ kind: "shed" }, true),
+    mayRetry({ kind: "late" }, true),
+    mayRetry({ kind: "late" }, false),
+  ]).toEqual([false, true, false]);
 });
 
 test("a control plane that is back within seconds has refused nobody, and was asked little meanwhile", async () => {
@@ -271,7 +276,14 @@ test("an account whose queue is full is told so by the edge for a tenth of the t
       "false",
     ]);
     expect(await answer.json()).toEqual({
-      error: { code: "queue_full", message: "20 are waiting", type: "rate_limit_error", param: null, queued: 20, limit: 20 },
+      error: {
+        code: "queue_full",
+        message: "20 are waiting",
+        type: "rate_limit_error",
+        param: null,
+        queued: 20,
+        limit: 20,
+      },
     });
   }
   expect(controlPlane.calls("POST", "/edge/v1/videos")).toHaveLength(1);
