@@ -1,7 +1,7 @@
 /** Refusals that more than one part of the edge gives. When to come again is drawn anew each time: a herd that left together comes back one by one. */
 import type { Refusal } from "#protocol/error.ts";
 
-const UNREACHABLE_AGAIN_S_MAX = 6;
+const UNREACHABLE_AGAIN_S_MAX = 4;
 const SHED_AGAIN_S_MAX = 30;
 
 export const UNREACHABLE: Refusal = {
