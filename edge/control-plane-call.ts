@@ -23,6 +23,7 @@ import {
   TURNS_MAX,
 } from "./core/retry.ts";
 import type { Config } from "./env.ts";
+import { goOn } from "./in-hand.ts";
 import { mintRequestId } from "./random-id.ts";
 import { SHED } from "./refusals.ts";
 import { choose, Replica } from "./replica.ts";
@@ -65,7 +66,17 @@ let budget = FULL_BUDGET;
 /** Calls that wait for a doubted replica. */
 let waiting = 0;
 
-export async function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
+export function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
+  const kind = laneOf(call.method, call.path) === "submit" ? "create" : "other";
+  return goOn(kind, call.account, () => untilAnswered(call, config));
+}
+
+/** Calls that wait for a replica to come back, and cost nothing. */
+export function callsWaiting(): number {
+  return waiting;
+}
+
+async function untilAnswered(call: ControlPlaneCall, config: Config): Promise<Response> {
   const body = call.body === undefined ? NO_BODY : encode(JSON.stringify(call.body));
   const until = Date.now() + TRY_FOR_MS;
   const lane = laneOf(call.method, call.path);

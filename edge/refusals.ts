@@ -10,7 +10,8 @@ export const IN_FLIGHT: Refusal = {
   message: "The same create is under way. Please ask again in a moment.",
   retryAfterSeconds: 1,
 };
-const UNREACHABLE_AGAIN_S_MAX = 6;
+
+const UNREACHABLE_AGAIN_S_MAX = 4;
 const SHED_AGAIN_S_MAX = 30;
 
 export const UNREACHABLE: Refusal = {

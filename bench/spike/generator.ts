@@ -8,7 +8,7 @@ import type { Plan, Told } from "./plan.ts";
 import { Wire } from "./wire.ts";
 import type { Answer } from "./wire.ts";
 
-const CONNECTIONS_MAX = 256;
+const CONNECTIONS_MAX = 512;
 const RETRIES_MAX = 2;
 const TURN_MS = 4;
 /** Retries that the spike left go on after it, for as long as the longest `Retry-After`. */

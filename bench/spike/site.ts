@@ -2,7 +2,8 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type OpenAI from "openai";
-import { Product, until } from "#tests/support/product.ts";
+import { until } from "#tests/support/product.ts";
+import type { Product } from "#tests/support/product.ts";
 import type { Plan, Told } from "./plan.ts";
 import { usageOf } from "./part-usage.ts";
 import type { Usage } from "./part-usage.ts";

@@ -1,7 +1,7 @@
 /**
  * What the edge believes of one replica of the control plane, from what became of its calls.
  *
- *   closed ──five failures in a row, or half of ten──▶ doubtful ──6 s of nothing else──▶ open
+ *   closed ──five failures in a row, or half of ten──▶ doubtful ──15 s of nothing else─▶ open
  *     ▲ ▲                                                 │                               │ a probe a second
  *     │ └───────────────── a sound answer ────────────────┘                               ▼ is answered
  *     └───────────────────────────────── 2.5 s without a failure ──────────────────── ramping
@@ -54,8 +54,8 @@ const FAILED_IN_ROW = 5;
 const WINDOW_MS = 5_000;
 const FAILED_MIN = 10;
 const FAILED_SHARE = 0.5;
-/** A control plane that its supervisor restarts is back within this time. */
-export const DOUBT_MS = 6_000;
+/** Restarts take a few seconds, and so long on a machine with far too much to do. */
+export const DOUBT_MS = 15_000;
 const DOUBT_PROBE_MS = 250;
 export const OPEN_PROBE_MS = 1_000;
 const RAMP_SLICE_MS = 250;

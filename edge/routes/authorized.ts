@@ -2,9 +2,12 @@
 import { refuse } from "../answer.ts";
 import type { EdgeContext } from "../app.ts";
 import { type CallerRead, readCaller } from "../caller.ts";
+import { callsWaiting } from "../control-plane-call.ts";
+import { begin } from "../in-hand.ts";
 import { shieldRefusal } from "../ip-shield.ts";
 import { askFor, keepLent, takeLent } from "../lent-calls.ts";
-import type { AdmittedCreate } from "../session/call-desk.ts";
+import { SHED } from "../refusals.ts";
+import type { Admitted, AdmittedCreate } from "../session/call-desk.ts";
 
 type Handler = (c: EdgeContext) => Promise<Response>;
 
@@ -21,7 +24,12 @@ export function authorized(handler: Handler): Handler {
     if (!read.ok) return refuse(c, read.refusal);
     const { account, key } = read.caller;
     c.set("caller", read.caller);
-    const admitted = await sessionOf(c).admit(account, key, askFor(authorization, Date.now()));
+    const asked = askFor(authorization, Date.now());
+    const object = sessionOf(c);
+    const admitted = await begin<Admitted>("other", account, callsWaiting(), async () =>
+      object.admit(account, key, asked),
+    );
+    if (admitted === null) return refuse(c, SHED);
     if (admitted.refusal !== null) {
       if (admitted.rates !== null) c.set("rates", admitted.rates);
       return refuse(c, admitted.refusal);
@@ -37,7 +45,11 @@ export async function admitCreate(c: EdgeContext): Promise<AdmittedCreate> {
   if (!read.ok) return { rates: null, refusal: read.refusal };
   const { account, key } = read.caller;
   c.set("caller", read.caller);
-  const admitted = await sessionOf(c).admitCreate(account, key);
+  const object = sessionOf(c);
+  const admitted = await begin<AdmittedCreate>("create", account, callsWaiting(), async () =>
+    object.admitCreate(account, key),
+  );
+  if (admitted === null) return { rates: null, refusal: SHED };
   if (admitted.rates !== null) c.set("rates", admitted.rates);
   return admitted;
 }

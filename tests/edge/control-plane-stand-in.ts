@@ -69,6 +69,8 @@ export class ControlPlaneStandIn {
   refusal: Refusal | null = null;
   /** Runs before a create is looked at. */
   beforeCreate: () => Promise<unknown> = async () => {};
+  /** Awaited before any answer but those about keys. */
+  released: Promise<void> = Promise.resolve();
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
   /** Runs between the question and the answer of a snapshot. */
@@ -97,6 +99,7 @@ export class ControlPlaneStandIn {
     const { account, requestId } = verdict;
     const path = url.pathname + url.search;
     this.received.push({ method: request.method, path, host: url.hostname, account, requestId, body });
+    if (path !== "/edge/v1/keys/check") await this.released;
     if (outage === "busy") return renderRefusal({ code: "control_plane_unavailable", message: "starting" }, requestId);
     if (outage === "limited") return renderRefusal({ code: "queue_full", message: "full" }, requestId);
     if (outage === "full") return renderRefusal(FULL, requestId);

@@ -9,6 +9,9 @@ import { arrive } from "./customer.ts";
 import { hasten } from "./hasten.ts";
 import { VIDEO_ID } from "./sample.ts";
 
+// Hundreds of calls each, on machines with much else to do.
+vi.setConfig({ testTimeout: 30_000 });
+
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
@@ -21,7 +24,7 @@ function after(breaker: Breaker, outcomes: readonly Outcome[], nowMs = 0): Break
   return outcomes.reduce((seen, outcome) => heard(seen, outcome, nowMs), breaker);
 }
 
-const DOUBTFUL = after(CLOSED, Array<Outcome>(5).fill(FAILED));
+const DOUBTFUL = after(CLOSED, [FAILED, FAILED, FAILED, FAILED, FAILED]);
 const OPEN = ask(ask(DOUBTFUL, 0).breaker, DOUBT_MS).breaker;
 
 test("five failures in a row are doubted, half of ten are, four and a few are not", () => {
@@ -35,7 +38,12 @@ test("five failures in a row are doubted, half of ten are, four and a few are no
 
 test("one account that waits for its own locks opens nothing, five accounts that wait do", () => {
   const late = (account: string): Outcome => ({ kind: "late", account });
-  expect(after(CLOSED, Array<Outcome>(1_000).fill(late("acct_1"))).state).toBe("closed");
+  expect(
+    after(
+      CLOSED,
+      Array.from({ length: 1_000 }, () => late("acct_1")),
+    ).state,
+  ).toBe("closed");
   expect(after(CLOSED, ["1", "2", "3", "4", "5"].map(late)).state).toBe("doubtful");
 });
 
@@ -47,7 +55,7 @@ test("a doubted replica is probed four times a second while others wait, and tru
   expect(heard(first.breaker, FAILED, 100).state).toBe("doubtful");
 });
 
-test("what is doubted for six seconds is refused at once, but for a probe a second", () => {
+test("what is doubted for fifteen seconds is refused at once, but for a probe a second", () => {
   expect(OPEN.state).toBe("open");
   const verdicts = (breaker: Breaker, times: readonly number[]) =>
     times.map((ms) => {
@@ -180,7 +188,9 @@ test("a control plane that is away is not asked: calls are refused at once with 
     asked++;
     return "refused";
   };
-  expect((await call("/v1/videos")).status).toBe(503);
+  for (const sinceMs = Date.now(); Date.now() < sinceMs + DOUBT_MS;) {
+    expect((await call("/v1/videos")).status).toBe(503);
+  }
   const before = asked;
   const beforeMs = Date.now();
   const agains = new Set<number>();
@@ -191,9 +201,9 @@ test("a control plane that is away is not asked: calls are refused at once with 
     expect(ErrorEnvelope.parse(await answer.json()).error.code).toBe("control_plane_unavailable");
     agains.add(Number(answer.headers.get("retry-after")));
   }
-  expect(agains.size).toBeGreaterThan(2);
+  expect(agains.size).toBeGreaterThan(1);
   expect(Math.min(...agains)).toBeGreaterThanOrEqual(1);
-  expect(Math.max(...agains)).toBeLessThanOrEqual(6);
+  expect(Math.max(...agains)).toBeLessThanOrEqual(4);
   const seconds = 1 + (Date.now() - beforeMs) / 1_000;
   expect(asked - before).toBeLessThanOrEqual(2 * seconds);
   expect(warned.mock.calls.map(([line]) => JSON.parse(String(line)) as object)).toContainEqual({
@@ -221,7 +231,7 @@ test.each([
   const { create, controlPlane } = await arrive();
   controlPlane.limits = { ...TIER, tier: "pro", creates_per_minute: 6_000, creates_burst: 300 };
   controlPlane.outage = (_host, path) => (path === "/edge/v1/videos" ? outage : "none");
-  for (let n = 0; n < 100; n++) expect((await create({ prompt: "a" })).status).toBe(status);
+  for (let n = 0; n < 40; n++) expect((await create({ prompt: "a" })).status).toBe(status);
   const other = await arrive();
   expect((await other.create({ prompt: "a" })).status).toBe(200);
   expect(warned.mock.calls.filter(([line]) => String(line).includes("doubtful"))).toEqual([]);
@@ -293,4 +303,25 @@ test("an account whose queue is full is told so by the edge for a tenth of the t
   expect((await create({ prompt: "a" })).status).toBe(429);
   await scheduler.wait(3_000);
   expect((await create({ prompt: "a" })).status).toBe(200);
+});
+
+test("an edge that has its hands full sheds at the first step, and answers what it has begun", async () => {
+  const { call, controlPlane } = await arrive();
+  const other = await arrive();
+  controlPlane.install();
+  controlPlane.keys.add(other.hash);
+  const release = Promise.withResolvers<void>();
+  controlPlane.released = release.promise;
+  const begun = [call, other.call].flatMap((each) => Array.from({ length: 180 }, () => each("/v1/videos")));
+  const first = await Promise.race(begun);
+  expect([first.status, ErrorEnvelope.parse(await first.json()).error.code]).toEqual([
+    503,
+    "temporary_reduced_capacity",
+  ]);
+  release.resolve();
+  const statuses = (await Promise.all(begun)).map(({ status }) => status);
+  const answered = statuses.filter((status) => status === 200).length;
+  expect(statuses.filter((status) => status === 503)).toHaveLength(360 - answered);
+  expect(answered).toBeGreaterThan(200);
+  expect((await call("/v1/videos")).status).toBe(200);
 });
