@@ -17,7 +17,7 @@ const DIALS_MAX = 256;
 
 export interface RunnerDoor {
   /** Whom the bearer token names; null for nobody. */
-  identify(authorization: string | undefined): Promise<RunnerCredential | null>;
+  readonly identify: (authorization: string | undefined) => Promise<RunnerCredential | null>;
   readonly log: Logger;
 }
 
