@@ -287,7 +287,6 @@ export class RunnerSession {
 
   #overdue(timers: Map<string, Cancel>, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
-    this.#held.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
     );
