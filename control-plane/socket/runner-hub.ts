@@ -122,7 +122,7 @@ export class RunnerHub {
       const { runner, secretSha256 } = session.credential;
       if (secrets.get(runner) !== secretSha256) this.#expel(session);
     }
-    for (const runner of [...this.#graces.keys()]) if (!secrets.has(runner)) this.#endGrace(runner);
+    for (const runner of this.#graces.keys()) if (!secrets.has(runner)) this.#endGrace(runner);
   }
 
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void {

@@ -318,7 +318,6 @@ export class RunnerSession {
 
   #overdue(timers: Timers, lease: LeaseRef, act: () => Promise<void>): void {
     timers.delete(leaseName(lease));
-    this.#held.delete(leaseName(lease));
     act().catch((error: unknown) =>
       this.#log.warn({ ...lease, err: error }, "an overdue lease could not be taken back; the sweep will"),
     );

@@ -19,7 +19,7 @@ const LIMITS = { maxPayload: RUNNER_FRAME_BYTES_MAX, maxFragments: 64 } as const
 
 export interface RunnerDoor {
   /** Whom the bearer token names; null for nobody. */
-  identify(authorization: string | undefined): Promise<RunnerCredential | null>;
+  readonly identify: (authorization: string | undefined) => Promise<RunnerCredential | null>;
   readonly log: Logger;
 }
 

@@ -5,7 +5,7 @@ import { loggableError, redact, SAFE_LOG } from "#protocol/log-line.ts";
 
 /** One of each kind of secret, and of what users wrote. */
 const CANARIES = {
-  apiKey: `cs_live_${"a1".repeat(8)}_${"CanaryCanaryCanaryCanaryCanar0"}_00ABCD`,
+  apiKey: `cs_live_${"a1".repeat(8)}_CanaryCanaryCanaryCanaryCanar0_00ABCD`,
   joinToken: `csj_${"ca".repeat(32)}`,
   runnerSecret: `csr_${"fe".repeat(32)}`,
   webhookSecret: "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5",

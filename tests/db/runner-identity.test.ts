@@ -68,7 +68,7 @@ test("a join token is good for one runner, once, within its time, and for its ow
 test("of two runners that use one token at the same time one joins", async () => {
   const token = await tokenOf({});
   const answers = await Promise.all(["twin-a", "twin-b"].map((name) => join(plane.url, token, name, aSecret())));
-  expect(answers.map(({ status }) => status).sort()).toEqual([200, 401]);
+  expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 401]);
 });
 
 test("a token for any runner takes no name that is taken; one for that runner gives it another secret", async () => {

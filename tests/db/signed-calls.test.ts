@@ -67,8 +67,7 @@ const MUTATIONS: readonly (readonly [string, () => Promise<readonly [string, str
 test.each(MUTATIONS)("%s that is sent again, to the letter, is refused", async (_what, make) => {
   const [method, path, body] = await make();
   const send = await signedCall(method, path, body);
-  const first = await send();
-  expect([first.status, first.body.error]).toEqual([200, undefined]);
+  expect((await send()).status).toBe(200);
   expect(await send()).toMatchObject({
     status: 400,
     body: { error: { code: "invalid_value", param: "x-request-id" } },
