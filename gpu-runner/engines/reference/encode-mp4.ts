@@ -30,8 +30,12 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
   const muxer = new Mp4Muxer({ fastStart: true });
   muxer.addVideoTrack({ codec: CODEC, width, height });
   let fault: Error | null = null;
+  let isOpen = true;
   const encoder = new VideoEncoder({
-    output: (chunk: EncodedVideoChunk, metadata) => muxer.addVideoChunk(chunk, metadata),
+    output: (chunk: EncodedVideoChunk, metadata) => {
+      // Of a video that was stopped, what was still in the encoder comes out after its close.
+      if (isOpen) muxer.addVideoChunk(chunk, metadata);
+    },
     error: (error) => (fault ??= error),
   });
   encoder.configure({
@@ -82,6 +86,7 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
       return mp4;
     },
     close() {
+      isOpen = false;
       if (encoder.state !== "closed") encoder.close();
       muxer.close();
     },
