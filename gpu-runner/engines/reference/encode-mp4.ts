@@ -55,16 +55,9 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
   return {
     async add(rgba) {
       check();
-      const timestamp = Math.round((index * MICROSECONDS) / fps);
-      const duration = Math.round(((index + 1) * MICROSECONDS) / fps) - timestamp;
       const bytes = new Uint8Array(rgba.buffer, rgba.byteOffset, width * height * BYTES_PER_PIXEL);
-      const frame = new VideoFrame(bytes, {
-        format: "RGBA",
-        codedWidth: width,
-        codedHeight: height,
-        timestamp,
-        duration,
-      });
+      const shape = { format: "RGBA", codedWidth: width, codedHeight: height } as const;
+      const frame = new VideoFrame(bytes, { ...shape, ...timesOf(index, fps) });
       encoder.encode(frame, { keyFrame: index % (fps * KEY_FRAME_SECONDS) === 0 });
       frame.close();
       index++;
@@ -91,6 +84,12 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
       muxer.close();
     },
   };
+}
+
+/** Whole microseconds, without a gap to the next frame. */
+function timesOf(index: number, fps: number): { readonly timestamp: number; readonly duration: number } {
+  const timestamp = Math.round((index * MICROSECONDS) / fps);
+  return { timestamp, duration: Math.round(((index + 1) * MICROSECONDS) / fps) - timestamp };
 }
 
 /** One turn of the event loop at least, so encoder callbacks can run. */
