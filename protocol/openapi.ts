@@ -209,16 +209,22 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       answer: "WebhookEndpoint",
       body: bodyOf(RotateSecret),
       bodyOptional: true,
+      errors: ["unsupported_operation"],
     },
   },
   "/v1/webhook_endpoints/{id}/test": {
-    post: { summary: "Send a test event, at once also to an endpoint that rests", answer: "WebhookDelivery" },
+    post: {
+      summary: "Send a test event, at once also to an endpoint that rests",
+      answer: "WebhookDelivery",
+      errors: ["webhook_endpoint_disabled"],
+    },
   },
   "/v1/webhook_endpoints/{id}/replay": {
     post: {
       summary: "Send again what the log has for an endpoint since a time or an event",
       answer: "WebhookReplay",
       body: bodyOf(ReplayWebhooks),
+      errors: ["webhook_endpoint_disabled"],
     },
   },
   "/v1/webhook_secret/rotate": {
@@ -242,7 +248,11 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
   },
   "/v1/webhook_deliveries/{id}": { get: { summary: "Read a delivery", answer: "WebhookDelivery" } },
   "/v1/webhook_deliveries/{id}/redeliver": {
-    post: { summary: "Send a delivery again, under its old `webhook-id`", answer: "WebhookDelivery" },
+    post: {
+      summary: "Send a delivery again, under its old `webhook-id`",
+      answer: "WebhookDelivery",
+      errors: ["webhook_endpoint_disabled"],
+    },
   },
 };
 

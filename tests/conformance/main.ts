@@ -42,7 +42,10 @@ async function javascript(): Promise<Report> {
   const [product, receiver] = await Promise.all([Product.start(), WebhookReceiver.start()]);
   try {
     const rows: Row[] = [];
-    for (const line of SUITE) rows.push(await judged(line, product, receiver));
+    for (const [index, line] of SUITE.entries()) {
+      process.stderr.write(`${index + 1} of ${SUITE.length}: ${line.call}\n`);
+      rows.push(await judged(line, product, receiver));
+    }
     return { name: "javascript", sdk: `openai ${VERSION} (npm), Node ${process.versions.node}`, rows };
   } finally {
     await receiver.stop();
@@ -57,7 +60,7 @@ async function python(): Promise<Report> {
     const file = join(folder, "report.json");
     const run = spawn(PYTHON, {
       env: { ...process.env, CONFORMANCE_JSON: file },
-      stdio: ["ignore", "ignore", "inherit"],
+      stdio: ["ignore", process.stderr, process.stderr],
     });
     await once(run, "exit");
     return Report.parse(JSON.parse(await readFile(file, "utf8")));

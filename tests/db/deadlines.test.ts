@@ -1,6 +1,7 @@
 /** Deadlines that a create asks for. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sweepOld } from "#control-plane/usecase/lead.ts";
+import { recordEnd } from "#control-plane/usecase/record-run.ts";
 import { dispatch } from "#control-plane/usecase/dispatch.ts";
 import { DeviceId } from "#protocol/id.ts";
 import type { VideoId } from "#protocol/id.ts";
@@ -56,9 +57,8 @@ test("past the start that was asked for no dispatch starts it, and the sweep fai
 test("a video that was started in time may be started again after its start deadline", async () => {
   const { id } = await submitted({ start_deadline_seconds: 60 });
   const { job } = await studio.dispatched(id);
-  await studio.sql`
-    update job set state = 'retrying', runner_id = null, devices = null, lease_expires_at = null where id = ${id}`;
-  await studio.sql`delete from device_claim where job_id = ${id}`;
+  const lost = { kind: "lost", epoch: job.epoch, how: "not_taken" } as const;
+  await recordEnd(studio.sql, { job: id, epoch: job.epoch }, lost);
   await age(id, 61);
   expect(await sweep()).toEqual([]);
   expect((await studio.dispatched(id)).job.epoch).toBe(job.epoch + 1);

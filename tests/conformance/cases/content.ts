@@ -82,7 +82,7 @@ export const CONTENT: readonly Case[] = [
   },
   {
     call: "videos.downloadContent",
-    title: "variant 'thumbnail' is a WebP of one frame, of the video's own size",
+    title: "variant 'thumbnail' is a WebP of one frame, at most 640 pixels a side",
     async check(stage) {
       const { id } = await stage.made();
       const answer = await stage.client().videos.downloadContent(id, { variant: "thumbnail" });
