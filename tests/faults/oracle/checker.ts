@@ -14,6 +14,7 @@ import { CreditRules } from "./credit-rules.ts";
 import { EventRules } from "./event-rules.ts";
 import { JobRules } from "./job-rules.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { SocketWatch } from "./socket-watch.ts";
 
 /** A rule answers what breaks it; null: nothing. */
 export type Finding = string | null;
@@ -31,6 +32,7 @@ export class Checker {
   /** Something was committed since the last look. */
   moved = true;
   readonly leases: LeaseWatch;
+  readonly sockets: SocketWatch;
   readonly #kernel: Kernel;
   readonly #server: PostgresServer;
   readonly #jobs: JobRules;
@@ -51,6 +53,7 @@ export class Checker {
     this.#credits = new CreditRules(server.tables);
     this.#events = new EventRules(server.tables);
     this.leases = new LeaseWatch(kernel, server.tables);
+    this.sockets = new SocketWatch(kernel);
     server.onCommit = (commit) => this.#committed(commit);
   }
 
