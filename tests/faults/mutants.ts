@@ -252,6 +252,57 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     find: `effects.push(...speakParcel(attempt));`,
     replace: ``,
   },
+  {
+    name: "old-end-takes-down",
+    seed: 4,
+    says: "a socket that another one replaced takes that one down when it closes",
+    file: "gpu-runner/core/line.ts",
+    find: `calls: [{ ...call, stage: "believed" }]`,
+    replace: `calls: [...others, { ...call, stage: "believed" }]`,
+  },
+  {
+    name: "old-socket-spoken",
+    seed: 4,
+    says: "a runner goes on over the mute socket after it was welcomed over another",
+    file: "gpu-runner/core/line.ts",
+    find: `line: { ...line, calls: [{ ...call, stage: "believed" }], due: null, greetedBeside: false },
+    effects: [{ t: "rest" }, ...others.map(({ id }): LineEffect => ({ t: "cut", id }))],`,
+    replace: `line: { ...line, calls: [...others, { ...call, stage: "believed" }], due: null, greetedBeside: false },
+    effects: [{ t: "rest" }],`,
+  },
+  {
+    name: "gives-up-replaced",
+    seed: 1,
+    says: "a runner whose own hello replaced its socket gives up",
+    file: "gpu-runner/core/line.ts",
+    find: `if (isSettled(left)) return { line: left, effects };`,
+    replace: `if (code === CLOSE_REPLACED) return { line: { ...left, calls: [] }, effects };
+  if (isSettled(left)) return { line: left, effects };`,
+  },
+  {
+    name: "greets-for-ever",
+    seed: 1,
+    says: "a hello beside a socket that goes on ends what was said over that one",
+    file: "gpu-runner/core/session.ts",
+    find: `const link = session.link === "up" ? "up" : "greeting";`,
+    replace: `const link = "greeting";`,
+  },
+  {
+    name: "replaced-end-counts",
+    seed: 1,
+    says: "the hub takes the end of a replaced socket for the runner's",
+    file: `${SOCKET}runner-hub.ts`,
+    find: `if (this.#sessions.get(runner) !== session) return; // Replaced, or this replica stepped down.`,
+    replace: ``,
+  },
+  {
+    name: "hub-keeps-the-old",
+    seed: 1,
+    says: "the hub welcomes a runner over its new socket and goes on over the old one",
+    file: `${SOCKET}runner-hub.ts`,
+    find: `older.close(CLOSE_REPLACED, "the runner dialled again");`,
+    replace: `queueMicrotask(() => this.#sessions.set(runner, older));`,
+  },
 ];
 
 export const MUTANTS: readonly Mutant[] = [...PRODUCT_MUTANTS, ...MODEL_MUTANTS];

@@ -17,7 +17,7 @@ export const drainedRunner: Row = {
   fault: "SIGTERM of a runner under a job",
   rounds: { full: 20, slice: 1 },
   runners: 5,
-  beside: null,
+  beside: "R2",
   goals: [
     { name: "elsewhere", says: "runs elsewhere", most: 2_000, unit: "ms", kind: "time" },
     { name: "gone", says: "the runner has left", most: 10_000, unit: "ms", kind: "time" },

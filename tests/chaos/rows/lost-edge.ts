@@ -22,7 +22,7 @@ export const lostEdge: Row = {
   fault: "kill -9 or SIGSTOP (4 s) of the edge under calls and 20 live sessions (half of the rounds each)",
   rounds: { full: 10, slice: 2 },
   runners: 4,
-  beside: null,
+  beside: "R2",
   goals: [
     { name: "back", says: "answers again after a kill", most: 3_000, unit: "ms", kind: "time" },
     { name: "woken", says: "answers after SIGCONT", most: 1_000, unit: "ms", kind: "time" },

@@ -13,7 +13,7 @@ const START_MS = 20_000;
 export const lostFollower: Row = {
   id: "R4-follower",
   fault: "kill -9 or SIGSTOP (8 s) of the follower (half of the rounds each)",
-  rounds: { full: 10, slice: 2 },
+  rounds: { full: 10, slice: null },
   runners: 4,
   beside: null,
   goals: [

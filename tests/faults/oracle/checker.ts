@@ -15,6 +15,7 @@ import { CreditRules } from "./credit-rules.ts";
 import { EventRules } from "./event-rules.ts";
 import { JobRules } from "./job-rules.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { SocketWatch } from "./socket-watch.ts";
 
 /** A rule answers what breaks it; null: nothing. */
 export type Finding = string | null;
@@ -33,6 +34,7 @@ export class Checker {
   /** Something was committed since the last look. */
   moved = true;
   readonly leases: LeaseWatch;
+  readonly sockets: SocketWatch;
   readonly #kernel: Kernel;
   readonly #server: PostgresServer;
   readonly #jobs: JobRules;
@@ -53,6 +55,7 @@ export class Checker {
     this.#credits = new CreditRules(server.tables);
     this.#events = new EventRules(server.tables);
     this.leases = new LeaseWatch(kernel, server.tables);
+    this.sockets = new SocketWatch(kernel);
     server.onCommit = (commit) => this.#committed(commit);
   }
 

@@ -40,10 +40,10 @@ export class WebSocket extends EventEmitter {
   send(text: string): void {
     if (this.readyState !== WebSocket.OPEN) return;
     theWorld().kernel.log.add(text);
-    if (this.#wire !== null) watcher?.sent(this.owner, this.#wire.to, text);
+    if (this.#wire !== null) for (const watcher of watchers) watcher.sent(this.owner, this.#wire.to, text, this);
     this.#frame(`frame ${text.slice(0, 90)}`, (peer) => {
       if (peer.readyState !== WebSocket.OPEN) return;
-      watcher?.heard(peer.owner, text);
+      for (const watcher of watchers) watcher.heard(peer.owner, text, peer);
       peer.emit("message", Buffer.from(text), false);
     });
   }
@@ -197,14 +197,14 @@ export class WebSocketServer {
   }
 }
 
-/** Hears every frame when it is sent, and when it comes. */
+/** Hears every frame when it is sent, and when it comes; `over` is the end of the socket that did it. */
 export interface FrameWatch {
-  sent(from: Process, to: Process, text: string): void;
-  heard(by: Process, text: string): void;
+  sent(from: Process, to: Process, text: string, over: WebSocket): void;
+  heard(by: Process, text: string, over: WebSocket): void;
 }
 
-let watcher: FrameWatch | null = null;
+let watchers: readonly FrameWatch[] = [];
 
-export function watchFrames(watch: FrameWatch | null): void {
-  watcher = watch;
+export function watchFrames(watches: readonly FrameWatch[]): void {
+  watchers = watches;
 }

@@ -102,7 +102,7 @@ export class Simulation implements Cast {
     setWorld(this);
     setServer(this.server);
     wipeDisks();
-    watchFrames(this.checker.leases);
+    watchFrames([this.checker.leases, this.checker.sockets]);
     try {
       this.reviveAll();
       this.nemesis.start();
@@ -112,7 +112,7 @@ export class Simulation implements Cast {
       this.#mustRest();
     } finally {
       closeAll();
-      watchFrames(null);
+      watchFrames([]);
       setServer(null);
       setWorld(null);
     }
