@@ -17,7 +17,7 @@ const product = await Product.start({ CALLSHEET_RUNNERS: "1" });
 let bad = true;
 try {
   const seen = await assault(product, await controlPlaneOf(product), requests, seed);
-  const counts = [...seen.answers].toSorted().map(([kind, count]) => `${kind} ${count}`);
+  const counts = [...seen.answers].map(([kind, count]) => `${kind} ${count}`).toSorted((a, b) => (a < b ? -1 : 1));
   console.log(`${seen.requests} requests of seed ${seed} in ${seen.seconds.toFixed(0)} s: ${counts.join(", ")}`);
   console.log(`5xx and silences ${seen.failed}, 503 ${seen.overloaded}, parts started again ${seen.restarts.length}`);
   console.log(

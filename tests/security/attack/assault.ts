@@ -166,13 +166,13 @@ function cpuMs(pid: number): number {
 }
 
 function shown({ to, method, path, headers, body, framing }: HostileRequest): string {
-  const public_ = headers.filter(([name]) => name !== "authorization");
+  const told = headers.filter(([name]) => name !== "authorization");
   return JSON.stringify({
     to,
     method,
     path: path.slice(0, 200),
     framing,
-    headers: public_,
+    headers: told,
     body: body?.toString("utf8").slice(0, 400),
   });
 }
