@@ -15,8 +15,11 @@ export interface SignedVariables {
 
 export function signed(secret: string, now: () => number) {
   return createMiddleware<{ Variables: SignedVariables }>(async (c, next) => {
-    const body = new Uint8Array(await c.req.arrayBuffer());
     const { method, headers } = c.req.raw;
+    const body = await wholeBody(c.req.raw);
+    if (body === null) {
+      return renderRefusal({ code: "invalid_body", message: "The body broke off." }, headers.get("x-request-id") ?? "");
+    }
     const verdict = await verifyCall({ method, url: new URL(c.req.url), headers, body }, secret, now());
     if (!verdict.ok) {
       const message = `The call is not signed by an edge of this control plane (${verdict.reason}); server time ${new Date(now()).toISOString()}.`;
@@ -27,6 +30,15 @@ export function signed(secret: string, now: () => number) {
     c.set("body", body);
     return next();
   });
+}
+
+/** null: the caller hung up. That is no fault of ours, and above all none of the database, whose lost connections look the same. */
+async function wholeBody(request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
+  try {
+    return new Uint8Array(await request.arrayBuffer());
+  } catch {
+    return null;
+  }
 }
 
 /** The JSON of a verified body; a fault of ours if it does not parse, because only the edge can have sent it. */
