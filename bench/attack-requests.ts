@@ -17,9 +17,9 @@ const product = await Product.start({ CALLSHEET_RUNNERS: "1" });
 let bad = true;
 try {
   const seen = await assault(product, await controlPlaneOf(product), requests, seed);
-  const counts = [...seen.answers].toSorted().map(([kind, count]) => `${kind} ${count}`);
+  const counts = [...seen.answers].map(([kind, count]) => `${kind} ${count}`).toSorted((a, b) => (a < b ? -1 : 1));
   console.log(`${seen.requests} requests of seed ${seed} in ${seen.seconds.toFixed(0)} s: ${counts.join(", ")}`);
-  console.log(`5xx and silences ${seen.failed}, 503 ${seen.overloaded}, parts started again ${seen.restarts}`);
+  console.log(`5xx and silences ${seen.failed}, 503 ${seen.overloaded}, parts started again ${seen.restarts.length}`);
   console.log(
     `event-loop lag of the control plane: p99 ${seen.lagP99Ms.toFixed(1)} ms, max ${seen.lagMaxMs.toFixed(1)} ms`,
   );
@@ -27,8 +27,11 @@ try {
   for (const { request, edgeMs, controlPlaneMs } of seen.costliest) {
     console.log(`  ${edgeMs.toFixed(1).padStart(7)} ${controlPlaneMs.toFixed(1).padStart(7)}  ${request}`);
   }
+  for (const made of seen.restarts)
+    console.log(`FAILED a part was started again while requests ${made} and on were sent`);
+  if (seen.restarts.length > 0) console.log(product.output);
   for (const failure of seen.failures) console.log(`FAILED ${failure}`);
-  bad = seen.failed + seen.overloaded + seen.restarts > 0 || seen.lagP99Ms > LAG_P99_MS_MAX;
+  bad = seen.failed + seen.overloaded + seen.restarts.length > 0 || seen.lagP99Ms > LAG_P99_MS_MAX;
 } finally {
   await product.stop();
 }

@@ -5,11 +5,19 @@
  */
 import { z } from "zod";
 import { CreateVideo, RemixVideo } from "./create-video.ts";
-import { CreditBalance, CreditGrantList, CreditTransactionList, VideoEstimate } from "./credits.ts";
+import {
+  CreditBalance,
+  CreditGrantList,
+  CreditTransactionList,
+  GrantId,
+  TransactionId,
+  VideoEstimate,
+} from "./credits.ts";
 import { ERROR_RULES, ErrorEnvelope } from "./error.ts";
 import type { ErrorCode } from "./error.ts";
 import { Event } from "./event.ts";
 import { IDEMPOTENCY_KEY_HEADER } from "./idempotency.ts";
+import { VideoId, WebhookDeliveryId, WebhookEndpointId } from "./id.ts";
 import { Limits, ModelList } from "./limits.ts";
 import { CreateSession, SessionTicket } from "./live-session.ts";
 import { THUMBNAIL_MEDIA_TYPE } from "./mp4-thumbnail.ts";
@@ -73,11 +81,19 @@ const CREATE_BODY = {
   "multipart/form-data": { schema: multipartOf(CREATE) },
   "application/json": { schema: CREATE },
 } as const;
-const LIST_QUERY = [
-  { name: "limit", schema: { type: "integer", minimum: 0, maximum: 100, default: 20 }, description: "Entries a page." },
-  { name: "order", schema: { enum: ["asc", "desc"], default: "desc" }, description: "By creation." },
-  { name: "after", schema: { type: "string" }, description: "The last id of the page before." },
-] as const;
+
+/** The parameters of a list whose entries have such ids. */
+function listOf(id: z.ZodType) {
+  return [
+    {
+      name: "limit",
+      schema: { type: "integer", minimum: 0, maximum: 100, default: 20 },
+      description: "Entries a page.",
+    },
+    { name: "order", schema: { enum: ["asc", "desc"], default: "desc" }, description: "By creation." },
+    { name: "after", schema: inPlace(id), description: "The last id of the page before." },
+  ] as const;
+}
 
 const STARTING_AFTER = [
   {
@@ -103,7 +119,7 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       ],
       errors: OF_CREATE,
     },
-    get: { summary: "List the account's videos", answer: "VideoList", query: LIST_QUERY },
+    get: { summary: "List the account's videos", answer: "VideoList", query: listOf(VideoId) },
   },
   "/v1/videos/estimate": {
     post: {
@@ -177,10 +193,14 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
   },
   "/v1/credits/balance": { get: { summary: "What the account can spend", answer: "CreditBalance" } },
   "/v1/credits/grants": {
-    get: { summary: "Where its credits come from, and when they end", answer: "CreditGrantList", query: LIST_QUERY },
+    get: {
+      summary: "Where its credits come from, and when they end",
+      answer: "CreditGrantList",
+      query: listOf(GrantId),
+    },
   },
   "/v1/credits/transactions": {
-    get: { summary: "Every movement of its credits", answer: "CreditTransactionList", query: LIST_QUERY },
+    get: { summary: "Every movement of its credits", answer: "CreditTransactionList", query: listOf(TransactionId) },
   },
   "/v1/limits": {
     get: { summary: "What the account's tier allows, and how much of it is left", answer: "Limits" },
@@ -240,8 +260,8 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       summary: "What was and will be sent to the account's endpoints",
       answer: "WebhookDeliveryList",
       query: [
-        ...LIST_QUERY,
-        { name: "webhook_endpoint_id", schema: { type: "string" }, description: "Only those of an endpoint." },
+        ...listOf(WebhookDeliveryId),
+        { name: "webhook_endpoint_id", schema: inPlace(WebhookEndpointId), description: "Only those of an endpoint." },
         { name: "status", schema: { enum: DeliveryStatus.options }, description: "Only those that stand so." },
       ],
     },
@@ -307,6 +327,12 @@ function successOf({ answer }: Operation): object {
 
 function jsonOf(name: SchemaName): object {
   return { "application/json": { schema: { $ref: `#/components/schemas/${name}` } } };
+}
+
+/** Without the `$schema` of a document of its own. */
+function inPlace(schema: z.ZodType): object {
+  const { $schema: _own, ...rest } = z.toJSONSchema(schema);
+  return rest;
 }
 
 function bodyOf(schema: z.ZodType): Readonly<Record<string, unknown>> {

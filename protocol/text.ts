@@ -1,5 +1,5 @@
 /** Text that may be kept: PostgreSQL stores no NUL, and a lone surrogate is no character of any encoding. */
-import { z } from "zod";
+import type { z } from "zod";
 
 export function isStorable(text: string): boolean {
   return !text.includes("\0") && text.isWellFormed();

@@ -28,10 +28,11 @@ export interface SignedHost {
 }
 
 /** The submit's statement claims the nonce with everything else that it writes. */
-const SELF_CLAIMING: ReadonlySet<string> = new Set(["POST /edge/v1/videos"]);
+const SELF_CLAIMING = /^POST \/edge\/v1\/videos(\/[^/]+\/remix)?$/;
 /** They have a body and change nothing. */
 const READS: ReadonlySet<string> = new Set([
   "POST /edge/v1/keys/check",
+  "POST /edge/v1/snapshot",
   "POST /edge/v1/videos/estimate",
   "POST /peer/v1/explain",
 ]);
@@ -39,18 +40,30 @@ const REPLAYED: Refusal = { code: "invalid_value", param: "x-request-id", messag
 
 export function signed({ secrets, now, claim }: SignedHost) {
   return createMiddleware<{ Variables: SignedVariables }>(async (c, next) => {
-    const body = new Uint8Array(await c.req.arrayBuffer());
     const { method, headers } = c.req.raw;
+    const body = await wholeBody(c.req.raw);
+    if (body === null) {
+      return renderRefusal({ code: "invalid_body", message: "The body broke off." }, headers.get("x-request-id") ?? "");
+    }
     const verdict = await verifyCall({ method, url: new URL(c.req.url), headers, body }, secrets, now());
     if (!verdict.ok) return renderRefusal(refusalOf(verdict.reason, now()), headers.get("x-request-id") ?? "");
     const call = `${method} ${c.req.path}`;
-    const mutates = method !== "GET" && method !== "HEAD" && !READS.has(call) && !SELF_CLAIMING.has(call);
+    const mutates = method !== "GET" && method !== "HEAD" && !READS.has(call) && !SELF_CLAIMING.test(call);
     if (mutates && !(await claim(verdict.requestId))) return renderRefusal(REPLAYED, verdict.requestId);
     c.set("account", verdict.account);
     c.set("requestId", verdict.requestId);
     c.set("body", body);
     return next();
   });
+}
+
+/** null: the caller hung up. That is no fault of ours, and above all none of the database, whose lost connections look the same. */
+async function wholeBody(request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
+  try {
+    return new Uint8Array(await request.arrayBuffer());
+  } catch {
+    return null;
+  }
 }
 
 /** The JSON of a verified body; a fault of ours if it does not parse, because only the edge can have sent it. */

@@ -26,7 +26,8 @@ export interface Assault {
   readonly failures: readonly string[];
   readonly failed: number;
   readonly overloaded: number;
-  readonly restarts: number;
+  /** The first request of each batch in which a part had to be started again. */
+  readonly restarts: readonly number[];
   readonly lagP99Ms: number;
   readonly lagMaxMs: number;
   readonly seconds: number;
@@ -45,7 +46,8 @@ export async function assault(
     "control-plane": portOf(controlPlane),
     admin: portOf(product.dev.admin_url),
   };
-  const pids = await product.pids();
+  let pids = await product.pids();
+  const restarts: number[] = [];
   const answers = new Map<string, number>();
   const failures: string[] = [];
   let [failed, overloaded] = [0, 0];
@@ -67,13 +69,15 @@ export async function assault(
   for (let made = 0; made < requests; made += BATCH) {
     const batch = fc.sample(arbitrary, { seed: seed + made, numRuns: Math.min(BATCH, requests - made) });
     await inParallel(batch, async (request) => note(request, await sendRaw(ports[request.to], request)));
+    const now = await product.pids();
+    if (now.edge !== pids.edge || now.control_plane[0] !== pids.control_plane[0]) restarts.push(made);
+    pids = now;
   }
   const lag = await lagOf(product);
   const seconds = (performance.now() - startedMs) / 1_000;
-  const after = await product.pids();
   const costliest = [];
   for (const { request } of slowest.toSorted((a, b) => b.ms - a.ms).slice(0, COSTLIEST)) {
-    costliest.push(await costOf(request, ports[request.to], after.edge, after.control_plane[0] ?? 0));
+    costliest.push(await costOf(request, ports[request.to], pids.edge, pids.control_plane[0] ?? 0));
   }
   return {
     requests,
@@ -81,7 +85,7 @@ export async function assault(
     failures,
     failed,
     overloaded,
-    restarts: Number(after.edge !== pids.edge) + Number(after.control_plane[0] !== pids.control_plane[0]),
+    restarts,
     lagP99Ms: lag.p99,
     lagMaxMs: lag.max,
     seconds,
@@ -162,13 +166,13 @@ function cpuMs(pid: number): number {
 }
 
 function shown({ to, method, path, headers, body, framing }: HostileRequest): string {
-  const public_ = headers.filter(([name]) => name !== "authorization");
+  const told = headers.filter(([name]) => name !== "authorization");
   return JSON.stringify({
     to,
     method,
     path: path.slice(0, 200),
     framing,
-    headers: public_,
+    headers: told,
     body: body?.toString("utf8").slice(0, 400),
   });
 }

@@ -224,7 +224,7 @@ const outside = fc.property(outerV4, spelled, (address, spell) => {
 });
 
 const classified = fc.property(innerV4, (address) => {
-  const [a = 0, b = 0, c = 0, d = 0] = address;
+  const [a, b, c, d] = address;
   const hex = [(a << 8) | b, (c << 8) | d].map((word) => word.toString(16)).join(":");
   const forms = [
     address.join("."),
@@ -235,7 +235,7 @@ const classified = fc.property(innerV4, (address) => {
     `::${hex}`,
     `64:ff9b:1::${hex}`,
   ];
-  for (const form_ of forms) must(!isPublicAddress(form_), `${form_} is not public`);
+  for (const spelling of forms) must(!isPublicAddress(spelling), `${spelling} is not public`);
 });
 
 export const PARSER_LAWS: readonly ParserLaw[] = [

@@ -115,7 +115,8 @@ test("a client that never reads delays no other", async () => {
   for (let n = 0; n < 20; n++) {
     await call("POST", "/v1/videos", { prompt: "x", size: "320x192", seconds: 1, steps: 1 });
   }
-  await session.until("all twenty are queued", (frame) => (frame.sequence_number ?? 0) >= 20);
+  const twentieth = await session.until("all twenty are queued", (frame) => (frame.sequence_number ?? 0) >= 20);
+  expect(twentieth.data?.id).toMatch(/^video_/);
   await session.close();
 });
 
