@@ -217,8 +217,8 @@ function operatorApp(settings: Config, logger: Logger, { metrics, database, hub,
     runnerStates: () => hub.states(),
     keyRevoked: (account, keySha256) => {
       const push = { items: [{ kind: "key_revoked", key_sha256: keySha256 } as const] };
-      pusher.push(account, push, now()).catch((error: unknown) => {
-        logger.warn({ account, err: error }, "the edge was not told of a revoked key; its cache ends within seconds");
+      pusher.pushSoon(account, push, systemClock).catch((error: unknown) => {
+        logger.warn({ account, err: error }, "the edge was not told of a revoked key; it asks again within 30 s");
       });
     },
   });

@@ -1,6 +1,7 @@
-/** Live sessions at the edge: which accounts are pushed to, how far, and what a session starts with. */
+/** Live sessions at the edge: which accounts are pushed to, and how far. */
 import type { Sql } from "#control-plane/db/connect.ts";
 import {
+  endSeenSubscription,
   eventsAfter,
   lastSequenceNumber,
   liveSubscriptions,
@@ -9,13 +10,10 @@ import {
   unsubscribe,
 } from "#control-plane/db/events.ts";
 import type { Subscription } from "#control-plane/db/events.ts";
-import { unfinishedVideos, videosByIds } from "#control-plane/db/jobs.ts";
-import type { JobRow } from "#control-plane/db/jobs.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import { SUBSCRIPTION_LEASE_MS } from "#protocol/edge-call.ts";
 import type { Event } from "#protocol/event.ts";
-import type { AccountId, VideoId } from "#protocol/id.ts";
-import { SNAPSHOT_VIDEOS_MAX } from "#protocol/live-session.ts";
+import type { AccountId } from "#protocol/id.ts";
 
 /** Starts, renews or ends the subscription; answers the last number written so far. */
 export function setSubscription(sql: Sql, account: AccountId, live: boolean): Promise<number> {
@@ -25,20 +23,7 @@ export function setSubscription(sql: Sql, account: AccountId, live: boolean): Pr
   });
 }
 
-export interface Snapshot {
-  readonly last: number;
-  readonly videos: readonly JobRow[];
-  readonly hasMore: boolean;
-}
-
-/** Where the account's unfinished videos, or those with these ids, stand. */
-export async function readSnapshot(sql: Sql, account: AccountId, ids: readonly VideoId[] | null): Promise<Snapshot> {
-  // The number first: whatever is written meanwhile the videos may show, and the log after the number tells.
-  const last = await lastSequenceNumber(sql, account);
-  const videos =
-    ids === null ? await unfinishedVideos(sql, account, SNAPSHOT_VIDEOS_MAX + 1) : await videosByIds(sql, account, ids);
-  return { last, videos: videos.slice(0, SNAPSHOT_VIDEOS_MAX), hasMore: videos.length > SNAPSHOT_VIDEOS_MAX };
-}
+export type { Subscription };
 
 export function subscriptions(sql: Sql): Promise<readonly Subscription[]> {
   return liveSubscriptions(sql);
@@ -57,6 +42,7 @@ export function recordSent(sql: Sql, account: AccountId, through: number): Promi
   return markSent(sql, account, through);
 }
 
-export function endSubscription(sql: Sql, account: AccountId): Promise<void> {
-  return unsubscribe(sql, account);
+/** The edge said that nobody listens, when the subscription was as `seen`. */
+export function endSubscription(sql: Sql, seen: Subscription): Promise<void> {
+  return endSeenSubscription(sql, seen.accountId, seen.expiresAt);
 }
