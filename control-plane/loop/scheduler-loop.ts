@@ -332,6 +332,8 @@ export class SchedulerLoop implements Service {
   #applyLeased(job: JobRow): void {
     if (job.runnerId === null || job.devices === null) return;
     if (!this.#running.has(job.id)) {
+      // It was placed by a commit whose answer did not come: it waits here, and runs there.
+      if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });
       const { runnerId: runner, devices, slot } = job;
       this.#tell({ t: "running", job: queuedJobOf(job), runner, devices, slot });
       this.#running.begin(job, null);

@@ -164,6 +164,15 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     replace: ``,
   },
   {
+    name: "waits-and-runs",
+    seed: 268,
+    says: "a job whose placement was committed unheard stays in the queue when its mail says that it runs",
+    file: `${LOOP}scheduler-loop.ts`,
+    find: `if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });
+      const`,
+    replace: `const`,
+  },
+  {
     name: "loop-dies",
     seed: 3,
     says: "a loop ends at its first error",
@@ -185,8 +194,8 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     seed: 12,
     says: "what a restarted runner lost is not given to others when it dials",
     file: `${SOCKET}runner-hub.ts`,
-    find: `held.filter((lease) => !alive.has(leaseName(lease))),`,
-    replace: `held.filter((lease) => alive.has(leaseName(lease)) && false),`,
+    find: `missing.filter((lease) => !unheard.has(leaseName(lease))),`,
+    replace: `missing.filter((lease) => !unheard.has(leaseName(lease)) && false),`,
   },
   {
     name: "unawaited-welcome",
