@@ -8,14 +8,17 @@ import { readBytes } from "./read-bytes.ts";
 
 export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };
 
-export async function readCreateVideo(request: Request): Promise<Read<CreateVideo>> {
+export async function readCreateVideo(
+  request: Request,
+  maxBytes: number = CREATE_BODY_BYTES_MAX,
+): Promise<Read<CreateVideo>> {
   const type = mediaTypeOf(request);
-  if (type === "application/json") return toCreateVideo(await readJson(request, CREATE_BODY_BYTES_MAX));
+  if (type === "application/json") return toCreateVideo(await readJson(request, maxBytes));
   if (type !== "multipart/form-data") {
     const message = "Send 'multipart/form-data' or 'application/json'.";
     return { ok: false, refusal: { code: "unsupported_media_type", message } };
   }
-  const read = await toCreateVideo(await readForm(request));
+  const read = await toCreateVideo(await readForm(request, maxBytes));
   return read.ok ? read : { ok: false, refusal: inBrackets(read.refusal) };
 }
 
@@ -43,9 +46,9 @@ export async function readOptionalJson(request: Request, maxBytes: number): Prom
   return readJson(request, maxBytes);
 }
 
-async function readForm(request: Request): Promise<Read<unknown>> {
-  const bytes = await readBytes(request.body, CREATE_BODY_BYTES_MAX);
-  if (bytes === null) return tooLarge(CREATE_BODY_BYTES_MAX);
+async function readForm(request: Request, maxBytes: number): Promise<Read<unknown>> {
+  const bytes = await readBytes(request.body, maxBytes);
+  if (bytes === null) return tooLarge(maxBytes);
   try {
     const headers = { "content-type": request.headers.get("content-type") ?? "" };
     return objectOfForm(await new Response(bytes, { headers }).formData());

@@ -3,6 +3,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { RunnerId } from "#protocol/id.ts";
+import { JoinToken } from "#protocol/runner-identity.ts";
 import { DEVICE_SLOTS_MAX, RUNNER_DEVICES_MAX } from "#protocol/runner.ts";
 
 const CONTROL_PLANES_MAX = 16;
@@ -24,7 +25,8 @@ const Environment = z.object({
         .filter((part) => part !== ""),
     )
     .pipe(z.array(BaseUrl).min(1).max(CONTROL_PLANES_MAX)),
-  CALLSHEET_RUNNER_TOKEN: z.string().min(1),
+  /** Needed until the runner has joined, and to join anew. Empty is the same as not set. */
+  CALLSHEET_RUNNER_JOIN_TOKEN: z.literal("").or(JoinToken).optional(),
   CALLSHEET_RUNNER_ID: RunnerId.default(() =>
     RunnerId.parse(
       hostname()
@@ -42,6 +44,8 @@ const Environment = z.object({
   CALLSHEET_DEVICE_VRAM_GB: z.coerce.number().pipe(z.number().positive().max(DEVICE_VRAM_GB_MAX)).optional(),
   /** Single-device jobs that may share a device. */
   CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
+  /** Fault knobs are for development only, so a runner that is told nothing has none. */
+  CALLSHEET_ENV: z.enum(["development", "staging", "production"]).default("production"),
   CALLSHEET_ENGINE: z.enum(["reference"]).default("reference"),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
   CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
@@ -57,7 +61,7 @@ export interface DeclaredDevices {
 
 export interface RunnerConfig {
   readonly controlPlaneUrls: readonly string[];
-  readonly token: string;
+  readonly joinToken: string | null;
   readonly runner: RunnerId;
   readonly dir: string;
   readonly devices: DeclaredDevices;
@@ -69,12 +73,20 @@ export interface RunnerConfig {
 
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): RunnerConfig {
   const read = Environment.safeParse(environment);
-  if (!read.success) throw new Error(`the runner's environment is wrong:\n${z.prettifyError(read.error)}`);
+  const faults = [
+    ...(read.error?.issues ?? []).map((issue) => `${issue.path.join(".")}: ${issue.message}`),
+    ...(environment["CALLSHEET_ENGINE_FAULTS"] === "allow" && environment["CALLSHEET_ENV"] !== "development"
+      ? ["CALLSHEET_ENGINE_FAULTS: may be allowed in development only (CALLSHEET_ENV)"]
+      : []),
+  ];
+  if (!read.success || faults.length > 0) {
+    throw new Error(`The runner's settings are not valid:\n  ${faults.join("\n  ")}`);
+  }
   const variables = read.data;
   const vramGb = variables.CALLSHEET_DEVICE_VRAM_GB;
   return Object.freeze({
     controlPlaneUrls: variables.CALLSHEET_CONTROL_PLANE_URLS,
-    token: variables.CALLSHEET_RUNNER_TOKEN,
+    joinToken: variables.CALLSHEET_RUNNER_JOIN_TOKEN || null,
     runner: variables.CALLSHEET_RUNNER_ID,
     dir: variables.CALLSHEET_RUNNER_DIR,
     devices: {

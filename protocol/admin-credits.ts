@@ -10,11 +10,6 @@ import { CreditsText } from "./unit.ts";
 const REASON_CHARS_MAX = 500;
 const Reason = storable(z.string().min(1).max(REASON_CHARS_MAX));
 
-/** Any printable text without blanks; unique per account. */
-export const IdempotencyKey = z
-  .string({ error: "is required." })
-  .regex(/^[\x21-\x7e]{1,255}$/, "must be 1 to 255 printable characters without blanks.");
-
 export const VoidGrant = z.strictObject({ reason: Reason });
 
 /** More than zero: a grant that never ends. Less: taken from what can be spent, all or nothing. */

@@ -12,13 +12,15 @@ export const CreateAccount = z.strictObject({
 export const PatchAccount = CreateAccount.partial();
 export const AdminAccount = z.object({ id: AccountId, name: z.string(), tier: z.string(), created_at: z.int() });
 
-/** `api_key` is shown once, in the answer to the create. */
+/** `api_key` is shown once, in the answer to the create. `last_used_at` is exact to the minute. */
 export const AdminKey = z.object({
   id: z.string(),
   account_id: AccountId,
   last4: z.string(),
   api_key: z.string().optional(),
   created_at: z.int(),
+  last_used_at: z.int().nullable(),
+  revoked_at: z.int().nullable(),
 });
 
 export const GrantCategory = z.enum(["promotional", "plan", "paid"]);

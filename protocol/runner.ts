@@ -1,8 +1,10 @@
 /**
- * Control plane ⇄ runner, JSON text frames over one WebSocket that the runner dials (`GET /runner/v1`, bearer token).
+ * Control plane ⇄ runner, JSON text frames over one WebSocket that the runner dials (`GET /runner/v1`, with its secret as
+ * the bearer token: `runner-identity.ts`).
  *
  * Every message about a job carries its `epoch`, the fencing token of the lease: the control plane accepts a write only
- * for the epoch that is current in Postgres and answers any other with `stale`, upon which the runner must stop.
+ * for the epoch that is current in Postgres, from the runner that holds it, and answers any other with `stale`, upon which
+ * the runner must stop.
  * `checkpoint`, `finished`, `failed` and `stopped` are repeated by the runner (also over a new socket) until `recorded`.
  */
 import { z } from "zod";
@@ -23,6 +25,8 @@ const INT4_MAX = 2 ** 31 - 1;
 export const CLOSE_NOT_LEADER = 4_200;
 /** Another process dialled under the runner's name. */
 export const CLOSE_REPLACED = 4_009;
+/** The runner's secret counts no more: the operator revoked it, or the runner has another. */
+export const CLOSE_REVOKED = 4_001;
 
 const Epoch = z.int().positive().max(INT4_MAX);
 /** Names one attempt: a job under one lease. */

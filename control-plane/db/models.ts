@@ -28,6 +28,7 @@ export async function allClasses(sql: Sql | Transaction): Promise<readonly Class
 export interface ModelRow extends Omit<Model, "classes"> {
   readonly loadMs: number;
   readonly resume: JobClass["resume"];
+  readonly createdAt: Date;
 }
 
 export async function allModels(sql: Sql | Transaction): Promise<readonly ModelRow[]> {

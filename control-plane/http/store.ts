@@ -1,7 +1,7 @@
 /** The disk store behind lease-bound URLs, in the shape of presigned S3: PUT of the announced bytes and hash, GET. */
 import { Readable } from "node:stream";
 import { Hono } from "hono";
-import { ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX } from "#control-plane/store/artifact-store.ts";
+import { ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX, holdsHash } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { STORE_PATH } from "#control-plane/store/store-url.ts";
@@ -23,8 +23,7 @@ export function storeRoutes(store: ArtifactStore, urls: StoreUrls, now: () => nu
       if (grant?.method !== "PUT") return c.text("forbidden", 403);
       const sha256 = Sha256Hex.safeParse(c.req.header("x-content-sha256"));
       if (!sha256.success || c.req.raw.body === null) return c.text("x-content-sha256 and a body are required", 400);
-      // The key names the hash of what belongs there.
-      if (!key.includes(`/${sha256.data}.`)) return c.text(REFUSALS.wrong_hash.text, REFUSALS.wrong_hash.status);
+      if (!holdsHash(key, sha256.data)) return c.text(REFUSALS.wrong_hash.text, REFUSALS.wrong_hash.status);
       const put = await store.put(key, Readable.fromWeb(c.req.raw.body), {
         sha256: sha256.data,
         bytesMax: Math.min(grant.bytes, Math.max(ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX)),

@@ -13,6 +13,8 @@ import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { leasesHeldBy, registerRunner } from "#control-plane/usecase/lead.ts";
 import { loseRunner } from "#control-plane/usecase/lose-runner.ts";
 import { recordCheckpoint, recordEnd, renew } from "#control-plane/usecase/record-run.ts";
+import { isTrusted } from "#control-plane/usecase/runner-identity.ts";
+import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";
 import type { RunnerId } from "#protocol/id.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import type { HubHost } from "./runner-hub.ts";
@@ -26,6 +28,8 @@ export interface DeskHost {
   readonly urls: StoreUrls;
   readonly now: () => number;
   readonly meter: Meter;
+  /** Results are judged before they are shown. */
+  readonly reviews: boolean;
   /** Null while this replica does not lead. */
   readonly leaderEpoch: () => number | null;
   readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
@@ -47,6 +51,10 @@ export class RunnerDesk implements HubHost {
   register(hello: Hello): Promise<void> {
     const { runner, engine, build, models, caps, devices } = hello;
     return registerRunner(this.#host.sql, { id: runner, engine, build, models, caps, devices });
+  }
+
+  trusts(credential: RunnerCredential): Promise<boolean> {
+    return isTrusted(this.#host.sql, credential);
   }
 
   heldBy(runner: RunnerId) {
@@ -76,7 +84,13 @@ export class RunnerDesk implements HubHost {
     const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
     const stored = await this.#host.store.stat(artifactKey);
     if (stored?.bytes !== artifact.bytes) return this.#notStored(lease, artifactKey);
-    return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey });
+    return this.#end(lease, {
+      kind: "finished",
+      epoch: lease.epoch,
+      artifact,
+      artifactKey,
+      review: this.#host.reviews,
+    });
   }
 
   failed({ lease, error }: Frame<"failed">): Promise<Recorded> {

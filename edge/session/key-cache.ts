@@ -6,7 +6,7 @@
  */
 import { KeyAnswer } from "#protocol/edge-call.ts";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
-import { callControlPlane } from "../control-plane-call.ts";
+import { askControlPlane } from "../control-plane-call.ts";
 import type { Config } from "../env.ts";
 
 const GOOD_KEY_MS = 4_000;
@@ -54,7 +54,7 @@ export class KeyCache {
   }
 
   async #ask(account: AccountId, key: Sha256Hex): Promise<KeyVerdict> {
-    const answer = await callControlPlane(
+    const answer = await askControlPlane(
       { method: "POST", path: "/edge/v1/keys/check", account, body: { key_sha256: key }, repeatable: true },
       this.#config,
     );

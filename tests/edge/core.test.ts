@@ -22,10 +22,7 @@ test("no window of any length admits more than its burst and rate, and every nam
         tat = charged.tatMicros;
         if (charged.ok) admitted.push(now);
         else
-          waitsNamed.push([
-            charge(tat, rate, now + charged.retryAfterMs - 1).ok,
-            charge(tat, rate, now + charged.retryAfterMs).ok,
-          ]);
+          waitsNamed.push([charge(tat, rate, now + charged.waitMs - 1).ok, charge(tat, rate, now + charged.waitMs).ok]);
         expect(charged.remaining).toBeGreaterThanOrEqual(0);
       }
       expect(waitsNamed).toEqual(waitsNamed.map(() => [false, true]));
@@ -40,7 +37,7 @@ test("no window of any length admits more than its burst and rate, and every nam
 
 test("a clock that jumped back or a smaller tier never locks an account out for longer than its new burst", () => {
   const refused = charge((START + 3_600_000) * 1_000, ratePerMinute(60, 5), START);
-  expect(refused).toMatchObject({ ok: false, retryAfterMs: 1_000 });
+  expect(refused).toMatchObject({ ok: false, waitMs: 1_000 });
 });
 
 test.each([

@@ -10,6 +10,8 @@ const Frame = z.looseObject({
 });
 export type Frame = z.infer<typeof Frame>;
 
+const PONG = Buffer.from("pong");
+
 export class LiveSession {
   readonly frames: Frame[] = [];
   readonly #socket: WebSocket;
@@ -28,6 +30,7 @@ export class LiveSession {
     this.#socket = socket;
     socket.on("message", (data) => {
       if (!Buffer.isBuffer(data)) throw new TypeError("frames are text");
+      if (data.equals(PONG)) return;
       this.frames.push(Frame.parse(JSON.parse(data.toString("utf8"))));
       for (const wake of this.#waiters) wake();
     });
@@ -62,6 +65,15 @@ export class LiveSession {
 
   send(frame: unknown): void {
     this.#socket.send(JSON.stringify(frame));
+  }
+
+  /** Resolves once so many frames have come. */
+  async count(frames: number): Promise<void> {
+    while (this.frames.length < frames) await new Promise<void>((resolve) => this.#waiters.add(resolve));
+  }
+
+  ping(): void {
+    this.#socket.send("ping");
   }
 
   async close(): Promise<number> {

@@ -44,7 +44,7 @@ export class Product {
   readonly dev: DevFile;
 
   static async start(env: Readonly<Record<string, string>> = {}): Promise<Product> {
-    const home = await mkdtemp(join(tmpdir(), "callsheet-e2e-"));
+    const home = env["CALLSHEET_HOME"] ?? (await mkdtemp(join(tmpdir(), "callsheet-e2e-")));
     const output: string[] = [];
     const supervisor = spawn(process.execPath, [join(ROOT, "cli/start.ts")], {
       cwd: ROOT,
@@ -134,7 +134,7 @@ export async function controlPlaneOf(product: Product): Promise<string> {
 
 /** SIGTERM and the exit code; SIGKILL after a deadline fails the test. */
 export async function stopProcess(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode !== null) return child.exitCode;
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exit = once(child, "exit");
   child.kill("SIGTERM");
   const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);

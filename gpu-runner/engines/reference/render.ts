@@ -2,9 +2,10 @@
  * One job from spec to MP4, inside the engine child: load or resume, denoise with checkpoints, decode and encode.
  * `control.stop` is looked at between steps and between frames.
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { Sha256Hex } from "#protocol/id.ts";
+import { thumbnailHeader } from "#protocol/mp4-thumbnail.ts";
 import type { EngineEvent, EngineJob, StopWhy } from "../../engine.ts";
 import { writeAll, writeWhole } from "../../whole-file.ts";
 import { layCanvas } from "./brush.ts";
@@ -17,6 +18,7 @@ import { readReference } from "./reference-image.ts";
 import { bytesOf } from "./safetensors.ts";
 import { gridOf, makeSampler, type SampleState } from "./sampler.ts";
 import { Saver } from "./saver.ts";
+import { thumbnailOf } from "./thumbnail.ts";
 
 const DECODE_REPORT_MS = 100;
 const BREATHE_MS = 25;
@@ -148,6 +150,7 @@ async function decode({ job, control, emit }: Renderer, latents: Float32Array): 
   const encoder = openEncoder(width, height, fps);
   const rgba = new Uint8ClampedArray(width * height * BYTES_PER_PIXEL);
   const hash = createHash("sha256");
+  let thumbnail: Uint8Array = new Uint8Array(0);
   let reportedAt = performance.now();
   try {
     for (let frame = 0; frame < frames; frame++) {
@@ -155,6 +158,8 @@ async function decode({ job, control, emit }: Renderer, latents: Float32Array): 
       const from = performance.now();
       decoder.paint(frame, rgba);
       hash.update(rgba);
+      // The middle one: a first frame is often a reference image, or black.
+      if (frame === Math.floor(frames / 2)) thumbnail = await thumbnailOf(rgba, width, height);
       await encoder.add(rgba);
       const now = performance.now();
       if (now - reportedAt >= DECODE_REPORT_MS || frame === frames - 1) {
@@ -165,9 +170,18 @@ async function decode({ job, control, emit }: Renderer, latents: Float32Array): 
     }
     const mp4 = await encoder.finish();
     const path = join(job.dir, "video.mp4");
-    await writeWhole(path, (file) => writeAll(file, mp4));
-    const sha256 = Sha256Hex.parse(createHash("sha256").update(mp4).digest("hex"));
-    return { path, bytes: mp4.length, sha256, framesSha256: Sha256Hex.parse(hash.digest("hex")) };
+    // Part by part: a long video is not copied for the sake of its thumbnail.
+    const parts = [mp4, thumbnailHeader(thumbnail.length), thumbnail];
+    const whole = createHash("sha256");
+    await writeWhole(path, async (file) => {
+      for (const part of parts) {
+        whole.update(part);
+        await writeAll(file, part);
+      }
+    });
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    const digest = (of: Hash): Sha256Hex => Sha256Hex.parse(of.digest("hex"));
+    return { path, bytes, sha256: digest(whole), framesSha256: digest(hash) };
   } finally {
     encoder.close();
   }

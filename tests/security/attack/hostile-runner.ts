@@ -1,11 +1,29 @@
-/** A runner that says what it likes: it has the pool's token and a socket, and every frame is of its own making. */
+/** A runner that says what it likes: it has joined and has a socket, and every frame is of its own making. */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { WebSocket } from "ws";
+import { hashOfKey } from "#protocol/api-key.ts";
+import { AdminRunnerToken, RUNNER_JOIN_PATH, RUNNER_PATH, RUNNER_SECRET_BYTES } from "#protocol/runner-identity.ts";
 import { ToRunner } from "#protocol/runner.ts";
 import type { FromRunner } from "#protocol/runner.ts";
 
+import type { Product } from "#tests/support/product.ts";
+
 type Frame<Kind extends ToRunner["t"]> = Extract<ToRunner, { t: Kind }>;
 type Hello = Extract<FromRunner, { t: "hello" }>;
+
+/** Joins as any runner would, and answers its secret. */
+export async function joinAs(product: Product, controlPlane: string, runner: string): Promise<string> {
+  const { token } = AdminRunnerToken.parse(await product.admin("POST", "/runner_tokens", { runner }));
+  const secret = `csr_${randomBytes(RUNNER_SECRET_BYTES).toString("hex")}`;
+  const joined = await fetch(`${controlPlane}${RUNNER_JOIN_PATH}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ token, runner, secret_sha256: await hashOfKey(secret) }),
+  });
+  if (!joined.ok) throw new Error(`the join was answered ${joined.status}: ${await joined.text()}`);
+  return secret;
+}
 
 export class HostileRunner {
   readonly heard: ToRunner[] = [];
@@ -13,9 +31,9 @@ export class HostileRunner {
   readonly #socket: WebSocket;
   readonly #waiting = new Set<() => void>();
 
-  static async dial(controlPlane: string, token: string, hello: Partial<Hello> = {}): Promise<HostileRunner> {
-    const url = `${controlPlane.replace(/^http/, "ws")}/runner/v1`;
-    const socket = new WebSocket(url, { headers: { authorization: `Bearer ${token}` } });
+  static async dial(controlPlane: string, secret: string, hello: Partial<Hello> = {}): Promise<HostileRunner> {
+    const url = `${controlPlane.replace(/^http/, "ws")}${RUNNER_PATH}`;
+    const socket = new WebSocket(url, { headers: { authorization: `Bearer ${secret}` } });
     await once(socket, "open");
     const runner = new HostileRunner(socket);
     runner.say({

@@ -10,7 +10,7 @@ import { readInputReference } from "#edge/input-reference.ts";
 import { readClientFrame } from "#edge/session/client-frame.ts";
 import { accountOfKey, mintKey } from "#protocol/api-key.ts";
 import { CreateVideo } from "#protocol/create-video.ts";
-import { SubscribeFrame } from "#protocol/event.ts";
+import { SubscribeFrame } from "#protocol/live-session.ts";
 import { AccountId, RequestId } from "#protocol/id.ts";
 import { FromRunner } from "#protocol/runner.ts";
 import { SIGNED_HEADERS, signCall, verifyCall } from "#protocol/signed-call.ts";
@@ -71,7 +71,7 @@ const signature = fc.asyncProperty(
       part === "path"
         ? url.pathname === CALL.url.pathname
         : part === "query" && url.searchParams.toString() === "a=1&b=2";
-    const { ok } = await verifyCall({ method, url, headers, body }, SECRET, NOW);
+    const { ok } = await verifyCall({ method, url, headers, body }, [SECRET], NOW);
     must(!ok || same || header === "POST" || noise === '{"a":1}', `a call with another ${part} is refused`);
   },
 );

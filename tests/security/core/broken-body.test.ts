@@ -19,7 +19,7 @@ beforeAll(async () => {
       answers.push(c.res.status);
       answered();
     })
-    .use(signed("a secret of sixteen characters", Date.now))
+    .use(signed({ secrets: ["a secret of sixteen characters"], now: Date.now, claim: async () => true }))
     .onError((error, c) => {
       faults.push(error);
       return c.text("fault", 500);

@@ -7,10 +7,17 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { acceptRunners } from "#control-plane/socket/runner-upgrade.ts";
 import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
+import { hashOfKey } from "#protocol/api-key.ts";
+import { RunnerId } from "#protocol/id.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
 import { QUIET } from "#tests/support/quiet-host.ts";
 
-const TOKEN = "the-token-of-the-pool";
+const SECRET = `csr_${"0123456789abcdef".repeat(4)}`;
+/** Knows one runner by its bearer token, and no other way. */
+const identify = async (authorization: string | undefined) =>
+  authorization === `Bearer ${SECRET}`
+    ? { runner: RunnerId.parse("runner-1"), secretSha256: await hashOfKey(SECRET) }
+    : null;
 let server: Server;
 let end: () => void;
 
@@ -18,7 +25,7 @@ beforeAll(async () => {
   server = createServer((_request, response) => response.end());
   // Nobody gets past the door, so nothing behind it is ever asked.
   const hub = new RunnerHub({} as never, () => null, { clock: new HandClock(), ...QUIET });
-  end = acceptRunners(server, hub, TOKEN);
+  end = acceptRunners(server, hub, { identify, log: QUIET.log });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
 });
@@ -50,15 +57,15 @@ test.each(["//:", "//[", "http://[", "/runner/v1/", "/runner/v2", "/%ff", "*", "
 );
 
 test.each([
-  ["no token", ""],
-  ["another token", "Authorization: Bearer the-token-of-the-poo1\r\n"],
-  ["the token under another scheme", `Authorization: Basic ${TOKEN}\r\n`],
+  ["no secret", ""],
+  ["another secret", `Authorization: Bearer ${SECRET.replace("f", "e")}\r\n`],
+  ["the secret under another scheme", `Authorization: Basic ${SECRET}\r\n`],
 ])("%s is answered 401 before any upgrade", async (_what, header) => {
   expect(await knock(upgrade("/runner/v1", header))).toBe("HTTP/1.1 401 Unauthorized");
 });
 
-test("the token is not taken from the URL", async () => {
-  expect(await knock(upgrade(`/runner/v1?token=${TOKEN}&authorization=Bearer%20${TOKEN}`))).toBe(
+test("the secret is not taken from the URL", async () => {
+  expect(await knock(upgrade(`/runner/v1?token=${SECRET}&authorization=Bearer%20${SECRET}`))).toBe(
     "HTTP/1.1 401 Unauthorized",
   );
 });

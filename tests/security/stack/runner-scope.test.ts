@@ -8,14 +8,14 @@ import type { LeaseRef } from "#protocol/runner.ts";
 import { Video } from "#protocol/video.ts";
 import { controlPlaneOf, until } from "#tests/support/product.ts";
 import type { Product } from "#tests/support/product.ts";
-import { HostileRunner } from "../attack/hostile-runner.ts";
+import { HostileRunner, joinAs } from "../attack/hostile-runner.ts";
 import { callerOf, joinStack, json, secretsOf } from "../stack.ts";
 import type { Call } from "../stack.ts";
 
 let product: Product;
 let call: Call;
 let url: string;
-let token: string;
+let secret: string;
 let storeUrls: StoreUrls;
 let hostile: HostileRunner;
 
@@ -23,12 +23,11 @@ beforeAll(async () => {
   product = joinStack();
   call = callerOf(product, (await product.account("pro")).apiKey);
   url = await controlPlaneOf(product);
-  const secrets = secretsOf(product);
-  token = secrets.runner_token;
-  storeUrls = new StoreUrls(url, secrets.store_secret);
+  secret = await joinAs(product, url, "hostile");
+  storeUrls = new StoreUrls(url, secretsOf(product).store_secret);
 });
 beforeEach(async () => {
-  hostile = await HostileRunner.dial(url, token);
+  hostile = await HostileRunner.dial(url, secret);
   await hostile.hear("welcome");
 });
 afterEach(async () => {
@@ -116,7 +115,7 @@ async function withOwnJob(act: (lease: LeaseRef, id: string) => Promise<void>): 
   try {
     hostile.hangUp();
     await until("the first socket is gone", 10_000, async () => (await stateOf("hostile")) !== "connected");
-    hostile = await HostileRunner.dial(url, token, { models: ["reference"] });
+    hostile = await HostileRunner.dial(url, secret, { models: ["reference"] });
     await hostile.hear("welcome");
     await hostile.heartbeat();
     const id = await create("a film for a hostile runner");
