@@ -220,6 +220,7 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       summary: "Change an endpoint, or enable one that was disabled",
       answer: "WebhookEndpoint",
       body: bodyOf(UpdateWebhookEndpoint),
+      bodyOptional: true,
     },
     delete: { summary: "Remove an endpoint with its deliveries", answer: "WebhookEndpointDeleted" },
   },

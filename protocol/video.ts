@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { VideoId } from "./id.ts";
+import { queryNumber } from "./query-number.ts";
 import { CreditsText } from "./unit.ts";
 
 export const VideoStatus = z.enum(["queued", "in_progress", "completed", "failed"]);
@@ -147,7 +148,7 @@ export type VideoDeleted = z.infer<typeof VideoDeleted>;
 
 export const LIST_LIMIT_MAX = 100;
 export const ListQuery = z.strictObject({
-  limit: z.coerce.number().pipe(z.int().min(0).max(LIST_LIMIT_MAX)).default(20),
+  limit: queryNumber(0, LIST_LIMIT_MAX).default(20),
   order: z.enum(["asc", "desc"]).default("desc"),
   after: VideoId.optional(),
 });
