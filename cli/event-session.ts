@@ -11,6 +11,8 @@ import type { ApiAccess } from "./video-client.ts";
 
 /** Longer than the edge itself tries: who gives up earlier and asks again only adds to what made it slow. */
 const HANDSHAKE_MS = 10_000;
+/** workerd lets go of a connection that it closed only when the object falls asleep, ten seconds later. */
+const CLOSE_MS = 500;
 /** A socket that is silent for longer than two pings is dead, whatever it says. */
 const SILENCE_MS = 2 * PING_MS;
 const PAUSE_MAX_MS = 1_000;
@@ -66,10 +68,10 @@ export class EventSession {
     const url = new URL(`${this.#api.edgeUrl.replace(/^http/, "ws")}/v1/videos/events`);
     if (this.#cursor !== null) url.searchParams.set("starting_after", String(this.#cursor));
     if (this.#session !== null) url.searchParams.set("replaces", this.#session);
-    const socket = new WebSocket(url, EVENTS_SUBPROTOCOL, {
-      headers: { authorization: `Bearer ${this.#api.apiKey}` },
-      handshakeTimeout: HANDSHAKE_MS,
-    });
+    const headers = { authorization: `Bearer ${this.#api.apiKey}` };
+    // `closeTimeout` is younger than the types.
+    const options = { headers, handshakeTimeout: HANDSHAKE_MS, closeTimeout: CLOSE_MS };
+    const socket = new WebSocket(url, EVENTS_SUBPROTOCOL, options);
     this.#socket = socket;
     let status = 0;
     let heardAtMs = Date.now();
