@@ -83,9 +83,16 @@ test("a tag matches as it was given, weakened, or among others", () => {
 test("a close code says whether to come back", () => {
   const codes = [4001, 4003, 4009, 4100, 4101, 4200, 4201, 1006, 1001, 1012];
   expect(codes.map(reconnectAfter)).toEqual([
-    ...["never", "never", "never"],
-    ...["later", "later"],
-    ...["now", "now", "now", "now", "now"],
+    "never",
+    "never",
+    "never",
+    "later",
+    "later",
+    "now",
+    "now",
+    "now",
+    "now",
+    "now",
   ]);
 });
 

@@ -12,7 +12,7 @@ afterEach(() => {
 
 type Customer = Awaited<ReturnType<typeof arrive>>;
 
-async function ticketOf({ call }: Customer, body: unknown = undefined): Promise<string> {
+async function ticketOf({ call }: Customer, body?: unknown): Promise<string> {
   const init =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
   const answer = await call("/v1/sessions", { method: "POST", ...init });

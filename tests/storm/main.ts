@@ -149,7 +149,7 @@ async function settled(product: Product, watchers: readonly Watcher[]): Promise<
   let lasts = new Map<string, number>();
   await until("nothing more happens and everybody has heard it", SETTLE_MS, async () => {
     const rows = await product.sql<{ account_id: string; last: number }[]>`select account_id, last from event_counter`;
-    lasts = new Map(rows.map((row) => [row.account_id, Number(row.last)]));
+    lasts = new Map(rows.map((row) => [row.account_id, row.last]));
     const [open] = await product.sql<{ count: number }[]>`
       select count(*)::integer as count from job where finished_at is null`;
     return open?.count === 0 && watchers.every(({ account, last }) => last >= (lasts.get(account) ?? 0));
