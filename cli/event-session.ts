@@ -86,10 +86,10 @@ export class EventSession {
       heardAtMs = Date.now();
       this.#hear(data.toString("utf8"));
     });
-    socket.on("unexpected-response", (request, response) => {
+    socket.on("unexpected-response", (_request, response) => {
       status = response.statusCode ?? 0;
-      response.resume();
-      request.destroy();
+      // Who listens to this event has to end the socket: nothing else does.
+      socket.terminate();
     });
     // What matters of an error is the close that follows it.
     socket.on("error", () => undefined);
