@@ -41,8 +41,11 @@ export function json(answer: Answered): Record<string, unknown> {
   return JSON.parse(answer.text) as Record<string, unknown>;
 }
 
-/** What of an answer may tell two cases apart: all of it but the id of the request and the time. */
-export function telling({ status, headers, text }: Answered): string {
-  const { "x-request-id": _id, date: _date, ...rest } = headers;
-  return JSON.stringify([status, rest, text]);
+/** Of the request alone: its id, the time, and what is left of the caller's own rate. */
+const OF_THE_REQUEST = /^(?:x-request-id|date|ratelimit|x-ratelimit-.*)$/;
+
+/** What of an answer may tell two cases apart; `asked` is the id that it may repeat. */
+export function telling({ status, headers, text }: Answered, asked: string): string {
+  const rest = Object.entries(headers).filter(([name]) => !OF_THE_REQUEST.test(name));
+  return JSON.stringify([status, rest, text]).replaceAll(asked, "{id}");
 }

@@ -53,12 +53,18 @@ export class Product {
     });
     for (const stream of [supervisor.stdout, supervisor.stderr])
       stream?.on("data", (text) => output.push(String(text)));
-    const dev = await until("the product is up", START_MS, async () => {
-      if (supervisor.exitCode !== null)
-        throw new Error(`npm start ended with ${supervisor.exitCode}:\n${output.join("")}`);
-      return readDevFile(home);
-    });
-    return new Product(home, supervisor, output, dev);
+    try {
+      const dev = await until("the product is up", START_MS, async () => {
+        if (supervisor.exitCode !== null)
+          throw new Error(`npm start ended with ${supervisor.exitCode}:\n${output.join("")}`);
+        return readDevFile(home);
+      });
+      return new Product(home, supervisor, output, dev);
+    } catch (error) {
+      // Nobody else would stop it.
+      await stopProcess(supervisor);
+      throw error;
+    }
   }
 
   /** A stack that somebody else started and will stop. */

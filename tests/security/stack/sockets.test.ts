@@ -77,7 +77,7 @@ test.each<[string, string | Buffer]>([
   const [bad, good] = await Promise.all([open(), open()]);
   bad.socket.send(frame);
   // 1009: the runtime's own limit.
-  expect([4002, 1009]).toContain(await bad.closed);
+  expect([4003, 1009]).toContain(await bad.closed);
   const pong = once(good.socket, "message");
   good.socket.send("ping");
   await pong;

@@ -54,6 +54,8 @@ const ALLOWED: ReadonlySet<string> = new Set([
   "retry-after",
   "retry-after-ms",
   "x-should-retry",
+  "ratelimit",
+  "ratelimit-policy",
   "x-ratelimit-limit-requests",
   "x-ratelimit-remaining-requests",
   "x-ratelimit-reset-requests",
