@@ -1,6 +1,7 @@
 /** The runner's environment, read once; every fault is reported in one message. */
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { RunnerId } from "#protocol/id.ts";
 import { DEVICE_SLOTS_MAX, RUNNER_DEVICES_MAX } from "#protocol/runner.ts";
@@ -10,43 +11,58 @@ const CONTROL_PLANES_MAX = 16;
 const DEVICE_VRAM_GB_MAX = 4_096;
 const BYTES_PER_GB = 1_000_000_000;
 
+/** Where `npm run engine:diffusers:setup` puts it. */
+const DIFFUSERS_VENV = fileURLToPath(new URL("../.callsheet/diffusers-venv", import.meta.url));
+
 const BaseUrl = z
   .url({ protocol: /^https?$/, error: "must be http or https URLs" })
   .transform((text) => text.replace(/\/+$/, ""));
 
-const Environment = z.object({
-  CALLSHEET_CONTROL_PLANE_URLS: z
-    .string()
-    .transform((text) =>
-      text
-        .split(",")
-        .map((part) => part.trim())
-        .filter((part) => part !== ""),
-    )
-    .pipe(z.array(BaseUrl).min(1).max(CONTROL_PLANES_MAX)),
-  CALLSHEET_RUNNER_TOKEN: z.string().min(1),
-  CALLSHEET_RUNNER_ID: RunnerId.default(() =>
-    RunnerId.parse(
-      hostname()
-        .toLowerCase()
-        .replace(/[^a-z0-9-]+/g, "-")
-        .slice(0, 63),
+const Environment = z
+  .object({
+    CALLSHEET_CONTROL_PLANE_URLS: z
+      .string()
+      .transform((text) =>
+        text
+          .split(",")
+          .map((part) => part.trim())
+          .filter((part) => part !== ""),
+      )
+      .pipe(z.array(BaseUrl).min(1).max(CONTROL_PLANES_MAX)),
+    CALLSHEET_RUNNER_TOKEN: z.string().min(1),
+    CALLSHEET_RUNNER_ID: RunnerId.default(() =>
+      RunnerId.parse(
+        hostname()
+          .toLowerCase()
+          .replace(/[^a-z0-9-]+/g, "-")
+          .slice(0, 63),
+      ),
     ),
-  ),
-  CALLSHEET_RUNNER_DIR: z
-    .string()
-    .min(1)
-    .default(() => join(tmpdir(), "callsheet-runner")),
-  CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(RUNNER_DEVICES_MAX)).default(1),
-  /** Memory of each device; the reference engine shares the host's memory out where nothing is declared. */
-  CALLSHEET_DEVICE_VRAM_GB: z.coerce.number().pipe(z.number().positive().max(DEVICE_VRAM_GB_MAX)).optional(),
-  /** Single-device jobs that may share a device. */
-  CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
-  CALLSHEET_ENGINE: z.enum(["reference"]).default("reference"),
-  CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
-  CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
-  CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
-});
+    CALLSHEET_RUNNER_DIR: z
+      .string()
+      .min(1)
+      .default(() => join(tmpdir(), "callsheet-runner")),
+    CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(RUNNER_DEVICES_MAX)).default(1),
+    /** Memory of each device; the reference engine shares the host's memory out where nothing is declared. */
+    CALLSHEET_DEVICE_VRAM_GB: z.coerce.number().pipe(z.number().positive().max(DEVICE_VRAM_GB_MAX)).optional(),
+    /** Single-device jobs that may share a device. */
+    CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
+    CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
+    /** For the diffusers engine: the models it serves, and the Python of its virtual environment. */
+    CALLSHEET_MODEL_FILE: z.string().min(1).optional(),
+    CALLSHEET_DIFFUSERS_VENV: z.string().min(1).default(DIFFUSERS_VENV),
+    CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
+    CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
+    CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  })
+  .refine(
+    ({ CALLSHEET_ENGINE, CALLSHEET_MODEL_FILE }) =>
+      CALLSHEET_ENGINE !== "diffusers" || CALLSHEET_MODEL_FILE !== undefined,
+    {
+      path: ["CALLSHEET_MODEL_FILE"],
+      error: "is needed by the diffusers engine",
+    },
+  );
 
 export interface DeclaredDevices {
   readonly count: number;
@@ -55,13 +71,17 @@ export interface DeclaredDevices {
   readonly slots: number;
 }
 
+export type EngineChoice =
+  | { readonly name: "reference" }
+  | { readonly name: "diffusers"; readonly modelFile: string; readonly python: string };
+
 export interface RunnerConfig {
   readonly controlPlaneUrls: readonly string[];
   readonly token: string;
   readonly runner: RunnerId;
   readonly dir: string;
   readonly devices: DeclaredDevices;
-  readonly engine: "reference";
+  readonly engine: EngineChoice;
   readonly faults: boolean;
   readonly drainMs: number;
   readonly logLevel: string;
@@ -82,9 +102,15 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
       vramBytes: vramGb === undefined ? null : Math.floor(vramGb * BYTES_PER_GB),
       slots: variables.CALLSHEET_DEVICE_SLOTS,
     },
-    engine: variables.CALLSHEET_ENGINE,
+    engine: engineOf(variables),
     faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
     drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,
     logLevel: variables.CALLSHEET_LOG,
   });
+}
+
+function engineOf(variables: z.infer<typeof Environment>): EngineChoice {
+  const { CALLSHEET_ENGINE: name, CALLSHEET_MODEL_FILE: modelFile, CALLSHEET_DIFFUSERS_VENV: venv } = variables;
+  if (name === "reference" || modelFile === undefined) return { name: "reference" };
+  return { name, modelFile: resolve(modelFile), python: resolve(venv, "bin/python") };
 }

@@ -3,13 +3,13 @@ import { pino } from "pino";
 import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
 import { DeviceBay } from "./device.ts";
-import { referenceEngine } from "./engines/reference/reference-engine.ts";
+import { openEngine } from "./engines/open-engine.ts";
 import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
 
 const config = readConfig();
 const log = pino({ level: config.logLevel, base: { program: "gpu-runner", runner: config.runner } });
-const engine = referenceEngine({ faults: config.faults });
+const engine = await openEngine(config);
 const bay = await DeviceBay.open(config.dir, engine, config.devices);
 
 const runner = startRunner({

@@ -63,10 +63,11 @@ def bytes_of(tensor: torch.Tensor) -> memoryview:
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> Written:
     digest = hashlib.sha256()
     size = 0
+    pieces: list[bytes | memoryview] = [_header(metadata, tensors), *map(bytes_of, tensors.values())]
 
     def pour(file: BinaryIO) -> None:
         nonlocal size
-        for piece in (_header(metadata, tensors), *(bytes_of(one) for one in tensors.values())):
+        for piece in pieces:
             digest.update(piece)
             file.write(piece)
             size += len(piece)

@@ -28,12 +28,12 @@ class Family:
     """The loop casts the latents after each step to the type that they began with."""
 
 
-_SCALED = {"temporal": "vae_scale_factor_temporal", "spatial": "vae_scale_factor_spatial"}
+_SCALED = ("vae_scale_factor_temporal", "vae_scale_factor_spatial")
 
 FAMILIES: dict[str, Family] = {
-    "WanPipeline": Family(**_SCALED, patch=2),
-    "HunyuanVideoPipeline": Family(**_SCALED, patch=2),
-    "CogVideoXPipeline": Family(**_SCALED, patch=2, casts_latents=True),
+    "WanPipeline": Family(*_SCALED, patch=2),
+    "HunyuanVideoPipeline": Family(*_SCALED, patch=2),
+    "CogVideoXPipeline": Family(*_SCALED, patch=2, casts_latents=True),
     "LTXPipeline": Family(
         "vae_temporal_compression_ratio", "vae_spatial_compression_ratio", patch=1, multiple=32, takes_fps=True
     ),

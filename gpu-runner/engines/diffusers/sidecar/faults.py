@@ -12,6 +12,7 @@ import torch
 from .checkpoint import CheckpointError
 from .family import UnknownPipeline
 from .loading import ModelError
+from .machine import is_out_of_memory
 from .memory import UnsavableScheduler
 from .walk import NotFinite, OtherStepCount
 from .wire import DETAIL_CHARS_MAX, Knobs
@@ -22,13 +23,6 @@ _HANG_S = 3_600
 
 def is_storage_full(fault: BaseException) -> bool:
     return isinstance(fault, OSError) and fault.errno in _FULL
-
-
-def is_out_of_memory(fault: BaseException) -> bool:
-    if isinstance(fault, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # The CPU's allocator has no type of its own.
-    return isinstance(fault, RuntimeError) and "can't allocate memory" in str(fault)
 
 
 def error_of(fault: BaseException, stage: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ import torch
 
 from .checkpoint import sha256_of
 from .family import Family, family_of
-from .machine import Machine
+from .machine import Machine, is_out_of_memory
 from .resumable import resumable
 from .weights import weights_digest
 from .wire import Model
@@ -50,8 +50,11 @@ def load_model(model: Model, machine: Machine) -> LoadedModel:
     pipeline = resumable(getattr(diffusers, model.pipeline))
     try:
         folder = _folder_of(model, pipeline)
-        pipe = pipeline.from_pretrained(folder, torch_dtype=_dtypes(model.dtype), local_files_only=True)
-    except (OSError, ValueError) as fault:
+        pipe = pipeline.from_pretrained(folder, dtype=_dtypes(model.dtype), local_files_only=True)
+    except Exception as fault:
+        # Wherever it comes from, a file that is missing or does not fit is no fault of the job.
+        if is_out_of_memory(fault):
+            raise
         raise ModelError(f"'{model.name}' cannot be loaded: {fault}") from fault
     if model.scheduler is not None:
         pipe.scheduler = _scheduler(pipe.scheduler, model.scheduler)
@@ -79,12 +82,15 @@ def release(machine: Machine) -> int:
         return 0
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(machine.device)
-    return torch.cuda.memory_allocated(machine.device)
+    return int(torch.cuda.memory_allocated(machine.device))
 
 
 def _folder_of(model: Model, pipeline: type[Any]) -> Path:
     if model.path is not None:
-        return Path(model.path)
+        folder = Path(model.path)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder}")
+        return folder
     assert model.repo is not None
     return Path(pipeline.download(model.repo, revision=model.revision))
 

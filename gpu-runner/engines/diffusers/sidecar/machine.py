@@ -36,6 +36,9 @@ def settle() -> Machine:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.set_grad_enabled(False)
+    # Progress is told in events.
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     build = f"diffusers-{diffusers.__version__}+torch-{torch.__version__}+{BUILD}"
     if torch.cuda.is_available():
         device = torch.device("cuda", 0)
@@ -47,7 +50,22 @@ def settle() -> Machine:
     return Machine(build, name, 1, torch.device("cpu"), 0)
 
 
-def versions() -> dict[str, Any]:
+def seen(machine: Machine) -> list[dict[str, Any]]:
+    """Every GPU that is visible here, or the CPU."""
+    if machine.device.type != "cuda":
+        return [{"kind": "cpu", "name": machine.name, "vram_bytes": 0}]
+    facts = [torch.cuda.get_device_properties(at) for at in range(torch.cuda.device_count())]
+    return [{"kind": "cuda", "name": one.name, "vram_bytes": one.total_memory} for one in facts]
+
+
+def is_out_of_memory(fault: BaseException) -> bool:
+    if isinstance(fault, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # The CPU's allocator has no type of its own.
+    return isinstance(fault, RuntimeError) and "can't allocate memory" in str(fault)
+
+
+def versions() -> dict[str, str]:
     return {
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,

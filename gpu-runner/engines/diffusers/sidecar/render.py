@@ -17,10 +17,10 @@ import torch
 from .checkpoint import Identity, Loaded, Origin, copied, load, picture_key
 from .container import hash_of
 from .family import Shape, arguments_of, shape_of
-from .faults import Provocations, is_out_of_memory
+from .faults import Provocations
 from .frames import write_frames
 from .loading import LoadedModel, release
-from .machine import Machine
+from .machine import Machine, is_out_of_memory
 from .resumable import walking
 from .saver import Saver
 from .walk import Snapshot, Walk
@@ -191,9 +191,13 @@ class QuietWatcher:
 def walk_of(
     loaded: LoadedModel, machine: Machine, picture: Picture, watcher: Any, saved: Snapshot | None
 ) -> Walk:
+    # A new one each time: `set_timesteps` does not reset all that an earlier job left in a scheduler, and what is left
+    # there would count as what every scheduler remembers.
+    present = loaded.pipe.scheduler
+    scheduler = type(present).from_config(present.config)
     # Drawn on the CPU, so a seed means the same noise on every GPU.
     generator = torch.Generator("cpu").manual_seed(picture.seed)
-    return Walk(loaded.pipe.scheduler, generator, picture.steps, machine.device, watcher, saved)
+    return Walk(scheduler, generator, picture.steps, machine.device, watcher, saved)
 
 
 def call(loaded: LoadedModel, picture: Picture, walk: Walk, output: str) -> Any:

@@ -40,11 +40,12 @@ def resumable(pipeline: type[Any]) -> type[Any]:
 @contextmanager
 def walking(pipe: Any, walk: Walk, casts_latents: bool) -> Iterator[None]:
     """The pipeline goes `walk`'s way inside, and its own way afterwards, whatever happened."""
-    own_step = pipe.scheduler.step
+    own = pipe.scheduler
     pipe.walk = walk
-    pipe.scheduler.step = walk.wrap(own_step, casts_latents)
+    pipe.scheduler = walk.scheduler
+    pipe.scheduler.step = walk.wrap(walk.scheduler.step, casts_latents)
     try:
         yield
     finally:
-        del pipe.scheduler.step
+        pipe.scheduler = own
         pipe.walk = None

@@ -28,7 +28,8 @@ class Saver:
         """The newest step that is kept: what a resume starts from."""
 
     def is_due(self) -> bool:
-        if self._writing is not None and not self._writing.done():
+        # With no interval every step is kept, and waits for the one before it.
+        if self._saving.interval_ms > 0 and self._writing is not None and not self._writing.done():
             return False
         self.settle()
         interval_ms = max(self._saving.interval_ms, self._cost_ms * self._saving.cost_multiple)

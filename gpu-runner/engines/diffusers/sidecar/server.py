@@ -17,7 +17,7 @@ from . import PROTOCOL
 from .family import FAMILIES
 from .faults import error_of
 from .loading import LoadedModel, load_model, release
-from .machine import Machine, versions
+from .machine import Machine, seen, versions
 from .render import Render, Stopper, known_answer
 from .wire import LINE_BYTES_MAX, Exit, Load, Order, Ping, Run, Speaker, Stop, Unload, WireError, parse_order
 
@@ -39,7 +39,7 @@ class Server:
             "hello",
             protocol=PROTOCOL,
             build=machine.build,
-            device={"kind": machine.device.type, "name": machine.name, "vram_bytes": machine.vram_bytes},
+            devices=seen(machine),
             pipelines=sorted(FAMILIES),
             versions={"python": platform.python_version(), **versions()},
         )

@@ -12,6 +12,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 from .container import write_whole
 
@@ -66,8 +67,12 @@ def _read(kept: Path) -> dict[str, str]:
 
 def _write(kept: Path, known: dict[str, str]) -> None:
     newest = dict(list(known.items())[-_KEPT_MAX:])
+
+    def pour(file: BinaryIO) -> None:
+        file.write(json.dumps(newest).encode())
+
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, lambda file: file.write(json.dumps(newest).encode()) and None)
+        write_whole(kept, pour)
     except OSError:
         pass  # A cache that cannot be kept costs time, nothing else.
