@@ -8,7 +8,11 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["tests/*.test.ts", "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts"],
+          include: [
+            "tests/*.test.ts",
+            "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts",
+            "tests/conformance/*.test.ts",
+          ],
           testTimeout: 30_000,
         },
       },

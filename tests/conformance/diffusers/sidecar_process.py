@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ENGINE = Path(__file__).parents[3] / "gpu-runner" / "engines" / "diffusers"
+PROGRAM = Path(__file__).parents[3] / "gpu-runner" / "engines" / "diffusers" / "start.py"
 ENDINGS = ("frames", "stopped", "failed")
 
 Message = dict[str, Any]
@@ -18,13 +18,13 @@ Message = dict[str, Any]
 class Sidecar:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sidecar"],
+            [sys.executable, "-B", str(PROGRAM)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if os.environ.get("SIDECAR_LOG") is None else None,
             text=True,
             # So little to compute that a second thread only waits.
-            env={**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self._runs = 0
         self.hello = self.hear()

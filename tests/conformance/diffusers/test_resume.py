@@ -62,11 +62,19 @@ class ResumeTest(unittest.TestCase):
         cls.addClassCleanup(cls.first.close)
         cls.addClassCleanup(cls.second.close)
 
-    def render(self, sidecar: Sidecar, name: str, checkpoint: Path | None, **change: Any) -> list[Message]:
+    def render(
+        self,
+        sidecar: Sidecar,
+        name: str,
+        checkpoint: Path | None,
+        nan_at: int | None = None,
+        **change: Any,
+    ) -> list[Message]:
+        """Every step is saved."""
         loaded = sidecar.load(entry(self.models, name))
         self.assertEqual(loaded["t"], "loaded", loaded)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        knobs = {"idle_ms": 30, "oom_decode": False}
+        knobs = {"idle_ms": 0, "oom_decode": False, "nan_at": nan_at}
         return sidecar.run(
             {
                 "job": JOB,
@@ -75,7 +83,7 @@ class ResumeTest(unittest.TestCase):
                 "checkpoint": None if checkpoint is None else str(checkpoint),
                 "picture": {**PICTURE, **change},
                 "saving": {"interval_ms": 0, "cost_multiple": 0},
-                "knobs": knobs if checkpoint is None else None,
+                "knobs": knobs,
             }
         )
 
@@ -93,19 +101,32 @@ class ResumeTest(unittest.TestCase):
                     self.assertEqual(result(resumed), result(whole), f"after step {step}")
                     self.assertEqual(resumed[-1]["exactness"], "exact")
 
+    def test_every_model_goes_on_exactly_twice_whatever_earlier_jobs_left_behind(self) -> None:
+        """Schedulers keep some of their memory from job to job, and each process has had other jobs."""
+        for name in EXACT:
+            with self.subTest(model=name):
+                whole = self.render(self.first, name, None)
+                self.stopped(self.second, name, 3)
+                again = self.render(self.second, name, checkpoint(whole, 2))
+                self.assertEqual(result(self.render(self.first, name, checkpoint(again, 4))), result(whole))
+
+    def stopped(self, sidecar: Sidecar, name: str, step: int) -> None:
+        """A job that ends in the middle, by latents that went wrong."""
+        self.assertEqual(self.render(sidecar, name, None, nan_at=step)[-1]["error"]["code"], "nan_latents")
+
     def test_what_a_multistep_scheduler_remembers_is_needed(self) -> None:
         """Else the test above would pass without it."""
         for name, part in (("wan", "fields"), ("wan-dpm", "fields"), ("cogvideox-dpm", "carried")):
             with self.subTest(model=name):
                 whole = self.render(self.first, name, None)
-                kept = next(Path(event["path"]) for event in whole if event["t"] == "checkpoint" and event["step"] == 3)
+                kept = checkpoint(whole, 3)
                 forgetful = self.render(self.second, name, without(kept, part))
                 self.assertEqual(forgetful[-1]["t"], "frames", forgetful[-1])
                 self.assertNotEqual(forgetful[-1]["latents_sha256"], whole[-1]["latents_sha256"])
 
     def test_a_checkpoint_of_something_else_is_refused_with_the_reason(self) -> None:
         whole = self.render(self.first, "wan", None)
-        kept = next(Path(event["path"]) for event in whole if event["t"] == "checkpoint" and event["step"] == 3)
+        kept = checkpoint(whole, 3)
         for fault, name, change in (
             ("other_weights", "wan-other", {}),
             ("other_weights", "cogvideox", {}),
@@ -122,7 +143,7 @@ class ResumeTest(unittest.TestCase):
 
     def test_another_build_goes_on_and_says_that_it_is_only_numerically_equal(self) -> None:
         whole = self.render(self.first, "wan", None)
-        kept = next(Path(event["path"]) for event in whole if event["t"] == "checkpoint" and event["step"] == 3)
+        kept = checkpoint(whole, 3)
         resumed = self.render(self.second, "wan", changed(kept, build="diffusers-0.1.0"))
         self.assertEqual(resumed[-1]["exactness"], "numerical")
         later = [event for event in resumed if event["t"] == "checkpoint"]
@@ -139,6 +160,10 @@ class ResumeTest(unittest.TestCase):
 
     def test_a_sidecar_without_a_runner_ends(self) -> None:
         self.assertEqual(Sidecar().close(), 0)
+
+
+def checkpoint(events: list[Message], step: int) -> Path:
+    return next(Path(event["path"]) for event in events if event["t"] == "checkpoint" and event["step"] == step)
 
 
 def result(events: list[Message]) -> tuple[str, str]:
