@@ -19,5 +19,5 @@ conforms({
   },
   open: (options) => new ChildDevice({ faults: true, ...options }),
   decodesInTiles: false,
-  hangMs: 8_000,
+  hangMs: 10_000,
 });

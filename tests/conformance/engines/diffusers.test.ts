@@ -38,7 +38,7 @@ const subject: Subject = {
   },
   open: (change) => new SidecarDevice({ ...options, models, ...change }, null),
   decodesInTiles: true,
-  hangMs: 8_000,
+  hangMs: 10_000,
 };
 
 conforms(subject);
