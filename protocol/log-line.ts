@@ -8,8 +8,8 @@
 const FIELDS: ReadonlySet<string> = new Set(
   // who and where
   (
-    "account job epoch runner delivery request program loop subject url port admin_port control_planes engine devices " +
-    "count vramBytes slots leases kind resume step bytes t " +
+    "account job epoch runner delivery request program pid loop subject url port admin_port control_planes engine devices " +
+    "count vramBytes slots leases kind resume step bytes t said " +
     // what and why
     "err error code reason why delay_ms unanswered rule row rules entries ledger_breaches audit_breaches audit_rows audit_head"
   ).split(" "),

@@ -39,6 +39,13 @@ test("a field that is not in the list is dropped, and only its name is told", ()
   expect(line).not.toContain(PROMPT);
 });
 
+test("what a night's log is asked about stays: which process said what of which attempt", () => {
+  const line = written((log) =>
+    log.child({ pid: 7, runner: "host-1" }).info({ job: "video_1", epoch: 2, said: "finished" }, "said of an attempt"),
+  );
+  expect(JSON.parse(line)).toMatchObject({ pid: 7, runner: "host-1", job: "video_1", epoch: 2, said: "finished" });
+});
+
 test.each(Object.entries(CANARIES))("a %s is never written, wherever it stands", (_kind, canary) => {
   const line = written((log) => {
     log.info({ reason: `because of ${canary}`, control_planes: [canary] }, "a reason");
