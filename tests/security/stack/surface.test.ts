@@ -47,6 +47,8 @@ const ALLOWED: ReadonlySet<string> = new Set([
   "connection",
   "allow",
   "upgrade",
+  // Of a stream: a proxy in between passes every event on at once.
+  "x-accel-buffering",
   "etag",
   "accept-ranges",
   "content-disposition",
