@@ -12,6 +12,14 @@ const USECASE = "control-plane/usecase/";
 
 const PRODUCT_MUTANTS: readonly Mutant[] = [
   {
+    name: "any-epoch",
+    seed: 1479,
+    says: "a runner's last word counts whichever lease it is of",
+    file: `${CORE}job.ts`,
+    find: `(phase !== "leased" || event.epoch !== job.epoch)`,
+    replace: `phase !== "leased"`,
+  },
+  {
     name: "ended-moves-again",
     seed: 9,
     says: "a job that is over can be cancelled",
@@ -156,6 +164,15 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     replace: ``,
   },
   {
+    name: "waits-and-runs",
+    seed: 268,
+    says: "a job whose placement was committed unheard stays in the queue when its mail says that it runs",
+    file: `${LOOP}scheduler-loop.ts`,
+    find: `if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });
+      const`,
+    replace: `const`,
+  },
+  {
     name: "loop-dies",
     seed: 3,
     says: "a loop ends at its first error",
@@ -264,7 +281,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "gives-up-replaced",
-    seed: 76,
+    seed: 12,
     says: "a runner whose own hello replaced its socket gives up",
     file: "gpu-runner/core/line.ts",
     find: `if (isSettled(left)) return { line: left, effects };`,
@@ -273,7 +290,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "greets-for-ever",
-    seed: 405,
+    seed: 7,
     says: "a hello beside a socket that goes on ends what was said over that one",
     file: "gpu-runner/core/session.ts",
     find: `const link = session.link === "up" ? "up" : "greeting";`,

@@ -2,6 +2,7 @@
  * Rules of a runner's sockets: each side believes one at a time. A replica says nothing over a socket once it welcomed the same
  * runner over another, a runner nothing over one once it was welcomed over another, and nobody is welcomed all the time.
  */
+import { HEARTBEAT_MS } from "#protocol/runner.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { Process } from "../kernel/process.ts";
 import type { FrameWatch, WebSocket } from "../system/ws.ts";
@@ -9,6 +10,7 @@ import type { FrameWatch, WebSocket } from "../system/ws.ts";
 /** Two that throw each other out, or a runner that throws itself out, would be welcomed more often than any fault explains. */
 const WELCOMES_MAX = 30;
 const WITHIN_MS = 10_000;
+const SILENT_MS = 4 * HEARTBEAT_MS;
 
 export class SocketWatch implements FrameWatch {
   readonly #kernel: Kernel;
@@ -17,6 +19,7 @@ export class SocketWatch implements FrameWatch {
   /** By runner process: over which socket it heard its last welcome. */
   readonly #heard = new Map<string, WebSocket>();
   readonly #welcomesMs = new Map<string, number[]>();
+  readonly #beatsMs = new Map<string, number>();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -29,9 +32,15 @@ export class SocketWatch implements FrameWatch {
     }
     const welcomed = this.#welcomed.get(`${from.label} ${to.label}`);
     if (welcomed !== undefined && welcomed !== over) this.#kernel.violate(said(from, text, "replaced"));
+    if (text.startsWith('{"t":"heartbeat"')) this.#beatsMs.set(from.label, this.#kernel.nowMs);
     const heard = this.#heard.get(from.label);
     if (text.startsWith('{"t":"hello"') || heard === undefined || heard === over) return;
     this.#kernel.violate(said(from, text, "left"));
+  }
+
+  /** A runner that lives beats, or it waits for somebody who never comes. */
+  isSilent(runner: Process): boolean {
+    return this.#kernel.nowMs - (this.#beatsMs.get(runner.label) ?? -Infinity) > SILENT_MS;
   }
 
   heard(by: Process, text: string, over: WebSocket): void {

@@ -263,6 +263,10 @@ export class Simulation implements Cast {
       ...(this.#clients.every((client) => client.done) ? [] : ["a client waits for an answer"]),
       ...(some(job.committed(), ({ finishedAt }) => finishedAt === null) ? ["a job is not over"] : []),
       ...(some(hold.committed(), ({ state }) => state === "open") ? ["a hold is open"] : []),
+      ...this.runnerNames.flatMap((name) => {
+        const runner = this.runner(name);
+        return runner !== null && this.checker.sockets.isSilent(runner) ? [`${runner.label} does not beat`] : [];
+      }),
       ...(some(claim.committed(), () => true) ? ["a device is claimed"] : []),
       ...(some(inbox.committed(), () => true) ? ["mail was not taken"] : []),
       ...[...this.#edge.heard].flatMap(([account, through]) =>
