@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { residentBytes, signal } from "#tests/chaos/processes.ts";
 import { Random } from "#tests/chaos/random.ts";
-import { Product, until } from "#tests/support/product.ts";
+import { alive, Product, until } from "#tests/support/product.ts";
 import { bundleWithDoors, countEvictions } from "./edge-with-doors.ts";
 import { Producer } from "./producer.ts";
 import { Watcher } from "./watcher.ts";
@@ -123,7 +123,10 @@ async function breakThings(
   };
   const all = Promise.all([
     every(KILL_EVERY_MS, async () => {
-      signal((await product.pids()).edge, "SIGKILL");
+      const { edge } = await product.pids();
+      // It may have died by itself a moment ago, which is reported.
+      if (!alive(edge)) return;
+      signal(edge, "SIGKILL");
       faults.kills += 1;
     }),
     every(ABORT_EVERY_MS, async () => {
@@ -149,10 +152,11 @@ async function breakThings(
 async function settled(product: Product, watchers: readonly Watcher[]): Promise<ReadonlyMap<string, number>> {
   let lasts = new Map<string, number>();
   await until("nothing more happens and everybody has heard it", SETTLE_MS, async () => {
-    const rows = await product.sql<{ account_id: string; last: number }[]>`select account_id, last from event_counter`;
-    lasts = new Map(rows.map((row) => [row.account_id, row.last]));
+    // In this order: what ends between the two is in the log by the second.
     const [open] = await product.sql<{ count: number }[]>`
       select count(*)::integer as count from job where finished_at is null`;
+    const rows = await product.sql<{ account_id: string; last: number }[]>`select account_id, last from event_counter`;
+    lasts = new Map(rows.map((row) => [row.account_id, row.last]));
     return open?.count === 0 && watchers.every(({ account, last }) => last >= (lasts.get(account) ?? 0));
   }).catch((error: unknown) => say(String(error)));
   return lasts;
@@ -176,6 +180,7 @@ async function report(
     ["accounts", options.accounts],
     ["seconds", options.seconds],
     ["workerd killed", faults.kills],
+    ["workerd ended by itself", [...product.output.matchAll(/^.*edge ended \(.*$/gm)].length - faults.kills],
     ["objects aborted", faults.aborts],
     ["objects evicted", await countEvictions(product.home)],
     ["sockets dropped by clients", faults.drops],
@@ -194,6 +199,7 @@ async function report(
   ];
   process.stdout.write(`seed ${options.seed}\n\n| what | seen |\n| --- | ---: |\n`);
   for (const [what, seen] of rows) process.stdout.write(`| ${what} | ${seen} |\n`);
+  for (const [line] of product.output.matchAll(/^.*edge (?:ended|is back).*$/gm)) say(line);
   const isBroken = sum(({ gaps, duplicates, refusals }) => gaps + duplicates + refusals.length) + wrong + behind > 0;
   return isBroken ? 1 : 0;
 }
