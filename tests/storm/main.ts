@@ -23,7 +23,9 @@ const USAGE =
 const SETTLE_MS = 300_000;
 const ABORT_EVERY_MS = 3_000;
 const DROP_EVERY_MS = 2_000;
-const DROPPED = 0.02;
+/** Whom it hits: few accounts at a time, so that others are left alone for long enough to fall asleep. */
+const ABORTED = 0.03;
+const DROPPED = 0.04;
 /** The supervisor starts a part at once again that ran for ten seconds. */
 const KILL_EVERY_MS = 25_000;
 const OPEN_AT_ONCE = 50;
@@ -130,13 +132,16 @@ async function breakThings(
       faults.kills += 1;
     }),
     every(ABORT_EVERY_MS, async () => {
-      const url = `${product.dev.edge_url}/storm/abort/${random.pick(accounts).id}`;
-      const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
-      if (answer?.ok === true) faults.aborts += 1;
+      for (const { id } of accounts.filter(() => random.chance(ABORTED))) {
+        const url = `${product.dev.edge_url}/storm/abort/${id}`;
+        const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
+        if (answer?.ok === true) faults.aborts += 1;
+      }
     }),
     every(DROP_EVERY_MS, async () => {
+      const hit = new Set(accounts.filter(() => random.chance(DROPPED)).map(({ id }) => id));
       for (const watcher of watchers) {
-        if (!watcher.isCaughtUp || !random.chance(DROPPED)) continue;
+        if (!hit.has(watcher.account) || !watcher.isCaughtUp || random.chance(0.5)) continue;
         watcher.drop();
         faults.drops += 1;
       }
