@@ -75,8 +75,13 @@ function fault(error: Error, c: EdgeContext): Response {
     return refuse(c, { code: "invalid_body", message: "The request body could not be read to its end." });
   }
   logFault("A request failed", error, { request_id: c.get("requestId"), path: c.req.path });
-  if (error instanceof ControlPlaneUnreachable) return refuse(c, UNREACHABLE);
+  if (error instanceof ControlPlaneUnreachable || isReset(error)) return refuse(c, UNREACHABLE);
   return refuse(c, { code: "internal_error", message: "Something went wrong on our side. Please try again." });
+}
+
+/** The account's object was restarted under the call; the next one finds it again. */
+function isReset(error: Error): boolean {
+  return "durableObjectReset" in error && error.durableObjectReset === true;
 }
 
 export default app;

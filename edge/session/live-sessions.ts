@@ -67,7 +67,9 @@ export class LiveSessions {
       const message = `An account may have ${SOCKETS_MAX} live sessions at once.`;
       return refused({ code: "rate_limit_exceeded", message, retryAfterSeconds: 10 }, {}, open.requestId);
     }
-    this.#ctx.storage.kv.put(ACCOUNT, open.account);
+    // Written once: an answer waits for every write to reach the disk, and a thousand clients may come back together.
+    const { kv } = this.#ctx.storage;
+    if (kv.get(ACCOUNT) === undefined) kv.put(ACCOUNT, open.account);
     this.#opening += 1;
     try {
       return await this.#accept(open, opener);

@@ -73,6 +73,8 @@ export class ControlPlaneStandIn {
   released: Promise<void> = Promise.resolve();
   /** Runs between the question and the answer of a page read. */
   whileReadingPage: () => Promise<void> = async () => {};
+  /** Runs between the question and the answer of a key's check. */
+  whileCheckingKey: () => Promise<void> = async () => {};
   /** Runs between the question and the answer of a snapshot. */
   whileReadingSnapshot: () => Promise<void> = async () => {};
   readonly #nonces = new Set<string>();
@@ -139,6 +141,7 @@ export class ControlPlaneStandIn {
     const unknown = () => renderRefusal({ code: "video_not_found", message: "unknown" }, requestId);
     switch (`${request.method} ${id === undefined ? url.pathname : url.pathname.replace(id, ":id")}`) {
       case "POST /edge/v1/keys/check": {
+        await this.whileCheckingKey();
         const known = this.keys.has(KeyCheck.parse(body).key_sha256);
         if (!known) return renderRefusal({ code: "not_found", message: "unknown key" }, requestId);
         return Response.json({ key_id: "key_1", limits: this.limits });

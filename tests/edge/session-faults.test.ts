@@ -1,4 +1,4 @@
-import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, expect, test, vi } from "vitest";
 import type { Push } from "#protocol/edge-call.ts";
 import { ControlPlaneStandIn } from "./control-plane-stand-in.ts";
@@ -95,3 +95,17 @@ test("200 sessions hear every event once, in order, while their objects are evic
   expect(evictions).toBeGreaterThan(EVENTS / 4);
   expect(watchers.reduce((cuts, watcher) => cuts + watcher.cuts, 0)).toBeGreaterThan(ACCOUNTS * SESSIONS_EACH);
 }, 120_000);
+
+test("a call whose object is restarted under it is told to try again", async () => {
+  vi.spyOn(console, "warn").mockReturnValue();
+  const { call, controlPlane, object } = await arrive();
+  controlPlane.whileCheckingKey = () => new Promise(() => undefined);
+  const asked = call("/v1/videos");
+  await vi.waitFor(() => expect(controlPlane.calls("POST", "/edge/v1/keys/check")).toHaveLength(1));
+  // The call that aborts ends with the object.
+  await runInDurableObject(object, (_instance, state) => state.abort("a fault")).catch(() => undefined);
+  const answer = await asked;
+  expect([answer.status, answer.headers.get("x-should-retry")]).toEqual([503, "true"]);
+  controlPlane.whileCheckingKey = async () => undefined;
+  expect((await call("/v1/videos")).status).toBe(200);
+});

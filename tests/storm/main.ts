@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { residentBytes, signal } from "#tests/chaos/processes.ts";
 import { Random } from "#tests/chaos/random.ts";
-import { Product, until } from "#tests/support/product.ts";
+import { alive, Product, until } from "#tests/support/product.ts";
 import { bundleWithDoors, countEvictions } from "./edge-with-doors.ts";
 import { Producer } from "./producer.ts";
 import { Watcher } from "./watcher.ts";
@@ -23,7 +23,9 @@ const USAGE =
 const SETTLE_MS = 300_000;
 const ABORT_EVERY_MS = 3_000;
 const DROP_EVERY_MS = 2_000;
-const DROPPED = 0.02;
+/** Whom it hits: few accounts at a time, so that others are left alone for long enough to fall asleep. */
+const ABORTED = 0.03;
+const DROPPED = 0.04;
 /** The supervisor starts a part at once again that ran for ten seconds. */
 const KILL_EVERY_MS = 25_000;
 const OPEN_AT_ONCE = 50;
@@ -123,17 +125,23 @@ async function breakThings(
   };
   const all = Promise.all([
     every(KILL_EVERY_MS, async () => {
-      signal((await product.pids()).edge, "SIGKILL");
+      const { edge } = await product.pids();
+      // It may have died by itself a moment ago, which is reported.
+      if (!alive(edge)) return;
+      signal(edge, "SIGKILL");
       faults.kills += 1;
     }),
     every(ABORT_EVERY_MS, async () => {
-      const url = `${product.dev.edge_url}/storm/abort/${random.pick(accounts).id}`;
-      const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
-      if (answer?.ok === true) faults.aborts += 1;
+      for (const { id } of accounts.filter(() => random.chance(ABORTED))) {
+        const url = `${product.dev.edge_url}/storm/abort/${id}`;
+        const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
+        if (answer?.ok === true) faults.aborts += 1;
+      }
     }),
     every(DROP_EVERY_MS, async () => {
+      const hit = new Set(accounts.filter(() => random.chance(DROPPED)).map(({ id }) => id));
       for (const watcher of watchers) {
-        if (!watcher.isCaughtUp || !random.chance(DROPPED)) continue;
+        if (!hit.has(watcher.account) || !watcher.isCaughtUp || random.chance(0.5)) continue;
         watcher.drop();
         faults.drops += 1;
       }
@@ -149,10 +157,11 @@ async function breakThings(
 async function settled(product: Product, watchers: readonly Watcher[]): Promise<ReadonlyMap<string, number>> {
   let lasts = new Map<string, number>();
   await until("nothing more happens and everybody has heard it", SETTLE_MS, async () => {
-    const rows = await product.sql<{ account_id: string; last: string }[]>`select account_id, last from event_counter`;
-    lasts = new Map(rows.map((row) => [row.account_id, Number(row.last)]));
+    // In this order: what ends between the two is in the log by the second.
     const [open] = await product.sql<{ count: number }[]>`
       select count(*)::integer as count from job where finished_at is null`;
+    const rows = await product.sql<{ account_id: string; last: string }[]>`select account_id, last from event_counter`;
+    lasts = new Map(rows.map((row) => [row.account_id, Number(row.last)]));
     return open?.count === 0 && watchers.every(({ account, last }) => last >= (lasts.get(account) ?? 0));
   }).catch((error: unknown) => say(String(error)));
   return lasts;
@@ -176,6 +185,7 @@ async function report(
     ["accounts", options.accounts],
     ["seconds", options.seconds],
     ["workerd killed", faults.kills],
+    ["workerd ended by itself", [...product.output.matchAll(/^.*edge ended \(.*$/gm)].length - faults.kills],
     ["objects aborted", faults.aborts],
     ["objects evicted", await countEvictions(product.home)],
     ["sockets dropped by clients", faults.drops],
@@ -194,6 +204,7 @@ async function report(
   ];
   process.stdout.write(`seed ${options.seed}\n\n| what | seen |\n| --- | ---: |\n`);
   for (const [what, seen] of rows) process.stdout.write(`| ${what} | ${seen} |\n`);
+  for (const [line] of product.output.matchAll(/^.*edge (?:ended|is back).*$/gm)) say(line);
   const isBroken = sum(({ gaps, duplicates, refusals }) => gaps + duplicates + refusals.length) + wrong + behind > 0;
   return isBroken ? 1 : 0;
 }
