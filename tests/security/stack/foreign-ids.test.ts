@@ -37,8 +37,8 @@ const ROUTES: Readonly<Record<string, Entry>> = {
   "POST /v1/videos/{id}/cancel": { path: VIDEO },
   "GET /v1/videos/{id}/content": { path: VIDEO },
   "GET /v1/videos/{id}/events": { path: VIDEO },
+  "POST /v1/videos/{id}/remix": { path: VIDEO, body: { prompt: "mine now" } },
   // Offered to nobody, whatever it is asked of.
-  "POST /v1/videos/{id}/remix": { path: VIDEO, status: 400 },
   "GET /v1/videos/characters/{id}": { path: VIDEO, status: 400 },
   "POST /v1/videos/edits": { own: true },
   "POST /v1/videos/extensions": { own: true },
