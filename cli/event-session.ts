@@ -12,6 +12,8 @@ import type { ApiAccess } from "./video-client.ts";
 
 /** Longer than the edge itself tries: who gives up earlier and asks again only adds to what made it slow. */
 const HANDSHAKE_MS = 10_000;
+/** workerd lets go of a connection that it closed only when the object falls asleep, ten seconds later. */
+const CLOSE_MS = 500;
 /** A socket that is silent for longer than two pings is dead, whatever it says. */
 const SILENCE_MS = 2 * PING_MS;
 
@@ -75,10 +77,10 @@ export class EventSession {
     const url = new URL(`${this.#api.edgeUrl.replace(/^http/, "ws")}/v1/videos/events`);
     if (this.#cursor !== null) url.searchParams.set("starting_after", String(this.#cursor));
     if (this.#session !== null) url.searchParams.set("replaces", this.#session);
-    const socket = new WebSocket(url, EVENTS_SUBPROTOCOL, {
-      headers: { authorization: `Bearer ${this.#api.apiKey}` },
-      handshakeTimeout: HANDSHAKE_MS,
-    });
+    const headers = { authorization: `Bearer ${this.#api.apiKey}` };
+    // `closeTimeout` is younger than the types.
+    const options = { headers, handshakeTimeout: HANDSHAKE_MS, closeTimeout: CLOSE_MS };
+    const socket = new WebSocket(url, EVENTS_SUBPROTOCOL, options);
     this.#socket = socket;
     let refused: Ended | null = null;
     let heardAtMs = Date.now();
@@ -93,10 +95,10 @@ export class EventSession {
       heardAtMs = Date.now();
       this.#hear(data.toString("utf8"));
     });
-    socket.on("unexpected-response", (request, response) => {
+    socket.on("unexpected-response", (_request, response) => {
       refused = { t: "refused", status: response.statusCode ?? 0, retryAfterMs: retryAfterMsOf(response) };
-      response.resume();
-      request.destroy();
+      // Who listens to this event has to end the socket: nothing else does.
+      socket.terminate();
     });
     // What matters of an error is the close that follows it.
     socket.on("error", () => undefined);

@@ -152,7 +152,10 @@ class DialledLine implements Line {
 
   #heard(id: number, frame: ToRunner | null): void {
     if (frame?.t === "welcome") this.#feed({ t: "welcomed", id });
-    if (this.#over || believedOf(this.#state)?.id !== id) return;
+    if (this.#over) return;
+    // What is over is over, whichever socket says it and when; all else counts only from the one that is believed.
+    if (frame?.t === "stale") return this.#host.heard(frame);
+    if (believedOf(this.#state)?.id !== id) return;
     if (frame !== null) return this.#host.heard(frame);
     this.#log.warn("a frame from the control plane could not be read");
     this.#sockets.get(id)?.terminate();

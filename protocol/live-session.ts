@@ -103,7 +103,7 @@ export const CLOSE = {
   overload: 4100,
   /** The client does not read what it is sent. */
   slowConsumer: 4101,
-  /** The edge is about to be replaced. */
+  /** Kept for an edge that is about to be replaced. */
   deploy: 4200,
   /** The ticket's hour is over. */
   ticketRotated: 4201,

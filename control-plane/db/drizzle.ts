@@ -10,6 +10,7 @@ const orm: typeof import("drizzle-orm") = load("drizzle-orm");
 const core: typeof import("drizzle-orm/pg-core") = load("drizzle-orm/pg-core");
 const driver: typeof import("drizzle-orm/postgres-js") = load("drizzle-orm/postgres-js");
 
+export type { AnyPgColumn } from "drizzle-orm/pg-core";
 export const { and, count, eq, isNull, sql } = orm;
 export const { drizzle } = driver;
 export const {

@@ -84,13 +84,14 @@ export class RunnerDesk implements HubHost {
     const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
     const stored = await this.#host.store.stat(artifactKey);
     if (stored?.bytes !== artifact.bytes) return this.#notStored(lease, artifactKey);
-    return this.#end(lease, {
+    const finished = {
       kind: "finished",
       epoch: lease.epoch,
       artifact,
       artifactKey,
       review: this.#host.reviews,
-    });
+    } as const;
+    return this.#end(lease, finished);
   }
 
   failed({ lease, error }: Frame<"failed">): Promise<Recorded> {

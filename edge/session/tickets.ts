@@ -49,8 +49,8 @@ export class Tickets {
   }
 
   #drop(isOver: (ticket: Ticket) => boolean): void {
-    for (const [name, ticket] of [...this.#kv.list<Ticket>({ prefix: PREFIX })]) {
-      if (isOver(ticket)) this.#kv.delete(name);
-    }
+    // Nothing is deleted while the list is read.
+    const over = Array.from(this.#kv.list<Ticket>({ prefix: PREFIX })).filter(([, ticket]) => isOver(ticket));
+    for (const [name] of over) this.#kv.delete(name);
   }
 }

@@ -19,7 +19,8 @@ interface Customer {
 
 async function customer(tier: string): Promise<Customer> {
   const { id, apiKey } = await product.account(tier);
-  return { id, client: product.client(apiKey) };
+  // What is shed for coming all at once is asked again.
+  return { id, client: product.client(apiKey, { maxRetries: 8 }) };
 }
 
 const TINY = { size: "320x192", seconds: "1", steps: 8, seed: 3 };

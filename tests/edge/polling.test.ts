@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { VideoId } from "#protocol/id.ts";
 import { Video } from "#protocol/video.ts";
 import { arrive } from "./customer.ts";
 import { ending, event, OTHER_VIDEO_ID, video, VIDEO_ID } from "./sample.ts";
@@ -8,11 +9,11 @@ const path = `/v1/videos/${VIDEO_ID}`;
 type Customer = Awaited<ReturnType<typeof arrive>>;
 
 /** The video ends once somebody watches it. */
-function endWhenWatched({ controlPlane, push }: Customer): void {
+function endWhenWatched({ controlPlane, push }: Customer, id = VIDEO_ID): void {
   controlPlane.whileReadingSnapshot = async () => {
     controlPlane.whileReadingSnapshot = async () => undefined;
-    controlPlane.videos.set(VIDEO_ID, video({ status: "completed", progress: 100 }));
-    controlPlane.log.push(event(1, OTHER_VIDEO_ID), ending(2));
+    controlPlane.videos.set(id, video({ id, status: "completed", progress: 100 }));
+    controlPlane.log.push(event(1, OTHER_VIDEO_ID), ending(2, id));
     void push(controlPlane.log.map((told) => ({ kind: "event", event: told })));
   };
 }
@@ -29,7 +30,7 @@ test("a read that prefers to wait is answered when the video has ended", async (
 
 test("a create that prefers to wait is answered with the finished video", async () => {
   const customer = await arrive();
-  endWhenWatched(customer);
+  endWhenWatched(customer, VideoId.parse(`video_${"100".padStart(32, "0")}`));
   const answer = await customer.create({ prompt: "a red fox" }, { prefer: "wait=10" });
   expect([answer.status, answer.headers.get("preference-applied")]).toEqual([200, "wait=10"]);
   expect(Video.parse(await answer.json()).status).toBe("completed");

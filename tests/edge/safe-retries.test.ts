@@ -3,11 +3,13 @@ import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { afterEach, expect, test, vi } from "vitest";
 import { SubmitVideo } from "#protocol/edge-call.ts";
 import { ErrorEnvelope } from "#protocol/error.ts";
+import { DOUBT_MS } from "#edge/core/breaker.ts";
 import { IN_FLIGHT_MS, SLOT_MS } from "#edge/core/create-slots.ts";
 import { hashOfKey, mintKey } from "#protocol/api-key.ts";
 import { Video } from "#protocol/video.ts";
 import { TIER } from "./control-plane-stand-in.ts";
 import { arrive } from "./customer.ts";
+import { hasten } from "./hasten.ts";
 
 const FOX = { prompt: "a red fox", seconds: "4" } as const;
 
@@ -224,12 +226,14 @@ test("a sender that went silent is not waited for longer than a call can last", 
 
 test("a create that had no answer of the control plane is tried again under the same create key", async () => {
   vi.spyOn(console, "warn").mockReturnValue();
-  vi.spyOn(scheduler, "wait").mockImplementation(() => Promise.resolve());
+  hasten();
   const customer = await arrive();
   const { controlPlane } = customer;
   controlPlane.outage = (_host, path) => (path === "/edge/v1/videos" ? "busy" : "none");
   expect(await codeOf(await sdkCreate(customer, 0))).toEqual([503, "control_plane_unavailable"]);
   controlPlane.outage = () => "none";
+  // By then the edge asks the control plane again whether it is back.
+  vi.setSystemTime(Date.now() + DOUBT_MS);
   await videoOf(await sdkCreate(customer, 1));
   const sent = controlPlane.calls("POST", "/edge/v1/videos").map(({ body }) => SubmitVideo.parse(body).create_key);
   expect(new Set(sent).size).toBe(1);

@@ -84,7 +84,7 @@ test("a tag matches as it was given, weakened, or among others", () => {
 test("a close code says whether to come back, and whether to let others first", () => {
   const codes = [4001, 4003, 4009, 4100, 4101, 4200, 4201, 1006, 1001, 1012];
   const waits = codes.map((code) => reconnectAfterMs({ t: "closed", code, reason: "" }, 1_000, 0, 0));
-  expect(waits).toEqual([...[null, null, null], ...[1_000, 1_000], ...[0, 0, 0, 0, 0]]);
+  expect(waits).toEqual([null, null, null, 1_000, 1_000, 0, 0, 0, 0, 0]);
 });
 
 test("a ticket names its account, and nothing else is a ticket", () => {

@@ -28,6 +28,7 @@ test("an answer of the API", async () => {
   expect(headersOf(await call(`/v1/videos/${VIDEO_ID}`))).toEqual({
     ...STRICT,
     ...JSON_TYPE,
+    etag: expect.stringMatching(/^"[0-9a-f]{32}"$/) as string,
     "openai-poll-after-ms": "1000",
   });
 });

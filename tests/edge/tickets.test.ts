@@ -1,6 +1,7 @@
-import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
+import { createExecutionContext, evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, test, vi } from "vitest";
+import app from "#edge/worker.ts";
 import { ErrorEnvelope } from "#protocol/error.ts";
 import { SessionTicket } from "#protocol/live-session.ts";
 import { arrive } from "./customer.ts";
@@ -12,7 +13,7 @@ afterEach(() => {
 
 type Customer = Awaited<ReturnType<typeof arrive>>;
 
-async function ticketOf({ call }: Customer, body: unknown = undefined): Promise<string> {
+async function ticketOf({ call }: Customer, body?: unknown): Promise<string> {
   const init =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
   const answer = await call("/v1/sessions", { method: "POST", ...init });
@@ -66,19 +67,20 @@ test("a ticket for an origin serves its pages only", async () => {
 
 test("an operator's list of origins holds for keys and tickets", async () => {
   const customer = await arrive();
-  const bindings = env as { ALLOWED_ORIGINS?: string };
-  bindings.ALLOWED_ORIGINS = "https://app.example.com, https://www.example.com";
-  try {
-    const open = async (headers: Record<string, string>) =>
-      (await customer.browse(protocolsWith(await ticketOf(customer)), headers)).status;
-    expect(await open({ origin: "https://www.example.com" })).toBe(101);
-    expect(await open({ origin: "https://www.example.com.evil.com" })).toBe(403);
-    expect(await open({})).toBe(101);
-    const headers = { upgrade: "websocket", origin: "https://evil.example.com" };
-    expect(await refusalOf(await customer.call("/v1/videos/events", { headers }))).toEqual([403, "origin_forbidden"]);
-  } finally {
-    delete bindings.ALLOWED_ORIGINS;
-  }
+  const bindings = { ...env, ALLOWED_ORIGINS: "https://app.example.com, https://www.example.com" };
+  const ask = (headers: Record<string, string>) =>
+    app.fetch(
+      new Request("https://edge.test/v1/videos/events", { headers: { upgrade: "websocket", ...headers } }),
+      bindings,
+      createExecutionContext(),
+    );
+  const open = async (headers: Record<string, string>) =>
+    (await ask({ "sec-websocket-protocol": protocolsWith(await ticketOf(customer)), ...headers })).status;
+  expect(await open({ origin: "https://www.example.com" })).toBe(101);
+  expect(await open({ origin: "https://www.example.com.evil.com" })).toBe(403);
+  expect(await open({})).toBe(101);
+  const headers = { authorization: `Bearer ${customer.key}`, origin: "https://evil.example.com" };
+  expect(await refusalOf(await ask(headers))).toEqual([403, "origin_forbidden"]);
 });
 
 test("a revoked key takes its tickets and their sessions with it", async () => {

@@ -12,14 +12,6 @@ const USECASE = "control-plane/usecase/";
 
 const PRODUCT_MUTANTS: readonly Mutant[] = [
   {
-    name: "any-epoch",
-    seed: 259,
-    says: "a runner's last word counts whichever lease it is of",
-    file: `${CORE}job.ts`,
-    find: `(phase !== "leased" || event.epoch !== job.epoch)`,
-    replace: `phase !== "leased"`,
-  },
-  {
     name: "ended-moves-again",
     seed: 9,
     says: "a job that is over can be cancelled",
@@ -85,7 +77,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-leader-check",
-    seed: 96,
+    seed: 58,
     says: "placements are committed without looking who leads",
     file: `${USECASE}dispatch.ts`,
     find: `await assertLeader(tx, leaderEpoch);`,
@@ -125,7 +117,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "nobody-sweeps",
-    seed: 89,
+    seed: 268,
     says: "the leases of silent runners are held forever",
     file: `${USECASE}lead.ts`,
     find: `for (const [runner, leases] of silent) lost.push(...(await loseRunner(sql, leaderEpoch, runner, leases)));`,
@@ -133,7 +125,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leads-on",
-    seed: 30,
+    seed: 15,
     says: "a leader whose renewal hangs does not stop by its own clock",
     file: `${LOOP}leadership.ts`,
     find: `if (this.#term === term) this.#stepDown(term, "the lease may be over");`,
@@ -141,7 +133,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "sockets-stay",
-    seed: 30,
+    seed: 8,
     says: "a leader that steps down keeps its runners",
     file: `${SOCKET}runner-hub.ts`,
     find: `for (const session of this.#sessions.values()) session.close(CLOSE_NOT_LEADER, reason);`,
@@ -191,7 +183,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-reconcile",
-    seed: 12,
+    seed: 8,
     says: "what a restarted runner lost is not given to others when it dials",
     file: `${SOCKET}runner-hub.ts`,
     find: `missing.filter((lease) => !unheard.has(leaseName(lease))),`,
@@ -202,16 +194,16 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     seed: 12,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
-    find: `return await this.#admit(hello, socket);`,
-    replace: `return this.#admit(hello, socket);`,
+    find: `return await this.#admit(hello, socket, credential);`,
+    replace: `return this.#admit(hello, socket, credential);`,
   },
   {
     name: "reply-before-commit",
     seed: 1,
     says: "a finished video is confirmed before it is recorded",
     file: `${SOCKET}runner-desk.ts`,
-    find: `return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey });`,
-    replace: `this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey }).catch(() => {}); return "recorded";`,
+    find: `return this.#end(lease, finished);`,
+    replace: `this.#end(lease, finished).catch(() => {}); return "recorded";`,
   },
   {
     name: "runs-beyond-lease",
@@ -239,7 +231,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "deaf-to-stale",
-    seed: 1,
+    seed: 4,
     says: "a runner that is told that its lease is over goes on",
     file: "gpu-runner/core/session.ts",
     find: `return endUpTo(session, frame.lease);`,
@@ -281,7 +273,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "gives-up-replaced",
-    seed: 1,
+    seed: 76,
     says: "a runner whose own hello replaced its socket gives up",
     file: "gpu-runner/core/line.ts",
     find: `if (isSettled(left)) return { line: left, effects };`,
@@ -290,7 +282,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "greets-for-ever",
-    seed: 1,
+    seed: 405,
     says: "a hello beside a socket that goes on ends what was said over that one",
     file: "gpu-runner/core/session.ts",
     find: `const link = session.link === "up" ? "up" : "greeting";`,
@@ -298,7 +290,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "replaced-end-counts",
-    seed: 1,
+    seed: 19,
     says: "the hub takes the end of a replaced socket for the runner's",
     file: `${SOCKET}runner-hub.ts`,
     find: `if (this.#sessions.get(runner) !== session) return; // Replaced, or this replica stepped down.`,

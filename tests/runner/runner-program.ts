@@ -21,7 +21,7 @@ export function forkRunner(
   { dir, stderr, stdout }: Options,
   change: Readonly<Record<string, string>> = {},
 ): ChildProcess {
-  haveJoined(dir, change["CALLSHEET_RUNNER_ID"]);
+  haveJoined(change["CALLSHEET_RUNNER_DIR"] ?? dir, change["CALLSHEET_RUNNER_ID"]);
   return fork(MAIN, {
     stdio: ["ignore", stdout, stderr, "ipc"],
     env: {

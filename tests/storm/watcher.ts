@@ -1,6 +1,9 @@
 /** One client of a live session in the storm: it keeps the log it was told, and how long it took to go on after each cut. */
-import { EventSession } from "#cli/event-session.ts";
+import { EventSession, type EventSessionHost } from "#cli/event-session.ts";
 import type { ApiAccess } from "#cli/video-client.ts";
+
+/** Its clients are all that this edge has. */
+const RECONNECT_MS = 1_000;
 
 export class Watcher {
   readonly account: string;
@@ -24,7 +27,7 @@ export class Watcher {
 
   constructor(api: ApiAccess, account: string) {
     this.account = account;
-    this.#session = new EventSession(api, {
+    const host: EventSessionHost = {
       opened: () => (this.#openedAtMs = performance.now()),
       cut: (code, status) => {
         this.endedBy.push(status === 0 ? code : status);
@@ -41,7 +44,8 @@ export class Watcher {
         else if (frame.type === "caught_up") this.#caughtUp();
         else if ("object" in frame && "sequence_number" in frame) this.#count(frame.sequence_number, frame.id);
       },
-    });
+    };
+    this.#session = new EventSession(api, host, { withinMs: RECONNECT_MS });
   }
 
   get isCaughtUp(): boolean {

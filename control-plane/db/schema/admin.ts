@@ -1,6 +1,5 @@
 /** What the operator did, and which runners the operator trusts. */
-import { sql } from "drizzle-orm";
-import { bigint, boolean, check, pgTable, text } from "drizzle-orm/pg-core";
+import { bigint, boolean, check, pgTable, sql, text } from "../drizzle.ts";
 import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
 import { moment } from "./column.ts";
 

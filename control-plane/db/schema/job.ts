@@ -19,7 +19,7 @@ import {
   unique,
   uniqueIndex,
 } from "../drizzle.ts";
-import type { AnyPgColumn } from "drizzle-orm/pg-core";
+import type { AnyPgColumn } from "../drizzle.ts";
 import { COST_STAGES } from "#control-plane/core/scheduler/cost-correction.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { Exactness } from "#protocol/runner.ts";

@@ -95,7 +95,7 @@ async function allOpen(stage: Stage, watches: readonly LiveWatch[], sinceMs: num
 
 /** With the log as it stands now, which every session is given time to hear. */
 async function compare(stage: Stage, watches: readonly LiveWatch[]): Promise<void> {
-  const rows = await stage.site.product.sql<{ account: string; last: number }[]>`
+  const rows = await stage.site.product.sql<{ account: string; last: string }[]>`
     select account_id as account, last from event_counter where account_id = any(${[...stage.accountIds]})`;
   const lastOf = new Map(rows.map(({ account, last }) => [account, Number(last)]));
   await stage.poll(CATCH_UP_MS, async () =>
