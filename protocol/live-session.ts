@@ -113,7 +113,8 @@ export const CreateSession = z.strictObject({
   /** Only pages of this origin can use the ticket. */
   origin: z
     .url({ protocol: /^https?$/ })
-    .refine((text) => new URL(text).origin === text, "must be an origin such as 'https://app.example.com'")
+    // Asked also of a text that is no URL.
+    .refine((text) => URL.parse(text)?.origin === text, "must be an origin such as 'https://app.example.com'")
     .optional(),
 });
 export type CreateSession = z.infer<typeof CreateSession>;

@@ -68,6 +68,8 @@ interface Operation {
     | SchemaName
     | null
     | { readonly status: number; readonly description: string; readonly mediaType?: string | readonly string[] };
+  /** When it is 204 instead. */
+  readonly empty?: string;
   readonly body?: Readonly<Record<string, unknown>>;
   readonly bodyOptional?: boolean;
   /** Beside those that follow from what it takes. */
@@ -165,6 +167,7 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
     get: {
       summary: "One video's events as server-sent events, until it has ended",
       answer: { status: 200, description: "Frames of a session, each an event", mediaType: "text/event-stream" },
+      empty: "The video has ended, and the reader knows it: do not come back",
       query: STARTING_AFTER,
     },
   },
@@ -314,7 +317,11 @@ function operationOf(path: string, operation: Operation): object {
     summary,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: !bodyOptional, content: body } }),
-    responses: { ...successOf(operation), ...errorResponses(shape, jsonOf("ErrorEnvelope")) },
+    responses: {
+      ...successOf(operation),
+      ...(operation.empty === undefined ? {} : { 204: { description: operation.empty } }),
+      ...errorResponses(shape, jsonOf("ErrorEnvelope")),
+    },
   };
 }
 

@@ -133,7 +133,10 @@ test("two hundred requests that never end hold up nobody, at the edge or inside"
       return socket;
     }),
   );
-  for (let n = 0; n < 20; n++) expect((await callerOf(product, apiKey)("GET", "/v1/videos?limit=1")).status).toBe(200);
+  for (let n = 0; n < 20; n++) {
+    const { status, text } = await callerOf(product, apiKey)("GET", "/v1/videos?limit=1");
+    expect(status, text).toBe(200);
+  }
   expect(await product.admin("GET", "/tiers")).toMatchObject({ object: "list" });
   for (const socket of held) socket.destroy();
 });

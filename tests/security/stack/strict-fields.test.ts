@@ -173,3 +173,10 @@ test("a picture is never fetched: an address in its place is refused, and nobody
     expect(receiver.received).toHaveLength(before);
   }
 });
+
+test("a ticket for an origin that is none is refused by its name", async () => {
+  for (const origin of ["2\u00f1N", "", "https://", "https://a.test/path", "null", "javascript:alert(1)", "//x"]) {
+    const answer = await call("POST", "/v1/sessions", { origin });
+    expect([answer.status, ErrorEnvelope.parse(json(answer)).error.param], origin).toEqual([400, "origin"]);
+  }
+});

@@ -56,6 +56,7 @@ const ALLOWED: ReadonlySet<string> = new Set([
   "retry-after",
   "retry-after-ms",
   "x-should-retry",
+  "x-accel-buffering",
   "ratelimit",
   "ratelimit-policy",
   "x-ratelimit-limit-requests",
