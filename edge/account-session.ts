@@ -14,8 +14,8 @@ import type { z } from "zod";
 import { ControlPlaneUnreachable } from "./control-plane-call.ts";
 import { configOf } from "./env.ts";
 import type { Outcome } from "./core/create-slots.ts";
+import type { Asked } from "./core/lend.ts";
 import { rateHeaders } from "./core/rate-headers.ts";
-import type { ReadAsked } from "./lent-calls.ts";
 import { logFault } from "./log.ts";
 import { mintSessionId } from "./random-id.ts";
 import { UNREACHABLE } from "./refusals.ts";
@@ -31,7 +31,7 @@ const SOCKETS_MAX = 20;
 /** Events one socket may ask to have replayed; further back, `GET /v1/videos` is the way. */
 const REPLAY_EVENTS_MAX = 10_000;
 const ACCOUNT = "account";
-const ONE_CALL: ReadAsked = { calls: 1, unusedMicros: 0 };
+const ONE_CALL: Asked = { calls: 1, ended: null };
 /** They say that no code was received; sending one throws. */
 const UNSENDABLE_CODES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 
@@ -51,7 +51,7 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
 
-  admit(account: AccountId, key: Sha256Hex, asked: ReadAsked = ONE_CALL): Promise<Admitted> {
+  admit(account: AccountId, key: Sha256Hex, asked: Asked = ONE_CALL): Promise<Admitted> {
     return this.#desk.admit(account, key, asked);
   }
 

@@ -26,7 +26,7 @@ export function authorized(handler: Handler): Handler {
       if (admitted.rates !== null) c.set("rates", admitted.rates);
       return refuse(c, admitted.refusal);
     }
-    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.calls, Date.now()));
+    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.lent, Date.now()));
     return handler(c);
   };
 }
