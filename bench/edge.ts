@@ -37,14 +37,18 @@ const WARM_MS = 3_000;
 const rounds = Number(process.argv[2] ?? 5);
 const forMs = Number(process.argv[3] ?? 4) * 1_000;
 
-const TERMS: TierLimits = {
+const SEEDED: TierLimits = {
   tier: "pro",
   creates_per_minute: 600,
   creates_burst: 300,
-  reads_per_minute: 120_000,
-  reads_burst: 4_000,
+  reads_per_minute: 6_000,
+  reads_burst: 200,
   max_running: 10,
 };
+const TERMS: TierLimits = { ...SEEDED, reads_per_minute: 120_000, reads_burst: 4_000 };
+/** The account with the terms as seeded. */
+const LIMITED = 9_999;
+const LIMIT_MS = 10_000;
 const VIDEO = `video_${"0".repeat(32)}`;
 /** Asks for what is not offered: answered as soon as key and rate are checked. */
 const AT_THE_EDGE = `/v1/videos/${VIDEO}/content?variant=thumbnail`;
@@ -95,12 +99,25 @@ try {
     for (const one of CASES) seen.get(one.name)?.push(await measure(one, forMs));
   }
   print(seen);
+  await printLimit(ports.edge);
 } finally {
   for (const runtime of runtimes) runtime.kill("SIGTERM");
   controlPlane.close();
   controlPlane.closeAllConnections();
   await guard.close();
   await rm(home, { recursive: true, force: true });
+}
+
+/** Five keys of one account with the terms as seeded, all connections as fast as they can. */
+async function printLimit(port: number): Promise<void> {
+  const keys = Array.from({ length: 5 }, (_, n) => keyOf(LIMITED, n));
+  const { statuses, ms } = await load({ port, path: AT_THE_EDGE, keys, connections: CONNECTIONS, forMs: LIMIT_MS });
+  const budget = SEEDED.reads_burst + (ms / 60_000) * SEEDED.reads_per_minute;
+  const passed = statuses["400"] ?? 0;
+  const over = `${(100 * (passed / budget - 1)).toFixed(1)} %`;
+  console.log(
+    `limit: ${passed} passed of ${passed + (statuses["429"] ?? 0)} calls in ${(ms / 1_000).toFixed(1)} s; budget ${budget.toFixed(0)} (${over})`,
+  );
 }
 
 function print(seen: ReadonlyMap<string, readonly Round[]>): void {
@@ -122,13 +139,17 @@ function print(seen: ReadonlyMap<string, readonly Round[]>): void {
   }
 }
 
-function keyOf(n: number): string {
-  const account = AccountId.parse(`acct_${String(n).padStart(16, "0")}`);
+function accountOf(n: number): AccountId {
+  return AccountId.parse(`acct_${String(n).padStart(16, "0")}`);
+}
+
+function keyOf(n: number, which = 0): string {
+  const account = accountOf(n);
   return mintKey(
     "dev",
     account,
     createHash("sha512")
-      .update(String(n))
+      .update(`${n} ${which}`)
       .digest()
       .map((byte) => byte % 248),
   );
@@ -136,11 +157,13 @@ function keyOf(n: number): string {
 
 /** Knows every key and one video; verifies no signature, so that its own cost is as small as it can be. */
 async function startControlPlane(): Promise<Server> {
-  const key = JSON.stringify({ key_id: "key_1", limits: TERMS });
+  const keyOn = (limits: TierLimits) => JSON.stringify({ key_id: "key_1", limits });
+  const [key, limited] = [keyOn(TERMS), keyOn(SEEDED)];
   const video = JSON.stringify({ id: VIDEO, object: "video", status: "completed", progress: 100 });
   const server = createServer((request, response) => {
     request.resume();
-    const text = request.url === "/edge/v1/keys/check" ? key : video;
+    const isLimited = request.headers["x-callsheet-account"] === accountOf(LIMITED);
+    const text = request.url !== "/edge/v1/keys/check" ? video : isLimited ? limited : key;
     response.writeHead(200, { "content-type": "application/json", "content-length": text.length }).end(text);
   });
   server.listen(0, "127.0.0.1");
@@ -189,9 +212,11 @@ async function startWorkerd(config: string, port: number, more: readonly string[
 async function load(order: LoadOrder): Promise<LoadSeen> {
   const child = fork(LOAD);
   child.send(order);
-  const [seen] = (await once(child, "message")) as [LoadSeen];
-  await once(child, "exit");
-  return seen;
+  const exited = once(child, "exit");
+  const seen = await Promise.race([once(child, "message"), exited.then(() => null)]);
+  if (seen === null) throw new Error("the load ended without an answer");
+  await exited;
+  return seen[0] as LoadSeen;
 }
 
 /** User and system time of a process so far. */

@@ -62,21 +62,21 @@ export function askFor(authorization: string, nowMs: number): Asked {
   return { calls: wantedCalls(entry.demand), ended };
 }
 
-/** The object has lent calls, of which the one that asked is used; answers how the rates stand for it. */
+/** The object has lent calls, of which the one that asked is used; answers how the rates stand for it. Never longer than the object. */
 export function keepLent(
   authorization: string,
   caller: Caller,
   rates: RateReport,
   { calls, sinceMs }: Omit<ReadsCharged, "rates">,
-  nowMs: number,
+  askedMs: number,
 ): RateReport {
   const entry = entries.get(authorization);
   if (entry === undefined || calls === 1 || sinceMs === null) return rates;
   // Only one asks for more than itself at a time; should another loan be there already, that one just stays charged.
-  const lent = { caller, rates, calls: calls - 1, ofCalls: calls - 1, sinceMs, untilMs: nowMs + LEND_MS };
+  const lent = { caller, rates, calls: calls - 1, ofCalls: calls - 1, sinceMs, untilMs: askedMs + LEND_MS };
   entry.lent = lent;
   entry.askingUntilMs = 0;
-  return ratesAt(lent, nowMs);
+  return ratesAt(lent, askedMs);
 }
 
 function endedOf(lent: Lent): Asked["ended"] {

@@ -21,12 +21,13 @@ export function authorized(handler: Handler): Handler {
     if (!read.ok) return refuse(c, read.refusal);
     const { account, key } = read.caller;
     c.set("caller", read.caller);
-    const admitted = await sessionOf(c).admit(account, key, askFor(authorization, Date.now()));
+    const askedMs = Date.now();
+    const admitted = await sessionOf(c).admit(account, key, askFor(authorization, askedMs));
     if (admitted.refusal !== null) {
       if (admitted.rates !== null) c.set("rates", admitted.rates);
       return refuse(c, admitted.refusal);
     }
-    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.lent, Date.now()));
+    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.lent, askedMs));
     return handler(c);
   };
 }
