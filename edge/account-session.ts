@@ -14,14 +14,14 @@ import { CLOSE } from "#protocol/live-session.ts";
 import type { z } from "zod";
 import { configOf } from "./env.ts";
 import type { Outcome } from "./core/create-slots.ts";
-import type { ReadAsked } from "./lent-calls.ts";
+import type { Asked } from "./core/lend.ts";
 import { CallDesk } from "./session/call-desk.ts";
 import type { Admitted, AdmittedCreate, CreateGuard, OpenedCreate } from "./session/call-desk.ts";
 import { readClientFrame } from "./session/client-frame.ts";
 import { LiveSessions } from "./session/live-sessions.ts";
 import { OpenSession } from "./session/open-session.ts";
 
-const ONE_CALL: ReadAsked = { calls: 1, unusedMicros: 0 };
+const ONE_CALL: Asked = { calls: 1, ended: null };
 /** They say that no code was received; sending one throws. */
 const UNSENDABLE_CODES: ReadonlySet<number> = new Set([1005, 1006, 1015]);
 
@@ -42,7 +42,7 @@ export class AccountSession extends DurableObject<Cloudflare.Env> {
     this.#sessions = new LiveSessions(ctx, config, (account, key) => this.admit(account, key));
   }
 
-  admit(account: AccountId, key: Sha256Hex, asked: ReadAsked = ONE_CALL): Promise<Admitted> {
+  admit(account: AccountId, key: Sha256Hex, asked: Asked = ONE_CALL): Promise<Admitted> {
     return this.#desk.admit(account, key, asked);
   }
 

@@ -6,9 +6,10 @@
  * the last so many, and go nowhere from here. Nothing is awaited here, so two calls never take the same one.
  */
 import type { Caller } from "./caller.ts";
-import { counted, type Demand, LEND_MS, wantedCalls } from "./core/lend.ts";
+import { type Asked, counted, type Demand, LEND_MS, wantedCalls } from "./core/lend.ts";
 import { createRateOf, type RateReport, readRateOf } from "./core/rate-headers.ts";
 import { look } from "./core/rate-limit.ts";
+import type { ReadsCharged } from "./session/admission.ts";
 
 const KEYS_MAX = 1_000;
 
@@ -23,13 +24,10 @@ interface Lent {
   /** As it stood with all that was lent charged. */
   readonly rates: RateReport;
   calls: number;
+  /** As many as there were. */
+  readonly ofCalls: number;
+  readonly sinceMs: number;
   readonly untilMs: number;
-}
-
-/** What is asked of the object: `unusedMicros` is given back. */
-export interface ReadAsked {
-  readonly calls: number;
-  readonly unusedMicros: number;
 }
 
 const entries = new Map<string, Entry>();
@@ -48,8 +46,8 @@ export function takeLent(
   return { caller: lent.caller, rates: ratesAt(lent, nowMs) };
 }
 
-/** What a call that none was lent for asks of the object, with what an earlier loan has left. */
-export function askFor(authorization: string, nowMs: number): ReadAsked {
+/** What a call that none was lent for asks of the object, with what became of an earlier loan. */
+export function askFor(authorization: string, nowMs: number): Asked {
   const known = entries.get(authorization);
   const entry = known ?? { demand: counted(null, nowMs), lent: null, askingUntilMs: 0 };
   if (known !== undefined) entry.demand = counted(known.demand, nowMs);
@@ -57,28 +55,32 @@ export function askFor(authorization: string, nowMs: number): ReadAsked {
   entries.set(authorization, entry);
   const oldest = entries.keys().next();
   if (entries.size > KEYS_MAX && !oldest.done) entries.delete(oldest.value);
-  const unusedMicros = entry.lent === null ? 0 : unusedOf(entry.lent);
+  const ended = entry.lent === null ? null : endedOf(entry.lent);
   entry.lent = null;
-  if (nowMs < entry.askingUntilMs) return { calls: 1, unusedMicros };
+  if (nowMs < entry.askingUntilMs) return { calls: 1, ended };
   entry.askingUntilMs = nowMs + LEND_MS;
-  return { calls: wantedCalls(entry.demand), unusedMicros };
+  return { calls: wantedCalls(entry.demand), ended };
 }
 
-/** The object has lent so many calls, of which the one that asked is used; answers how the rates stand for it. */
+/** The object has lent calls, of which the one that asked is used; answers how the rates stand for it. Never longer than the object. */
 export function keepLent(
   authorization: string,
   caller: Caller,
   rates: RateReport,
-  calls: number,
-  nowMs: number,
+  { calls, sinceMs }: Omit<ReadsCharged, "rates">,
+  askedMs: number,
 ): RateReport {
   const entry = entries.get(authorization);
-  if (entry === undefined || calls === 1) return rates;
-  // Whoever asked beside it may have brought some already; those stay charged.
-  const lent = { caller, rates, calls: calls - 1 + (entry.lent?.calls ?? 0), untilMs: nowMs + LEND_MS };
+  if (entry === undefined || calls === 1 || sinceMs === null) return rates;
+  // Only one asks for more than itself at a time; should another loan be there already, that one just stays charged.
+  const lent = { caller, rates, calls: calls - 1, ofCalls: calls - 1, sinceMs, untilMs: askedMs + LEND_MS };
   entry.lent = lent;
   entry.askingUntilMs = 0;
-  return ratesAt(lent, nowMs);
+  return ratesAt(lent, askedMs);
+}
+
+function endedOf(lent: Lent): Asked["ended"] {
+  return { sinceMs: lent.sinceMs, calls: lent.ofCalls, unusedMicros: unusedOf(lent) };
 }
 
 function unusedOf({ calls, rates }: Lent): number {

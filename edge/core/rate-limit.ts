@@ -41,6 +41,11 @@ export function charge(stored: number | undefined, rate: Rate, nowMs: number, ca
   return { ok, ...standing(ok ? next : tat, full, rate, now) };
 }
 
+/** Fills up to so many calls less than the burst: those are out somewhere. */
+export function withheld(stored: number | undefined, rate: Rate, nowMs: number, calls: number): number | undefined {
+  return calls === 0 ? stored : Math.max(stored ?? 0, nowMs * MICROS_PER_MS + calls * rate.intervalMicros);
+}
+
 /** How a rate stands, without a charge. */
 export function look(stored: number | undefined, rate: Rate, nowMs: number): Standing {
   const [now, full] = [nowMs * MICROS_PER_MS, fullMicros(rate)];

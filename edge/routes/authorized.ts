@@ -24,7 +24,8 @@ export function authorized(handler: Handler): Handler {
     if (!read.ok) return refuse(c, read.refusal);
     const { account, key } = read.caller;
     c.set("caller", read.caller);
-    const asked = askFor(authorization, Date.now());
+    const askedMs = Date.now();
+    const asked = askFor(authorization, askedMs);
     const object = sessionOf(c);
     const admitted = await begin<Admitted>("other", account, callsWaiting(), async () =>
       object.admit(account, key, asked),
@@ -34,7 +35,7 @@ export function authorized(handler: Handler): Handler {
       if (admitted.rates !== null) c.set("rates", admitted.rates);
       return refuse(c, admitted.refusal);
     }
-    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.calls, Date.now()));
+    c.set("rates", keepLent(authorization, read.caller, admitted.rates, admitted.lent, askedMs));
     return handler(c);
   };
 }

@@ -2,24 +2,30 @@
  * The account's rates, all its tier's: creates, tries of creates, and other calls. Each is charged before the work it is for.
  *
  * Each write to disk is one that the whole of a self-hosted edge waits for, so what is kept runs ahead of what was charged, by a
- * tenth of the burst: whoever wakes after an eviction has at most that much less, and never more.
+ * share of the burst: whoever wakes after an eviction has at most that much less, and never more.
  */
 import type { TierLimits } from "#protocol/edge-call.ts";
-import { lentCalls } from "../core/lend.ts";
+import type { Asked, Out } from "../core/lend.ts";
 import type { Charge } from "../core/rate-limit.ts";
 import { ratePerMinute } from "../core/rate-limit.ts";
 import { createRateOf, type RateReport, readRateOf } from "../core/rate-headers.ts";
-import type { ReadAsked } from "../lent-calls.ts";
 import { Bucket } from "./bucket.ts";
 
-const AHEAD_SHARE = 0.1;
+/**
+ * How far of its burst a rate is written ahead of its use: of reads so far that with the seeded tiers a busy account writes once
+ * a second. After a crash the account misses that part of its burst until it is back.
+ */
+const READS_AHEAD_SHARE = 0.5;
+const CREATES_AHEAD_SHARE = 0.1;
 /** Of socket frames before a call has said what the tier is. */
 const FRAME_RATE = ratePerMinute(6_000, 200);
 
-export interface Lent {
+export interface ReadsCharged {
   readonly rates: RateReport;
   /** The call that asked included; 0 if it was refused. */
   readonly calls: number;
+  /** Which loans the others are of. */
+  readonly sinceMs: number | null;
 }
 
 export class Admission {
@@ -27,21 +33,20 @@ export class Admission {
   readonly #tries: Bucket;
   readonly #reads: Bucket;
   #limits: TierLimits | null = null;
+  #out: Out | null = null;
 
   constructor(kv: SyncKvStorage) {
-    this.#creates = new Bucket(kv, "create_tat_micros", AHEAD_SHARE);
-    this.#tries = new Bucket(kv, "try_tat_micros", AHEAD_SHARE);
-    this.#reads = new Bucket(kv, "read_tat_micros", AHEAD_SHARE);
+    this.#creates = new Bucket(kv, "create_tat_micros", CREATES_AHEAD_SHARE);
+    this.#tries = new Bucket(kv, "try_tat_micros", CREATES_AHEAD_SHARE);
+    this.#reads = new Bucket(kv, "read_tat_micros", READS_AHEAD_SHARE);
   }
 
   /** A call of any kind but a create, and as many more as may be lent to who asked. */
-  chargeReads(limits: TierLimits, asked: ReadAsked, nowMs: number): Lent {
+  chargeReads(limits: TierLimits, asked: Asked, nowMs: number): ReadsCharged {
     this.#limits = limits;
-    const rate = readRateOf(limits);
-    this.#reads.giveBack(asked.unusedMicros);
-    const lent = lentCalls(asked.calls, rate.burst, this.#reads.look(rate, nowMs).remaining);
-    const rates = this.#report(limits, "read", this.#reads.charge(rate, nowMs, lent), nowMs);
-    return { rates, calls: rates.retryAfterMs === null ? lent : 0 };
+    const { charge, out, calls } = this.#reads.lend(this.#out, readRateOf(limits), asked, nowMs);
+    this.#out = out;
+    return { rates: this.#report(limits, "read", charge, nowMs), calls, sinceMs: out?.sinceMs ?? null };
   }
 
   /** Of a create that has arrived: malformed ones and replays are not free either. */

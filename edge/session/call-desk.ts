@@ -8,14 +8,14 @@
 import type { Refusal } from "#protocol/error.ts";
 import type { AccountId, CreateKey, Sha256Hex } from "#protocol/id.ts";
 import { ControlPlaneUnreachable } from "../control-plane-call.ts";
+import type { Asked } from "../core/lend.ts";
 import { KEYED, type Outcome, settle, step } from "../core/create-slots.ts";
 import { type RateReport, rateRefusal } from "../core/rate-headers.ts";
 import type { Config } from "../env.ts";
-import type { ReadAsked } from "../lent-calls.ts";
 import { logFault } from "../log.ts";
 import { mintCreateKey } from "../random-id.ts";
 import { IN_FLIGHT, UNREACHABLE } from "../refusals.ts";
-import { Admission } from "./admission.ts";
+import { Admission, type ReadsCharged } from "./admission.ts";
 import { KeyCache, type KeyVerdict } from "./key-cache.ts";
 import { SlotStore } from "./slot-store.ts";
 
@@ -28,8 +28,9 @@ interface Refused {
   readonly rates: RateReport | null;
 }
 
-/** `calls`: so many, the one that asked included. */
-export type Admitted = Refused | { readonly refusal: null; readonly rates: RateReport; readonly calls: number };
+export type Admitted =
+  | Refused
+  | { readonly refusal: null; readonly rates: RateReport; readonly lent: Omit<ReadsCharged, "rates"> };
 
 /** `isExhausted`: a create would be refused now; only a small body is worth reading. */
 export type AdmittedCreate =
@@ -68,12 +69,12 @@ export class CallDesk {
     this.#slots = new SlotStore(storage.sql);
   }
 
-  async admit(account: AccountId, key: Sha256Hex, asked: ReadAsked): Promise<Admitted> {
+  async admit(account: AccountId, key: Sha256Hex, asked: Asked): Promise<Admitted> {
     const verdict = await this.#check(account, key);
     if ("refusal" in verdict) return verdict;
-    const { rates, calls } = this.#admission.chargeReads(verdict.limits, asked, Date.now());
+    const { rates, ...lent } = this.#admission.chargeReads(verdict.limits, asked, Date.now());
     const refusal = rateRefusal(rates);
-    return refusal === null ? { refusal, rates, calls } : { refusal, rates };
+    return refusal === null ? { refusal, rates, lent } : { refusal, rates };
   }
 
   async admitCreate(account: AccountId, key: Sha256Hex): Promise<AdmittedCreate> {

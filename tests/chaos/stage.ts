@@ -16,6 +16,7 @@ const CROWD_ACCOUNTS = 3;
 const GRANT = "10000000";
 /** Of every victim: two of one prompt end with the same picture. */
 const SEED = 5;
+const SETUP_MS = 60_000;
 const START_MS = 30_000;
 const SUBMIT_MS = 20_000;
 const WITNESS_POLL_MS = 10;
@@ -143,12 +144,16 @@ export class Stage {
   }
 }
 
+/** The edge may still shed what waits well after the fault of the row before: asked again, as any client would. */
 async function listen(site: Site, apiKey: string): Promise<void> {
-  const response = await fetch(`${site.product.dev.edge_url}/v1/webhook_endpoints`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
-    body: JSON.stringify({ url: site.receiver.url, events: ["video.completed", "video.failed", "video.cancelled"] }),
+  await until("the receiver is registered", SETUP_MS, async () => {
+    const response = await fetch(`${site.product.dev.edge_url}/v1/webhook_endpoints`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify({ url: site.receiver.url, events: ["video.completed", "video.failed", "video.cancelled"] }),
+    });
+    const text = await response.text();
+    if (response.status !== 503 && !response.ok) throw new Error(`no webhook endpoint: ${response.status} ${text}`);
+    return response.ok;
   });
-  if (!response.ok) throw new Error(`no webhook endpoint: ${response.status} ${await response.text()}`);
-  await response.body?.cancel();
 }
