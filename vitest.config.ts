@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -7,6 +8,8 @@ const HANG_MS = 120_000;
 /** One runner, five projects: pure code and runner, real PostgreSQL, real workerd, the whole product, and attacks on it. */
 export default defineConfig({
   test: {
+    // One on two cores is vitest's own choice; tests wait for processes of theirs more than they compute.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         test: {
