@@ -100,18 +100,23 @@ export function heard(breaker: Breaker, outcome: Outcome, nowMs: number): Breake
       if (outcome.kind === "failed") {
         return { state: "open", sinceMs: nowMs - DOUBT_MS, probeAtMs: nowMs + OPEN_PROBE_MS };
       }
-      return breaker;
+      // A clock that jumped back would count this slice's calls twice.
+      return sliceAt(breaker, nowMs) < breaker.slice ? { ...CLOSED, fromMs: nowMs } : breaker;
     default:
       return breaker satisfies never;
   }
 }
 
 function askRamp(breaker: Ramping, nowMs: number): { readonly verdict: Verdict; readonly breaker: Breaker } {
-  const slice = Math.floor((nowMs - breaker.sinceMs) / RAMP_SLICE_MS);
+  const slice = sliceAt(breaker, nowMs);
   if (slice < 0 || slice >= RAMP_SLICES) return { verdict: "call", breaker: { ...CLOSED, fromMs: nowMs } };
   const used = slice === breaker.slice ? breaker.used : 0;
   if (used >= RAMP_CALLS_FIRST * 2 ** slice) return { verdict: "refuse", breaker };
   return { verdict: "call", breaker: { ...breaker, slice, used: used + 1 } };
+}
+
+function sliceAt({ sinceMs }: Ramping, nowMs: number): number {
+  return Math.floor((nowMs - sinceMs) / RAMP_SLICE_MS);
 }
 
 function heardClosed(breaker: Closed, outcome: Outcome, nowMs: number): Breaker {

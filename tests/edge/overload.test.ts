@@ -104,7 +104,9 @@ test("whatever happened, a second later somebody may call", () => {
     { kind: "late", account: "a" },
     { kind: "late", account: "b" },
   );
-  const step = fc.record({ afterMs: fc.integer({ min: -10_000, max: 10_000 }), outcome, asks: fc.nat(3) });
+  // A clock that jumps back to where much was asked is the rare case: it is drawn more often than it is met.
+  const afterMs = fc.oneof(fc.integer({ min: -10_000, max: 10_000 }), fc.constantFrom(0, 100, -100, 1_000, -1_000));
+  const step = fc.record({ afterMs, outcome, asks: fc.constantFrom(0, 1, 3, 20) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
       let breaker: Breaker = CLOSED;
@@ -116,6 +118,7 @@ test("whatever happened, a second later somebody may call", () => {
       }
       expect(["call", "probe"]).toContain(ask(breaker, nowMs + OPEN_PROBE_MS).verdict);
     }),
+    { numRuns: 3_000 },
   );
 });
 
