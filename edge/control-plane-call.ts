@@ -34,6 +34,8 @@ const TRY_MS = 5_000;
 const SLOW_MS = 2_500;
 /** Of one isolate; who comes when so many wait is refused at once. */
 const WAITING_MAX = 256;
+/** Of a signature. What customers may not do is said in other ways. */
+const UNSIGNED: ReadonlySet<number> = new Set([401, 403]);
 /** A proxy in between could not connect. */
 const NOBODY_THERE: ReadonlySet<number> = new Set([502, 504, 521, 522, 523, 524]);
 const UNAVAILABLE = `"control_plane_unavailable"` satisfies `"${ErrorCode}"`;
@@ -168,10 +170,14 @@ async function tryOnce(
   }
 }
 
-/** A refusal is a sound answer; a 503 that says that nothing works there, and a gateway that found nobody, are not. */
+/** A refusal is a sound answer; of our signature it is none, nor is a 503 that says that nothing works, or a gateway that found nobody. */
 async function judged(answer: Response, account: AccountId, tookMs: number): Promise<Answered | Failed> {
   const { status } = answer;
   const timely: Outcome = tookMs > SLOW_MS ? { kind: "late", account } : { kind: "sound" };
+  if (UNSIGNED.has(status)) {
+    const fault = new Error(`a signature of ours was refused: ${status} ${await answer.text()}`);
+    return { failure: { kind: "unsigned" }, outcome: { kind: "failed" }, answer: null, fault };
+  }
   if (NOBODY_THERE.has(status)) return { failure: null, outcome: { kind: "failed" }, answer };
   if (status !== 503) return { failure: null, outcome: timely, answer };
   if (answer.headers.has(SHED_HEADER)) return { failure: { kind: "shed" }, outcome: timely, answer, fault: null };

@@ -232,21 +232,26 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
-      return failed(job, phase === "leased" ? "lost" : null, deadlineFailure(job, event.which));
+      return pastDeadline(job, event.which, phase === "leased" ? "lost" : null);
     default:
       return event satisfies never;
   }
 }
 
-/** A deadline that the account asked for is its own: what it releases of an ended grant is not made good. */
-function deadlineFailure(job: JobRecord, which: Deadline): JobFailure {
+/**
+ * A deadline that the account asked for is its own: it pays the done share, as if it had cancelled then, and what that releases
+ * of an ended grant is not made good. Nobody burns a GPU free of charge up to a deadline.
+ */
+function pastDeadline(job: JobRecord, which: Deadline, attempt: AttemptOutcome | null): Step {
   if (which !== "total") {
+    const message = "The video was not started before its deadline.";
     const fault = which === "asked_start" ? "user" : "platform";
-    return { code: "start_deadline_exceeded", message: "The video was not started before its deadline.", fault };
+    return failed(job, attempt, { code: "start_deadline_exceeded", message, fault });
   }
   const asked = job.deadlineAt.getTime() - job.createdAt.getTime() < JOB_DEADLINE_MS;
   const message = "The video was not finished before its deadline.";
-  return { code: "deadline_exceeded", message, fault: asked ? "user" : "platform" };
+  const failure = { code: "deadline_exceeded", message, fault: asked ? "user" : "platform" } as const;
+  return failed(job, attempt, failure, null, asked ? chargeFor(job.price, job.stepsDone, job.steps) : NOTHING);
 }
 
 function done(change: JobChange): Step {
@@ -317,9 +322,10 @@ function failed(
   attempt: AttemptOutcome | null,
   failure: JobFailure,
   policy: string | null = null,
+  charge = NOTHING,
 ): Step {
   const { stepsDone } = job;
-  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, stepsDone, failure, policy });
+  return done({ to: "failed", event: "video.failed", attempt, charge, stepsDone, failure, policy });
 }
 
 function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome): Step {

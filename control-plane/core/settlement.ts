@@ -1,4 +1,4 @@
-/** What a job that ends is charged: completed its price, cancelled its done fraction, failed nothing. How a hold pays it: `ledger.ts`. */
+/** What a job that ends is charged: completed its price, cancelled its done fraction, failed nothing (past a deadline it asked for: as cancelled). How a hold pays it: `ledger.ts`. */
 import { invariant } from "#protocol/invariant.ts";
 import { milliCredits } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";

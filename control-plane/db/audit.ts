@@ -217,6 +217,8 @@ export const RULES: readonly Rule[] = [
       where h.captured <> case j.state
         when 'completed' then j.price
         when 'cancelled' then j.price * j.steps_done / j.steps
+        when 'failed' then case when j.error_code = 'deadline_exceeded' and j.error_fault = 'user'
+          then j.price * j.steps_done / j.steps else 0 end
         else 0
       end
       union all

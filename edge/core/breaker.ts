@@ -74,7 +74,6 @@ export function ask(breaker: Breaker, nowMs: number): { readonly verdict: Verdic
     case "open": {
       const state = Math.abs(nowMs - breaker.sinceMs) < DOUBT_MS ? breaker.state : "open";
       const everyMs = state === "open" ? OPEN_PROBE_MS : DOUBT_PROBE_MS;
-      // A clock that jumped back does not postpone the next probe.
       const due = nowMs >= breaker.probeAtMs || breaker.probeAtMs - nowMs > OPEN_PROBE_MS;
       if (due) return { verdict: "probe", breaker: { ...breaker, state, probeAtMs: nowMs + everyMs } };
       return { verdict: state === "open" ? "refuse" : "wait", breaker: { ...breaker, state } };
@@ -92,9 +91,11 @@ export function heard(breaker: Breaker, outcome: Outcome, nowMs: number): Breake
     case "closed":
       return heardClosed(breaker, outcome, nowMs);
     case "doubtful":
-      return outcome.kind === "sound" ? { ...CLOSED, fromMs: nowMs } : breaker;
+      return outcome.kind === "sound" ? { ...CLOSED, fromMs: nowMs } : probedSoon(breaker, nowMs);
     case "open":
-      return outcome.kind === "sound" ? { state: "ramping", sinceMs: nowMs, slice: 0, used: 0 } : breaker;
+      return outcome.kind === "sound"
+        ? { state: "ramping", sinceMs: nowMs, slice: 0, used: 0 }
+        : probedSoon(breaker, nowMs);
     case "ramping":
       // It was open a moment ago: there is no doubt to give it the benefit of.
       if (outcome.kind === "failed") {
@@ -105,6 +106,11 @@ export function heard(breaker: Breaker, outcome: Outcome, nowMs: number): Breake
     default:
       return breaker satisfies never;
   }
+}
+
+/** A clock that jumped back does not postpone the next probe. */
+function probedSoon(breaker: Distrusted, nowMs: number): Distrusted {
+  return { ...breaker, probeAtMs: Math.min(breaker.probeAtMs, nowMs + OPEN_PROBE_MS) };
 }
 
 function askRamp(breaker: Ramping, nowMs: number): { readonly verdict: Verdict; readonly breaker: Breaker } {

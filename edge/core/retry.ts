@@ -21,15 +21,17 @@ const BUDGET_MAX = 50;
 
 /**
  * What became of one try. `unreached` cannot be told from "reached, but the answer was lost"; `late` was given up waiting for;
- * `shed` was refused because there is too much to do.
+ * `shed` was refused because there is too much to do; `unsigned`: the replica does not accept this edge's signature, for its
+ * clock or its secret, and did nothing.
  */
 export type Failure =
-  | { readonly kind: "unreached" | "late" | "shed" }
+  | { readonly kind: "unreached" | "late" | "shed" | "unsigned" }
   | { readonly kind: "answered"; readonly status: number };
 
 /** A 503 says that nothing was done. Without an answer only a call that may run twice is repeated. What was shed is not sent again. */
 export function mayRetry(failure: Failure, repeatable: boolean): boolean {
   if (failure.kind === "answered") return failure.status === 503;
+  if (failure.kind === "unsigned") return true;
   return failure.kind !== "shed" && repeatable;
 }
 
@@ -43,7 +45,7 @@ export function earn(budget: RetryBudget): RetryBudget {
 
 /** Null: nothing is left. */
 export function spend(budget: RetryBudget, failure: Failure): RetryBudget | null {
-  if (failure.kind === "unreached") return budget;
+  if (failure.kind === "unreached" || failure.kind === "unsigned") return budget;
   return budget >= 1 ? budget - 1 : null;
 }
 

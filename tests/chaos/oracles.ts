@@ -54,7 +54,7 @@ export async function wrongEndings(sql: postgres.Sql, accounts: string[]): Promi
   return rows.map(({ what }) => what);
 }
 
-/** A job is charged once: its price if completed, at most that if cancelled, nothing if it failed by our fault. */
+/** A job is charged once: its price if completed, at most that if cancelled, nothing if it failed, but for a deadline of its own. */
 export async function wrongMoney(sql: postgres.Sql, accounts: string[]): Promise<readonly string[]> {
   const rows = await sql<{ what: string }[]>`
     select format('money: %s is %s, price %s, hold %s %s, captured %s in %s entries', j.id, j.state, j.price, h.state,
@@ -63,7 +63,9 @@ export async function wrongMoney(sql: postgres.Sql, accounts: string[]): Promise
     where j.account_id = any(${accounts}) and j.finished_at is not null and (
       h.state is distinct from 'settled' or h.captured <>
         (select coalesce(sum(e.amount), 0) from credit_entry e where e.job_id = j.id and e.kind = 'captured')
-      or case j.state when 'completed' then h.captured <> j.price when 'failed' then h.captured <> 0
+      or case j.state when 'completed' then h.captured <> j.price when 'failed'
+        then h.captured <> case when j.error_code = 'deadline_exceeded' and j.error_fault = 'user'
+          then j.price * j.steps_done / j.steps else 0 end
         else h.captured > j.price end)`;
   return rows.map(({ what }) => what);
 }

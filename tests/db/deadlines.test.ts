@@ -64,13 +64,21 @@ test("a video that was started in time may be started again after its start dead
   expect((await studio.dispatched(id)).job.epoch).toBe(job.epoch + 1);
 });
 
-test("past the end that was asked for a running video fails by the account's own fault, past ours by ours", async () => {
+test("past the end that was asked for a running video fails by its account's fault and pays its done share; past ours it pays nothing", async () => {
   const [asked, plain] = [await submitted({ deadline_seconds: 60 }), await submitted({})];
   for (const { id } of [asked, plain]) await studio.dispatched(id);
+  await studio.sql`update job set steps_done = 2 where id in ${studio.sql([asked.id, plain.id])}`;
   await age(asked.id, 61);
   await age(plain.id, 86_401);
   expect((await sweep()).toSorted()).toEqual([asked.id, plain.id].toSorted());
   const failed = { state: "failed", errorCode: "deadline_exceeded" };
   expect(await studio.job(asked.id)).toMatchObject({ ...failed, errorFault: "user" });
   expect(await studio.job(plain.id)).toMatchObject({ ...failed, errorFault: "platform" });
+  const paid = await studio.sql<{ id: string; price: bigint; steps: number; captured: bigint }[]>`
+    select j.id, j.price, j.steps, h.captured from job j join credit_hold h on h.job_id = j.id
+    where j.id in ${studio.sql([asked.id, plain.id])}`;
+  for (const { id, price, steps, captured } of paid) {
+    expect(captured).toBe(id === asked.id ? (price * 2n) / BigInt(steps) : 0n);
+  }
+  expect(paid).toHaveLength(2);
 });

@@ -27,6 +27,7 @@ const FIVE_STEPS = { ...QUICK, prompt: "!idle=1000 a lighthouse" } as const;
 const CRASHING = { ...QUICK, prompt: "!crash a lighthouse" } as const;
 /** The scale's part of one denoise step of five is 12, and it starts at 2. */
 const ONE_STEP_DONE = 14;
+const TWO_STEPS_DONE = 26;
 
 const FORBIDDEN = { ...QUICK, prompt: "a forbidden lighthouse" } as const;
 
@@ -134,6 +135,14 @@ const PHASES: readonly Phase[] = [
       async "it is cancelled when 40 % of its steps are done"(payer) {
         await payer.create(FIVE_STEPS);
         await cancelAtTwoOfFive(payer);
+      },
+      async "a deadline that it asked for passes at 40 %"(payer) {
+        // A step takes longer than the leader needs to see a deadline.
+        await payer.create({ ...QUICK, prompt: "!idle=7000 a lighthouse", deadline_seconds: 3_600 });
+        await payer.when("two steps are done", (video) => video.progress >= TWO_STEPS_DONE);
+        await product.sql`update job set deadline_at = now() where id = ${payer.video}`;
+        const { error, scheduler } = await payer.over();
+        expect([error?.code, error?.fault, scheduler.attempts]).toEqual(["deadline_exceeded", "user", 1]);
       },
       async "its grant ends while it runs"(payer) {
         await payer.create(THREE_SECONDS, GRANT_MS);

@@ -6,6 +6,7 @@
  */
 import { env } from "cloudflare:workers";
 import { vi } from "vitest";
+import { mintRequestId } from "#edge/random-id.ts";
 import {
   AskSnapshot,
   EstimateVideo,
@@ -40,7 +41,7 @@ export const TIER: TierLimits = {
   reads_burst: 200,
   max_running: 3,
 };
-type Outage = "none" | "refused" | "busy" | "broken" | "limited" | "full" | "account_busy" | "shed_lists";
+type Outage = "none" | "refused" | "skewed" | "busy" | "broken" | "limited" | "full" | "account_busy" | "shed_lists";
 
 const FULL: Refusal = {
   code: "queue_full",
@@ -91,6 +92,7 @@ export class ControlPlaneStandIn {
     const url = new URL(request.url);
     const outage = this.outage(url.hostname, url.pathname);
     if (outage === "refused") throw new Error("Network connection lost.");
+    if (outage === "skewed") return renderRefusal({ code: "clock_skew", message: "skewed" }, mintRequestId());
     const bytes = new Uint8Array(await request.arrayBuffer());
     const call = { method: request.method, url, headers: request.headers, body: bytes };
     const verdict = await verifyCall(call, [env.EDGE_SIGNING_SECRET], Date.now());

@@ -84,6 +84,28 @@ test("a replica that is down costs nothing: the other one answers", async () => 
   expect((await call("/v1/videos")).status).toBe(200);
 });
 
+test("a replica whose clock is off refuses our signatures, not the client: the other one answers", async () => {
+  const { call, create, controlPlane } = await arrive();
+  controlPlane.outage = (host) => (host === "control-plane-a.test" ? "skewed" : "none");
+  expect([(await call("/v1/videos")).status, (await create({ prompt: "a" })).status]).toEqual([200, 200]);
+  controlPlane.outage = (host) => (host === "control-plane-b.test" ? "skewed" : "none");
+  expect([(await call("/v1/videos")).status, (await create({ prompt: "b" })).status]).toEqual([200, 200]);
+});
+
+test("where no replica accepts our signatures the client is told to come back", async () => {
+  vi.spyOn(console, "warn").mockReturnValue();
+  hasten();
+  const { call, controlPlane } = await arrive();
+  controlPlane.outage = () => "skewed";
+  const answer = await call("/v1/videos");
+  const { code } = ErrorEnvelope.parse(await answer.json()).error;
+  expect([answer.status, code]).toEqual([503, "control_plane_unavailable"]);
+  expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+  controlPlane.outage = () => "none";
+  await scheduler.wait(1_000);
+  expect((await call("/v1/videos")).status).toBe(200);
+});
+
 test("without any control plane the client is told to come back", async () => {
   vi.spyOn(console, "warn").mockReturnValue();
   hasten();

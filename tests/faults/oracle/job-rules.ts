@@ -161,7 +161,8 @@ function stepFinding(before: JobRow | null, after: JobRow, { discarded, mailed }
   return moves && !started && !mailed ? `${id} became ${after.state} and the scheduler has no mail` : null;
 }
 
-function dueOf({ state, price, stepsDone, steps }: JobRow): bigint {
+function dueOf({ state, price, stepsDone, steps, errorCode, errorFault }: JobRow): bigint {
   if (state === "completed") return price;
-  return state === "failed" ? 0n : (price * BigInt(stepsDone)) / BigInt(steps);
+  const ownDeadline = errorCode === "deadline_exceeded" && errorFault === "user";
+  return state === "failed" && !ownDeadline ? 0n : (price * BigInt(stepsDone)) / BigInt(steps);
 }

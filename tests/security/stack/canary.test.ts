@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { z } from "zod";
 import { WebhookEndpoint, WebhookSecret } from "#protocol/webhook.ts";
 import { LiveSession } from "#tests/support/live-session.ts";
-import { controlPlaneOf } from "#tests/support/product.ts";
+import { controlPlaneOf, until } from "#tests/support/product.ts";
 import type { Product } from "#tests/support/product.ts";
 import { WebhookReceiver } from "#tests/support/webhook-receiver.ts";
 import { callerOf, joinStack, json, secretsOf } from "../stack.ts";
@@ -117,7 +117,8 @@ test("no refusal repeats a secret or a prompt, and none tells of a stack", () =>
   }
 });
 
-test("webhooks carry a signature and not what made it; they tell of a video and not what it was asked for", () => {
+test("webhooks carry a signature and not what made it; they tell of a video and not what it was asked for", async () => {
+  await until("webhooks have come", 30_000, async () => receiver.received.length > 2);
   expect(receiver.received.length).toBeGreaterThan(2);
   for (const { path, headers, body } of receiver.received) expectNone(JSON.stringify([path, headers]) + body, path);
 });
