@@ -11,7 +11,7 @@ import { Sha256Hex } from "#protocol/id.ts";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { aJob, aSpec, JOB, runJob } from "./reference-job.ts";
 
-const device = new ChildDevice({ faults: true, hangMsMin: 1_000 });
+const device = new ChildDevice({ faults: true });
 afterAll(() => device.close());
 
 const TINY: Picture = {
@@ -141,7 +141,6 @@ describe("the video", () => {
 describe("fault knobs", () => {
   test.each([
     ["!crash a fox", { class: "engine_fatal", code: "exited" }],
-    ["!hang@3 a fox", { class: "engine_fatal", code: "hung_step" }],
     ["!oom a fox", { class: "capacity", code: "oom_denoise" }],
     ["!nan@3 a fox", { class: "engine_fatal", code: "nan_latents" }],
     ["!nan@8 a fox", { class: "engine_fatal", code: "nan_latents" }],
@@ -173,10 +172,10 @@ describe("an engine that has failed", () => {
   const broken = Sha256Hex.parse("0".repeat(64));
   const crash = aSpec({ prompt: "!crash a fox" });
 
-  test.each(["!crash a fox", "!hang@3 a fox", "!nan@3 a fox"])(
+  test.each(["!crash a fox", "!nan@3 a fox"])(
     "%s, and then does not give the known answer, gives jobs back as the device's fault",
     async (prompt) => {
-      const suspect = new ChildDevice({ faults: true, hangMsMin: 3_000, knownAnswer: broken });
+      const suspect = new ChildDevice({ faults: true, knownAnswer: broken });
       onTestFinished(() => suspect.close());
       // A device that has not failed is not asked.
       expect((await runJob(suspect, await aJob())).ending.t).toBe("artifact");
