@@ -11,10 +11,14 @@ for (const file of report.testResults) {
 }
 // A file that does not load has no tests, and still is a failure.
 const failures = report.numFailedTests || (report.success ? 0 : 1);
-console.log(`${report.numPassedTests} passed, ${failures} failed`);
+say(`${report.numPassedTests} passed, ${failures} failed`);
 
 function print(name, reasons) {
-  console.log(`FAILED ${name}`);
+  say(`FAILED ${name}`);
   const lines = reasons.join("\n").split("\n");
-  for (const line of lines.slice(0, REASON_LINES_MAX)) console.log(`    ${line}`);
+  for (const line of lines.slice(0, REASON_LINES_MAX)) say(`    ${line}`);
+}
+
+function say(line) {
+  process.stdout.write(`${line}\n`);
 }

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "gpu-runner/engines/diffusers"), str(ROOT / "tests/conformance/diffusers")]
+sys.path[:0] = [str(ROOT / "gpu-runner/engines/diffusers"), str(ROOT / "tests/engines/diffusers")]
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel

@@ -56,7 +56,7 @@ async function submit({ sql }: Studio, account: AccountId): Promise<void> {
     submit: { create_key: aCreateKey(), video: VIDEO },
     reference: null,
     seed: 7,
-    loadOf: () => ({ queued: 0, predictedStartS: null, predictedStartP90S: null }),
+    loadOf: () => ({ queued: 0, queuedGpuS: 0, queuedGpuSMax: 1, predictedStartS: null, predictedStartP90S: null }),
   });
   if (!submitted.ok) throw new Error(submitted.refusal.message);
 }

@@ -36,6 +36,7 @@ try {
     limits: PRODUCTION_LIMITS,
     send: () => undefined,
     stop: () => undefined,
+    trust: () => undefined,
   };
   const times: number[] = [];
   for (let round = 0; round < 3; round++) {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { AdminAccount, AdminGrant, AdminKey } from "#protocol/admin.ts";
+import { callAdmin, type Listener } from "./admin-call.ts";
 import { DEMO_TIERS, DemoAccounts, type DemoTier } from "./dev-file.ts";
 import { readJson, writePrivately } from "./home.ts";
 
@@ -10,11 +11,6 @@ const GRANT_CREDITS = "1000000";
 const CHECK_TRIES_MAX = 50;
 const CHECK_PAUSE_MS = 100;
 const CALL_MS = 10_000;
-
-export interface Listener {
-  readonly url: string;
-  readonly token: string;
-}
 
 export async function keepDemoAccounts(home: string, edgeUrl: string, admin: Listener): Promise<DemoAccounts> {
   const file = join(home, "accounts.json");
@@ -51,27 +47,10 @@ async function statusOf(edgeUrl: string, apiKey: string): Promise<number> {
 }
 
 async function makeAccount(admin: Listener, tier: DemoTier): Promise<z.input<typeof DemoAccounts>[DemoTier]> {
-  const account = await call(admin, "/admin/v1/accounts", { name: `demo ${tier}`, tier }, AdminAccount);
+  const account = await callAdmin(admin, "/admin/v1/accounts", { name: `demo ${tier}`, tier }, AdminAccount);
   const grant = { account_id: account.id, amount: GRANT_CREDITS };
-  await call(admin, "/admin/v1/grants", grant, AdminGrant);
-  const key = await call(admin, `/admin/v1/accounts/${account.id}/keys`, {}, AdminKey);
+  await callAdmin(admin, "/admin/v1/grants", grant, AdminGrant);
+  const key = await callAdmin(admin, `/admin/v1/accounts/${account.id}/keys`, {}, AdminKey);
   if (key.api_key === undefined) throw new Error("The admin API made a key but did not show it.");
   return { id: account.id, api_key: key.api_key };
-}
-
-async function call<T>(admin: Listener, path: string, body: unknown, answer: z.ZodType<T>): Promise<T> {
-  const response = await fetch(`${admin.url}${path}`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${admin.token}`,
-      "content-type": "application/json",
-      // Grants want one; a start that broke off begins anew, with other accounts.
-      "idempotency-key": crypto.randomUUID(),
-    },
-    body: JSON.stringify(body),
-    signal: AbortSignal.timeout(CALL_MS),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`POST ${path} was answered with ${response.status}: ${text.slice(0, 500)}`);
-  return answer.parse(JSON.parse(text));
 }

@@ -10,8 +10,8 @@ import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import type { Guard } from "./guard.ts";
 
-const HASH_FILE = "sources.sha256";
-const SOURCES = ["edge", "protocol", "wrangler.toml", "package-lock.json", "deploy/workerd.capnp"] as const;
+export const BUNDLE_HASH_FILE = "sources.sha256";
+export const EDGE_SOURCES = ["edge", "protocol", "wrangler.toml", "package-lock.json", "deploy/workerd.capnp"] as const;
 const FILES_MAX = 2_000;
 /** Enough of wrangler's output to see what it stumbled over. */
 const OUTPUT_CHARS_MAX = 4_000;
@@ -29,13 +29,13 @@ export async function bundleEdge(options: BundleOptions): Promise<string> {
   const { root, home } = options;
   const folder = join(home, "edge");
   await mkdir(folder, { recursive: true });
-  const wanted = await hashSources(root, SOURCES);
-  const made = await readFile(join(folder, HASH_FILE), "utf8").catch(() => "");
+  const wanted = await hashSources(root, EDGE_SOURCES);
+  const made = await readFile(join(folder, BUNDLE_HASH_FILE), "utf8").catch(() => "");
   if (made === wanted) return folder;
-  await rm(join(folder, HASH_FILE), { force: true }); // a bundling that is cut short must not look finished
+  await rm(join(folder, BUNDLE_HASH_FILE), { force: true }); // a bundling that is cut short must not look finished
   await runWrangler(options, folder);
   await copyFile(join(root, "deploy/workerd.capnp"), join(folder, "workerd.capnp"));
-  await writeFile(join(folder, HASH_FILE), wanted);
+  await writeFile(join(folder, BUNDLE_HASH_FILE), wanted);
   return folder;
 }
 

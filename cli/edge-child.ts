@@ -58,7 +58,7 @@ export function startEdge(options: EdgeOptions): Child {
 }
 
 /** The workerd that wrangler brings, so that bundle and runtime are always of one release. */
-function workerdPath(): string {
+export function workerdPath(): string {
   const fromWrangler = createRequire(createRequire(import.meta.url).resolve("wrangler/package.json"));
   return z.object({ default: z.string() }).parse(fromWrangler("workerd")).default;
 }

@@ -1,23 +1,21 @@
 /**
- * Follows one video to its end: frames of the account's WebSocket tell of every change, and a slow poll covers a socket
- * that is not there. `GET /v1/videos/{id}` is the truth: the end is only believed from there.
+ * Follows one video to its end: the account's live session tells of every change and takes itself up after a cut; a slow poll
+ * covers a session that is not there. `GET /v1/videos/{id}` is the truth: the end is only believed from there.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
-import { z } from "zod";
-import { Event, EVENTS_SUBPROTOCOL, PositionFrame, ProgressFrame } from "#protocol/event.ts";
+import type { SessionFrame, VideoStanding } from "#protocol/live-session.ts";
 import type { Video } from "#protocol/video.ts";
+import { EventSession, type EventSessionHost } from "./event-session.ts";
 import { isWaiting, type VideoProgress } from "./progress-line.ts";
 import { getVideo, type ApiAccess } from "./video-client.ts";
 
 const POLL_WITHOUT_SOCKET_MS = 500;
 const POLL_WITH_SOCKET_MS = 5_000;
+/** It is the only client of its own edge. */
+const RECONNECT_ALONE_MS = 1_000;
 const DRAW_MS = 200;
 /** A control plane that is being started again answers within seconds; ten minutes of silence is a failure. */
 const FAILED_POLLS_MAX = 60;
-const HANDSHAKE_MS = 5_000;
-
-const Frame = z.union([Event, ProgressFrame, PositionFrame]);
 
 export interface Following {
   readonly api: ApiAccess;
@@ -32,13 +30,15 @@ export async function followVideo(following: Following): Promise<Video> {
   let view = viewOf(following.submitted, null);
   let runningSince: { readonly at: number; readonly from: number } | null = null;
   let wake = Promise.withResolvers<void>();
-  const socket = openSocket(following.api, (frame) => {
-    if (!("id" in frame.data) || frame.data.id !== following.submitted.id) return;
-    view = withFrame(view, frame);
-    if (frame.type === "video.completed" || frame.type === "video.failed" || frame.type === "video.cancelled") {
-      wake.resolve();
-    }
-  });
+  const host: EventSessionHost = {
+    heard(frame) {
+      view = withFrame(view, frame, following.submitted.id);
+      if (hasEnded(view)) wake.resolve();
+    },
+    // The poll alone goes on.
+    refused: () => undefined,
+  };
+  const session = new EventSession(following.api, host, { withinMs: RECONNECT_ALONE_MS });
   const timer = setInterval(() => {
     if (runningSince === null && view.progress > 0) runningSince = { at: Date.now(), from: view.progress };
     following.draw({
@@ -50,7 +50,7 @@ export async function followVideo(following: Following): Promise<Video> {
   }, DRAW_MS);
   try {
     for (let failedPolls = 0; failedPolls < FAILED_POLLS_MAX;) {
-      const pauseMs = socket.readyState === WebSocket.OPEN ? POLL_WITH_SOCKET_MS : POLL_WITHOUT_SOCKET_MS;
+      const pauseMs = session.isOpen ? POLL_WITH_SOCKET_MS : POLL_WITHOUT_SOCKET_MS;
       await Promise.race([wake.promise, sleep(pauseMs, undefined, { signal: following.signal })]);
       wake = Promise.withResolvers();
       const video = await getVideo(following.api, following.submitted.id).catch(() => null);
@@ -62,28 +62,18 @@ export async function followVideo(following: Following): Promise<Video> {
     throw new Error("The API stopped answering.");
   } finally {
     clearInterval(timer);
-    socket.terminate();
+    session.close();
   }
 }
 
-type Frame = z.infer<typeof Frame>;
 type View = Omit<VideoProgress, "elapsedSeconds" | "running">;
 
-function openSocket(api: ApiAccess, onFrame: (frame: Frame) => void): WebSocket {
-  const socket = new WebSocket(`${api.edgeUrl.replace(/^http/, "ws")}/v1/videos/events`, EVENTS_SUBPROTOCOL, {
-    headers: { authorization: `Bearer ${api.apiKey}` },
-    handshakeTimeout: HANDSHAKE_MS,
-  });
-  // Without a socket the poll alone goes on.
-  socket.on("error", () => undefined);
-  socket.on("message", (data: Buffer) => {
-    const frame = Frame.safeParse(JSON.parse(data.toString("utf8")));
-    if (frame.success) onFrame(frame.data);
-  });
-  return socket;
-}
-
-function withFrame(view: View, frame: Frame): View {
+function withFrame(view: View, frame: SessionFrame, id: string): View {
+  if (frame.type === "snapshot") {
+    const standing = frame.videos.find((video) => video.id === id);
+    return standing === undefined ? view : viewOf(standing, view);
+  }
+  if (!("data" in frame) || !("id" in frame.data) || frame.data.id !== id) return view;
   switch (frame.type) {
     case "video.progress":
       return {
@@ -109,7 +99,11 @@ function withFrame(view: View, frame: Frame): View {
   }
 }
 
-function viewOf(video: Video, before: View | null): View {
+function hasEnded({ state }: View): boolean {
+  return state === "completed" || state === "failed" || state === "cancelled";
+}
+
+function viewOf(video: Video | VideoStanding, before: View | null): View {
   return {
     state: video.scheduler.state,
     progress: Math.max(video.progress, before?.progress ?? 0),

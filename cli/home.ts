@@ -13,7 +13,6 @@ const SECRET_BYTES = 32;
 
 export const Secrets = z.object({
   admin_token: z.string().min(16),
-  runner_token: z.string().min(16),
   edge_secret: z.string().min(16),
   store_secret: z.string().min(16),
   postgres_password: z.string().min(16),

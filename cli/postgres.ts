@@ -137,6 +137,9 @@ function spawnServer(site: PostgresSite, options: PostgresOptions): Omit<Running
     "shared_buffers=64MB",
     "jit=off",
     "log_min_messages=warning",
+    // What a failed statement was about, rows and all, is for no log.
+    "log_error_verbosity=terse",
+    "log_min_error_statement=panic",
     "log_line_prefix=%m [%p] ",
     ...durability,
   ].flatMap((setting) => ["-c", setting]);

@@ -1,8 +1,8 @@
 /** One line of text that says how a video is doing. Pure: what is known and how wide, in; text out. */
-import type { JobState } from "#protocol/video.ts";
+import type { SchedulerState } from "#protocol/video.ts";
 
 export interface VideoProgress {
-  readonly state: JobState;
+  readonly state: SchedulerState;
   readonly progress: number;
   /** Jobs ahead; null when it does not wait or nobody knows. */
   readonly position: number | null;
@@ -21,16 +21,18 @@ const EXTRAPOLATE_FROM = 4;
 
 const WORDS = {
   queued: "queued",
+  throttled: "waiting for your other videos",
   starting: "starting",
   running: "rendering",
   uploading: "uploading",
+  moderating: "being checked",
   preempted: "paused for another job",
   retrying: "waiting to go on",
   cancelling: "stopping",
   completed: "done",
   failed: "failed",
   cancelled: "cancelled",
-} as const satisfies Record<JobState, string>;
+} as const satisfies Record<SchedulerState, string>;
 
 export function progressLine(video: VideoProgress, columns: number): string {
   const filled = Math.round((BAR_COLUMNS * video.progress) / 100);
@@ -61,8 +63,8 @@ function eta(video: VideoProgress): readonly string[] {
   return video.finishSeconds === null ? [] : [`about ${duration(video.finishSeconds)} left`];
 }
 
-export function isWaiting(state: JobState): boolean {
-  return state === "queued" || state === "preempted" || state === "retrying";
+export function isWaiting(state: SchedulerState): boolean {
+  return state === "queued" || state === "throttled" || state === "preempted" || state === "retrying";
 }
 
 /** `75` → `1 min 15 s`. */

@@ -8,6 +8,8 @@ import { writeDevFile, removeDevFile, type DemoAccounts } from "./dev-file.ts";
 import { forkNode, type Child } from "./child.ts";
 import { ROOT, type Config } from "./config.ts";
 import { keepDemoAccounts } from "./demo-accounts.ts";
+import { joinTokenFor } from "./runner-tokens.ts";
+import type { Listener } from "./admin-call.ts";
 import { bundleEdge } from "./edge-bundle.ts";
 import { startEdge } from "./edge-child.ts";
 import { claimPort, freePort } from "./free-port.ts";
@@ -59,10 +61,10 @@ export class Stack {
     bundle.catch(() => undefined);
     const database = await this.#startDatabase(ports);
     await this.#startControlPlanes(ports, database);
-    await Promise.all([this.#startEdge(ports, await bundle), this.#startRunners(ports)]);
     const edgeUrl = urlOf(ports.edge);
     const adminUrl = urlOf(ports.controlPlanes[0]?.admin ?? 0);
     const admin = { url: adminUrl, token: this.#secrets.admin_token };
+    await Promise.all([this.#startEdge(ports, await bundle), this.#startRunners(ports, admin)]);
     const accounts = await keepDemoAccounts(this.#home.path, edgeUrl, admin);
     this.#facts = { edgeUrl, adminUrl, databaseUrl: database, accounts };
     this.#publish();
@@ -151,14 +153,16 @@ export class Stack {
     await this.#begin(this.#edge);
   }
 
-  async #startRunners(ports: Ports): Promise<void> {
+  async #startRunners(ports: Ports, admin: Listener): Promise<void> {
     const names = Array.from({ length: this.#config.runners }, (_, index) => `runner-${index + 1}`);
+    const tokens = new Map<string, string>();
+    for (const id of names) tokens.set(id, await joinTokenFor(admin, id));
     this.#runners = names.map((id, index) =>
       this.#supervise(id, async (name) =>
         forkNode({
           program: join(ROOT, "gpu-runner/main.ts"),
           cwd: ROOT,
-          env: runnerEnv(this.#config, this.#secrets, this.#home.path, ports, id, index),
+          env: runnerEnv(this.#config, tokens.get(id) ?? "", this.#home.path, ports, id, index),
           log: this.#log(name),
           ...(this.#config.engine === "reference" ? {} : { readyMs: ENGINE_READY_MS }),
         }),

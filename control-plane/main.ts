@@ -4,24 +4,30 @@
  */
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import type { Server } from "node:http";
+import { flushCompileCache } from "node:module";
 import { serve } from "@hono/node-server";
 import { pino } from "pino";
 import type { Logger } from "pino";
 import { readConfig } from "./config.ts";
 import type { Config } from "./config.ts";
+import type { ResultToJudge } from "./core/moderation.ts";
 import { DEVELOPMENT_LIMITS, PRODUCTION_LIMITS } from "./core/scheduler/limits.ts";
 import { connect } from "./db/connect.ts";
 import type { Database } from "./db/connect.ts";
 import { migrate } from "./db/migrate.ts";
 import { EdgePusher } from "./egress/edge-push.ts";
 import { LeaderCall } from "./egress/leader-call.ts";
+import { ModerationHook } from "./egress/moderation-hook.ts";
 import { adminApp } from "./http/admin.ts";
 import { app } from "./http/app.ts";
+import { CallGate } from "./http/call-gate.ts";
 import { mintRequestId } from "./http/request-id.ts";
 import { EdgeSender } from "./loop/edge-sender.ts";
 import { LeaderReign } from "./loop/leader-reign.ts";
 import { Leadership } from "./loop/leadership.ts";
+import { Pulse } from "./loop/pulse.ts";
 import { ProgressRecorder } from "./loop/progress-recorder.ts";
+import { identifyRunner } from "./usecase/runner-identity.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
@@ -30,6 +36,7 @@ import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { Metrics } from "./metrics.ts";
 import { systemClock } from "./system-clock.ts";
+import { SAFE_LOG } from "#protocol/log-line.ts";
 import { leadOf } from "./usecase/lead.ts";
 import { webhookGuard, webhookLoop } from "./webhooks.ts";
 
@@ -41,7 +48,11 @@ const LIMITS = {
 const KEY_ENV = { development: "dev", staging: "test", production: "live" } as const;
 
 const config = readConfig();
-const log = pino({ level: config.CALLSHEET_LOG, base: { program: "control-plane" } });
+const log = pino({
+  level: config.CALLSHEET_LOG,
+  base: { program: "control-plane" },
+  ...SAFE_LOG,
+});
 const stop = await start(config, log);
 
 let stopping = false;
@@ -62,10 +73,13 @@ process.on("SIGINT", () => shutDown("SIGINT"));
 process.on("disconnect", () => shutDown("the supervisor is gone"));
 process.on("message", (message) => message === "stop" && shutDown("the supervisor asked"));
 process.send?.({ ready: true });
+// Where a cache is asked for (`NODE_COMPILE_CACHE`), a process that is killed leaves it, too.
+flushCompileCache();
 
 /** Everything of a replica that lives as long as the process. */
 interface Parts {
   readonly metrics: Metrics;
+  readonly gate: CallGate;
   readonly database: Database;
   readonly store: DiskStore;
   readonly urls: StoreUrls;
@@ -75,18 +89,26 @@ interface Parts {
   readonly sender: EdgeSender;
   readonly recorder: ProgressRecorder;
   readonly hub: RunnerHub;
+  /** Null: nobody judges prompts and results. */
+  readonly hook: ModerationHook | null;
 }
 
 async function start(settings: Config, logger: Logger): Promise<() => Promise<void>> {
   await migrate(settings.CALLSHEET_DATABASE_URL);
   const parts = wire(settings, logger);
   const { database, hub, recorder, leadership } = parts;
-  const webhooks = webhookLoop(settings, { clock: systemClock, log: logger, meter: parts.metrics }, database);
+  const host = { clock: systemClock, log: logger, meter: parts.metrics };
+  const webhooks = webhookLoop(settings, host, database.hooks);
   const servers = [
     await listen(mainApp(settings, logger, parts).fetch, settings.CALLSHEET_PORT, settings.CALLSHEET_HOST),
     await listen(operatorApp(settings, logger, parts).fetch, settings.CALLSHEET_ADMIN_PORT, settings.CALLSHEET_HOST),
   ] as const;
-  const endSockets = acceptRunners(servers[0], hub, settings.CALLSHEET_RUNNER_TOKEN);
+  const endSockets = acceptRunners(servers[0], hub, {
+    identify: (authorization) => identifyRunner(database.loops, authorization),
+    log: logger,
+  });
+  const pulse = new Pulse(database.loops, host, (pulseMs) => parts.gate.felt(pulseMs));
+  pulse.start();
   recorder.start();
   webhooks.start();
   leadership.start();
@@ -95,7 +117,7 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   return async () => {
     // Resign first, so that another replica leads while this one drains.
     await leadership.stop();
-    await Promise.all([recorder.stop(), webhooks.stop()]);
+    await Promise.all([recorder.stop(), webhooks.stop(), pulse.stop()]);
     endSockets();
     await Promise.all(servers.map(close));
     await database.close();
@@ -104,14 +126,16 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
 
 function wire(settings: Config, logger: Logger): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
-  const { sql } = database;
+  const { loops: sql } = database;
   const metrics = new Metrics();
   const host = { clock: systemClock, log: logger, meter: metrics };
   const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
-  const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, settings.CALLSHEET_EDGE_SECRET, mintRequestId);
+  const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, signingSecretOf(settings), mintRequestId);
+  const hook = moderationHookOf(settings, logger);
+  const judgeResult = async (result: ResultToJudge) => (await hook?.judgeResult(result)) ?? null;
   const reign: LeaderReign = new LeaderReign(
-    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], ...host },
+    { sql, store, urls, limits: LIMITS[settings.CALLSHEET_ENV], judgeResult, ...host },
     () => hub,
     () => sender,
   );
@@ -128,6 +152,7 @@ function wire(settings: Config, logger: Logger): Parts {
     urls,
     now,
     meter: metrics,
+    reviews: hook !== null,
     leaderEpoch: () => reign.epoch,
     report(frame) {
       recorder.report(frame);
@@ -142,16 +167,17 @@ function wire(settings: Config, logger: Logger): Parts {
   const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
-  return { metrics, database, store, urls, pusher, reign, leadership, sender, recorder, hub };
+  const gate = new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics });
+  return { metrics, gate, database, store, urls, pusher, reign, leadership, sender, recorder, hub, hook };
 }
 
 function mainApp(
   settings: Config,
   logger: Logger,
-  { metrics, database, store, urls, reign, leadership, sender }: Parts,
+  { metrics, gate, database, store, urls, reign, leadership, sender, hook }: Parts,
 ) {
   const leader = new LeaderCall({
-    secret: settings.CALLSHEET_EDGE_SECRET,
+    secret: signingSecretOf(settings),
     now,
     mintRequestId,
     leaderUrl: () => leadership.leaderUrl,
@@ -164,10 +190,12 @@ function mainApp(
     now,
     log: logger,
     timed: metrics.timed,
-    edgeSecret: settings.CALLSHEET_EDGE_SECRET,
+    gate,
+    edgeSecrets: settings.CALLSHEET_EDGE_SECRET,
     randomSeed: () => randomInt(0, 2 ** 32 - 1),
     randomSecret: () => `whsec_${randomBytes(32).toString("base64")}`,
     webhookGuard: webhookGuard(settings),
+    judge: hook === null ? null : (prompt) => hook.judgePrompt(prompt),
     outlook: new AdmissionOutlook(database.sql, now),
     explain: async (account, ids) =>
       reign.leads ? reign.explainOwn(account, ids) : await leader.explain(account, ids),
@@ -179,21 +207,37 @@ function mainApp(
 
 function operatorApp(settings: Config, logger: Logger, { metrics, database, hub, pusher, reign }: Parts) {
   return adminApp({
-    database,
+    database: { ...database, sql: database.admin },
     limits: LIMITS[settings.CALLSHEET_ENV],
     termsChanged: () => reign.wake(),
     scraped: () => metrics.scraped(),
-    token: settings.CALLSHEET_ADMIN_TOKEN,
+    tokens: settings.CALLSHEET_ADMIN_TOKEN,
     keyEnv: KEY_ENV[settings.CALLSHEET_ENV],
     randomBytes,
     runnerStates: () => hub.states(),
     keyRevoked: (account, keySha256) => {
       const push = { items: [{ kind: "key_revoked", key_sha256: keySha256 } as const] };
-      pusher.push(account, push, now()).catch((error: unknown) => {
-        logger.warn({ account, err: error }, "the edge was not told of a revoked key; its cache ends within seconds");
+      pusher.pushSoon(account, push, systemClock).catch((error: unknown) => {
+        logger.warn({ account, err: error }, "the edge was not told of a revoked key; it asks again within 30 s");
       });
     },
   });
+}
+
+function moderationHookOf(settings: Config, logger: Logger): ModerationHook | null {
+  const { CALLSHEET_MODERATION_URL: url, CALLSHEET_MODERATION_SECRET: secret } = settings;
+  if (url === undefined || secret === undefined) return null;
+  return new ModerationHook({
+    url,
+    secret,
+    now,
+    mintId: () => `mod_${randomUUID()}`,
+    failed: (what, error) => logger.warn({ subject: what, err: error }, "the moderation hook gave no verdict"),
+  });
+}
+
+function signingSecretOf({ CALLSHEET_EDGE_SECRET: [first = ""] }: Config): string {
+  return first;
 }
 
 function now(): number {

@@ -1,6 +1,6 @@
 /** Wires what sends webhooks, and what says which addresses they may have. */
 import type { Config } from "./config.ts";
-import type { Database } from "./db/connect.ts";
+import type { Sql } from "./db/connect.ts";
 import { ANYTHING, newResolver, PUBLIC_ONLY, urlFault, urlFaultAsResolved } from "./egress/address-guard.ts";
 import type { EgressPolicy } from "./egress/address-guard.ts";
 import { WebhookPost } from "./egress/webhook-post.ts";
@@ -11,7 +11,7 @@ import { WebhookCourier } from "./usecase/deliver-webhooks.ts";
 
 const WEBHOOK_POLL_MS = 200;
 
-export function webhookLoop(settings: Config, host: LoopHost, { sql }: Database): Service {
+export function webhookLoop(settings: Config, host: LoopHost, sql: Sql): Service {
   const post = new WebhookPost(egressOf(settings), newResolver());
   const courier: WebhookCourier = new WebhookCourier(sql, {
     attempt: async (delivery, signal) => {

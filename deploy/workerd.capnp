@@ -4,7 +4,8 @@
 #   mkdir -p /var/lib/callsheet/objects
 #   workerd serve edge-bundle/workerd.capnp --socket-addr http=0.0.0.0:8787 --directory-path objects=/var/lib/callsheet/objects
 #
-# Settings come from the environment: CONTROL_PLANE_URLS, EDGE_SIGNING_SECRET, CALLSHEET_ENV. The objects folder holds
+# Settings come from the environment: CONTROL_PLANE_URLS, EDGE_SIGNING_SECRET, CALLSHEET_ENV; ALLOWED_ORIGINS
+# may be unset. The objects folder holds
 # only what can be rebuilt from the control plane. The date and flags are those of wrangler.toml (a test compares them).
 
 using Workerd = import "/workerd/workerd.capnp";
@@ -29,5 +30,6 @@ const edge :Workerd.Worker = (
     (name = "CONTROL_PLANE_URLS", fromEnvironment = "CONTROL_PLANE_URLS"),
     (name = "EDGE_SIGNING_SECRET", fromEnvironment = "EDGE_SIGNING_SECRET"),
     (name = "CALLSHEET_ENV", fromEnvironment = "CALLSHEET_ENV"),
+    (name = "ALLOWED_ORIGINS", fromEnvironment = "ALLOWED_ORIGINS"),
   ],
 );

@@ -1,5 +1,6 @@
 /** What the control plane answered → what the client gets: unchanged, but for headers that are none of its business. */
 import { ErrorEnvelope, type Refusal, renderRefusal } from "#protocol/error.ts";
+import { IDEMPOTENCY_REPLAYED_HEADER } from "#protocol/idempotency.ts";
 import type { EdgeContext } from "./app.ts";
 import { logFault } from "./log.ts";
 import { UNREACHABLE } from "./refusals.ts";
@@ -17,6 +18,7 @@ const PASSED_HEADERS = [
   "retry-after",
   "retry-after-ms",
   "x-should-retry",
+  IDEMPOTENCY_REPLAYED_HEADER,
 ] as const;
 
 export function refuse(c: EdgeContext, refusal: Refusal): Response {

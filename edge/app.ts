@@ -2,6 +2,7 @@
 import type { Context, Hono } from "hono";
 import type { RequestId } from "#protocol/id.ts";
 import type { Caller } from "./caller.ts";
+import type { RateReport } from "./core/rate-headers.ts";
 import type { Config } from "./env.ts";
 
 interface Edge {
@@ -11,8 +12,8 @@ interface Edge {
     config: Config;
     /** Set by `routes/authorized.ts` before a handler that needs it runs. */
     caller: Caller;
-    /** Headers for the answer, whatever it is. */
-    extraHeaders: Readonly<Record<string, string>>;
+    /** How the caller's rates stand: told in the answer's headers, whatever it is. */
+    rates: RateReport;
   };
 }
 export type EdgeApp = Hono<Edge>;

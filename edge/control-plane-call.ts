@@ -2,17 +2,41 @@
  * The one way from the edge to the control plane: a signed call that survives a replica that dies or restarts.
  *
  * Promises: every try carries a fresh timestamp and nonce (the control plane keeps nonces); tries, pauses and time are
- * bounded (`core/retry.ts`); an answer is returned as it came, a call without any answer throws
+ * bounded (`core/retry.ts`); a replica that is away is left alone but for probes (`core/breaker.ts`), one that sheds load is
+ * sent little more than it takes (`core/throttle.ts`); an answer is returned as it came, a call without any answer throws
  * `ControlPlaneUnreachable`.
  */
+import { type ErrorCode, renderRefusal } from "#protocol/error.ts";
 import type { AccountId, RequestId } from "#protocol/id.ts";
+import { DEADLINE_HEADER, laneOf, SHED_HEADER } from "#protocol/lane.ts";
 import { signCall } from "#protocol/signed-call.ts";
-import { mayRetry, pauseMs, TRIES_MAX, TRY_FOR_MS } from "./core/retry.ts";
+import type { Outcome } from "./core/breaker.ts";
+import {
+  earn,
+  type Failure,
+  FULL_BUDGET,
+  lookMs,
+  mayRetry,
+  pauseMs,
+  spend,
+  TRY_FOR_MS,
+  TURNS_MAX,
+} from "./core/retry.ts";
 import type { Config } from "./env.ts";
+import { goOn } from "./in-hand.ts";
 import { mintRequestId } from "./random-id.ts";
+import { SHED } from "./refusals.ts";
+import { choose, Replica } from "./replica.ts";
 
 /** How long one try may take until its answer is there (streams: until its headers are). */
 const TRY_MS = 5_000;
+/** An answer that took longer counts against the replica as if it had not come. */
+const SLOW_MS = 2_500;
+/** Of one isolate; who comes when so many wait is refused at once. */
+const WAITING_MAX = 256;
+/** A proxy in between could not connect. */
+const NOBODY_THERE: ReadonlySet<number> = new Set([502, 504, 521, 522, 523, 524]);
+const UNAVAILABLE = `"control_plane_unavailable"` satisfies `"${ErrorCode}"`;
 const NO_BODY = new Uint8Array(0);
 
 export interface ControlPlaneCall {
@@ -34,37 +58,86 @@ export class ControlPlaneUnreachable extends Error {
   override readonly name = "ControlPlaneUnreachable";
 }
 
+/** What this isolate knows of the replicas, by their origins: settings do not change while it lives, but tests have several. */
+const known = new Map<string, Replica>();
 /** The replica that answered last. Only a hint: each isolate finds a living one by itself. */
 let preferred = 0;
+let budget = FULL_BUDGET;
+/** Calls that wait for a doubted replica. */
+let waiting = 0;
 
-export async function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
+export function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
+  const kind = laneOf(call.method, call.path) === "submit" ? "create" : "other";
+  return goOn(kind, call.account, () => untilAnswered(call, config));
+}
+
+/** Calls that wait for a replica to come back, and cost nothing. */
+export function callsWaiting(): number {
+  return waiting;
+}
+
+async function untilAnswered(call: ControlPlaneCall, config: Config): Promise<Response> {
   const body = call.body === undefined ? NO_BODY : encode(JSON.stringify(call.body));
   const until = Date.now() + TRY_FOR_MS;
-  const replicas = config.controlPlanes.length;
-  for (let made = 0; ; made++) {
-    const turn = preferred;
-    const url = new URL(call.path, config.controlPlanes[turn % replicas]);
+  const lane = laneOf(call.method, call.path);
+  const replicas = config.controlPlanes.map((origin) => known.getOrInsertComputed(origin, () => new Replica(origin)));
+  budget = earn(budget);
+  let tried: Failed | null = null;
+  for (let [turn, made] = [0, 0]; turn < TURNS_MAX && Date.now() < until; turn++) {
+    const choice = choose(replicas, preferred, lane, { nowMs: Date.now(), chance: Math.random() });
+    if (choice.kind === "shed") return renderRefusal(SHED, call.requestId ?? mintRequestId());
+    if (choice.kind === "refuse") break;
+    if (choice.kind === "wait") {
+      if (waiting >= WAITING_MAX) break;
+      await waitWithOthers(lookMs(Math.random()));
+      continue;
+    }
+    const { replica, index } = choice;
     const requestId = made === 0 && call.requestId !== undefined ? call.requestId : mintRequestId();
-    const tried = await tryOnce(call, url, body, requestId, config, Math.min(TRY_MS, until - Date.now()));
-    if (tried.failure === null) return tried.answer;
+    const tryMs = Math.min(TRY_MS, until - Date.now());
+    const now = await tryOnce(call, new URL(call.path, replica.origin), body, requestId, config, tryMs);
+    made++;
+    replica.heard(lane, now.outcome, now.failure?.kind === "shed", Date.now());
+    if (now.failure === null) return now.answer;
+    tried = now;
     // Several calls may fail at once: only the first of them moves the hint on.
-    if (preferred === turn) preferred = (turn + 1) % replicas;
-    const pause = pauseMs(made + 1, replicas);
-    const again = mayRetry(tried.failure, call.repeatable) && made + 1 < TRIES_MAX && Date.now() + pause < until;
-    if (again) {
-      await tried.answer?.body?.cancel();
-      await scheduler.wait(pause);
-    } else if (tried.answer === null) {
-      const what = `${call.method} ${call.path} had no answer after ${made + 1} tries`;
-      throw new ControlPlaneUnreachable(what, { cause: tried.fault });
-    } else return tried.answer;
+    if (preferred % replicas.length === index) preferred = index + 1;
+    const left = mayRetry(now.failure, call.repeatable) ? spend(budget, now.failure) : null;
+    if (left === null) break;
+    budget = left;
+    await scheduler.wait(pauseMs(made, replicas.length));
+  }
+  if (tried?.answer) return tried.answer;
+  throw new ControlPlaneUnreachable(`${call.method} ${call.path} had no answer`, { cause: tried?.fault });
+}
+
+/** The same for who can do nothing with "not now": a 503 is no answer. */
+export async function askControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
+  const answer = await callControlPlane(call, config);
+  if (answer.status === 503) throw new ControlPlaneUnreachable(`${call.method} ${call.path} answered 503`);
+  return answer;
+}
+
+async function waitWithOthers(ms: number): Promise<void> {
+  waiting++;
+  try {
+    await scheduler.wait(ms);
+  } finally {
+    waiting--;
   }
 }
 
-type Try =
-  | { readonly failure: null; readonly answer: Response }
-  | { readonly failure: { readonly kind: "answered"; readonly status: number }; readonly answer: Response }
-  | { readonly failure: { readonly kind: "unreached" }; readonly answer: null; readonly fault: unknown };
+interface Answered {
+  readonly failure: null;
+  readonly outcome: Outcome;
+  readonly answer: Response;
+}
+interface Failed {
+  readonly failure: Failure;
+  readonly outcome: Outcome;
+  readonly answer: Response | null;
+  readonly fault: unknown;
+}
 
 async function tryOnce(
   call: ControlPlaneCall,
@@ -73,23 +146,37 @@ async function tryOnce(
   requestId: RequestId,
   config: Config,
   tryMs: number,
-): Promise<Try> {
-  const signed = { method: call.method, url, body, account: call.account, requestId };
-  const headers = new Headers({ ...call.headers, ...(await signCall(signed, config.signingSecret, Date.now())) });
+): Promise<Answered | Failed> {
+  const { method, account } = call;
+  const signature = await signCall({ method, url, body, account, requestId }, config.signingSecret, Date.now());
+  const headers = new Headers({ ...call.headers, ...signature, [DEADLINE_HEADER]: String(tryMs) });
   if (body.length > 0) headers.set("content-type", "application/json");
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${tryMs} ms`)), tryMs);
+  const startedMs = Date.now();
   try {
-    const init = { method: call.method, headers, signal: timeout.signal, redirect: "manual" } as const;
+    const init = { method, headers, signal: timeout.signal, redirect: "manual" } as const;
     const answer = await fetch(url, body.length > 0 ? { ...init, body } : init);
     const whole = call.streams === true && answer.ok ? answer : await readWhole(answer);
-    if (answer.status !== 503) return { failure: null, answer: whole };
-    return { failure: { kind: "answered", status: answer.status }, answer: whole };
+    return await judged(whole, account, Date.now() - startedMs);
   } catch (fault) {
-    return { failure: { kind: "unreached" }, answer: null, fault };
+    const late = timeout.signal.aborted;
+    const outcome: Outcome = late ? { kind: "late", account } : { kind: "failed" };
+    return { failure: { kind: late ? "late" : "unreached" }, outcome, answer: null, fault };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A refusal is a sound answer; a 503 that says that nothing works there, and a gateway that found nobody, are not. */
+async function judged(answer: Response, account: AccountId, tookMs: number): Promise<Answered | Failed> {
+  const { status } = answer;
+  const timely: Outcome = tookMs > SLOW_MS ? { kind: "late", account } : { kind: "sound" };
+  if (NOBODY_THERE.has(status)) return { failure: null, outcome: { kind: "failed" }, answer };
+  if (status !== 503) return { failure: null, outcome: timely, answer };
+  if (answer.headers.has(SHED_HEADER)) return { failure: { kind: "shed" }, outcome: timely, answer, fault: null };
+  const outcome: Outcome = (await answer.clone().text()).includes(UNAVAILABLE) ? { kind: "failed" } : timely;
+  return { failure: { kind: "answered", status }, outcome, answer, fault: null };
 }
 
 /** Not copied, although the types leave open what buffer the bytes live in: a create may hold 28 MB. */

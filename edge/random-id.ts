@@ -1,6 +1,7 @@
-/** Mints what must not be guessed: request ids (also the nonce of a signed call), create keys, session ids. */
+/** Mints what must not be guessed: request ids (also the nonce of a signed call), create keys, session ids, tickets. */
 import { hex } from "#protocol/api-key.ts";
-import { CreateKey, RequestId } from "#protocol/id.ts";
+import { type AccountId, CreateKey, RequestId } from "#protocol/id.ts";
+import { ticketOf } from "#protocol/live-session.ts";
 
 export function mintRequestId(): RequestId {
   return RequestId.parse(`req_${randomHex()}`);
@@ -12,6 +13,10 @@ export function mintCreateKey(): CreateKey {
 
 export function mintSessionId(): string {
   return `sess_${randomHex()}`;
+}
+
+export function mintTicket(account: AccountId): string {
+  return ticketOf(account, randomHex());
 }
 
 function randomHex(): string {

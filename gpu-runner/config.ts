@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { RunnerId } from "#protocol/id.ts";
+import { JoinToken } from "#protocol/runner-identity.ts";
 import { DEVICE_SLOTS_MAX, RUNNER_DEVICES_MAX } from "#protocol/runner.ts";
 
 const CONTROL_PLANES_MAX = 16;
@@ -18,51 +19,45 @@ const BaseUrl = z
   .url({ protocol: /^https?$/, error: "must be http or https URLs" })
   .transform((text) => text.replace(/\/+$/, ""));
 
-const Environment = z
-  .object({
-    CALLSHEET_CONTROL_PLANE_URLS: z
-      .string()
-      .transform((text) =>
-        text
-          .split(",")
-          .map((part) => part.trim())
-          .filter((part) => part !== ""),
-      )
-      .pipe(z.array(BaseUrl).min(1).max(CONTROL_PLANES_MAX)),
-    CALLSHEET_RUNNER_TOKEN: z.string().min(1),
-    CALLSHEET_RUNNER_ID: RunnerId.default(() =>
-      RunnerId.parse(
-        hostname()
-          .toLowerCase()
-          .replace(/[^a-z0-9-]+/g, "-")
-          .slice(0, 63),
-      ),
+const Environment = z.object({
+  CALLSHEET_CONTROL_PLANE_URLS: z
+    .string()
+    .transform((text) =>
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    )
+    .pipe(z.array(BaseUrl).min(1).max(CONTROL_PLANES_MAX)),
+  /** Needed until the runner has joined, and to join anew. Empty is the same as not set. */
+  CALLSHEET_RUNNER_JOIN_TOKEN: z.literal("").or(JoinToken).optional(),
+  CALLSHEET_RUNNER_ID: RunnerId.default(() =>
+    RunnerId.parse(
+      hostname()
+        .toLowerCase()
+        .replace(/[^a-z0-9-]+/g, "-")
+        .slice(0, 63),
     ),
-    CALLSHEET_RUNNER_DIR: z
-      .string()
-      .min(1)
-      .default(() => join(tmpdir(), "callsheet-runner")),
-    CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(RUNNER_DEVICES_MAX)).default(1),
-    /** Memory of each device; the reference engine shares the host's memory out where nothing is declared. */
-    CALLSHEET_DEVICE_VRAM_GB: z.coerce.number().pipe(z.number().positive().max(DEVICE_VRAM_GB_MAX)).optional(),
-    /** Single-device jobs that may share a device. */
-    CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
-    CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
-    /** For the diffusers engine: the models it serves, and the Python of its virtual environment. */
-    CALLSHEET_MODEL_FILE: z.string().min(1).optional(),
-    CALLSHEET_DIFFUSERS_VENV: z.string().min(1).default(DIFFUSERS_VENV),
-    CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
-    CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
-    CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
-  })
-  .refine(
-    ({ CALLSHEET_ENGINE, CALLSHEET_MODEL_FILE }) =>
-      CALLSHEET_ENGINE !== "diffusers" || CALLSHEET_MODEL_FILE !== undefined,
-    {
-      path: ["CALLSHEET_MODEL_FILE"],
-      error: "is needed by the diffusers engine",
-    },
-  );
+  ),
+  CALLSHEET_RUNNER_DIR: z
+    .string()
+    .min(1)
+    .default(() => join(tmpdir(), "callsheet-runner")),
+  CALLSHEET_DEVICES: z.coerce.number().pipe(z.int().min(1).max(RUNNER_DEVICES_MAX)).default(1),
+  /** Memory of each device; the reference engine shares the host's memory out where nothing is declared. */
+  CALLSHEET_DEVICE_VRAM_GB: z.coerce.number().pipe(z.number().positive().max(DEVICE_VRAM_GB_MAX)).optional(),
+  /** Single-device jobs that may share a device. */
+  CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
+  /** Fault knobs are for development only, so a runner that is told nothing has none. */
+  CALLSHEET_ENV: z.enum(["development", "staging", "production"]).default("production"),
+  CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
+  /** For the diffusers engine: the models it serves, and the Python of its virtual environment. */
+  CALLSHEET_MODEL_FILE: z.string().min(1).optional(),
+  CALLSHEET_DIFFUSERS_VENV: z.string().min(1).default(DIFFUSERS_VENV),
+  CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
+  CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
+  CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+});
 
 export interface DeclaredDevices {
   readonly count: number;
@@ -77,7 +72,7 @@ export type EngineChoice =
 
 export interface RunnerConfig {
   readonly controlPlaneUrls: readonly string[];
-  readonly token: string;
+  readonly joinToken: string | null;
   readonly runner: RunnerId;
   readonly dir: string;
   readonly devices: DeclaredDevices;
@@ -89,12 +84,23 @@ export interface RunnerConfig {
 
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): RunnerConfig {
   const read = Environment.safeParse(environment);
-  if (!read.success) throw new Error(`the runner's environment is wrong:\n${z.prettifyError(read.error)}`);
+  const faults = [
+    ...(read.error?.issues ?? []).map((issue) => `${issue.path.join(".")}: ${issue.message}`),
+    ...(environment["CALLSHEET_ENGINE_FAULTS"] === "allow" && environment["CALLSHEET_ENV"] !== "development"
+      ? ["CALLSHEET_ENGINE_FAULTS: may be allowed in development only (CALLSHEET_ENV)"]
+      : []),
+    ...(environment["CALLSHEET_ENGINE"] === "diffusers" && environment["CALLSHEET_MODEL_FILE"] === undefined
+      ? ["CALLSHEET_MODEL_FILE: is needed by the diffusers engine"]
+      : []),
+  ];
+  if (!read.success || faults.length > 0) {
+    throw new Error(`The runner's settings are not valid:\n  ${faults.join("\n  ")}`);
+  }
   const variables = read.data;
   const vramGb = variables.CALLSHEET_DEVICE_VRAM_GB;
   return Object.freeze({
     controlPlaneUrls: variables.CALLSHEET_CONTROL_PLANE_URLS,
-    token: variables.CALLSHEET_RUNNER_TOKEN,
+    joinToken: variables.CALLSHEET_RUNNER_JOIN_TOKEN || null,
     runner: variables.CALLSHEET_RUNNER_ID,
     dir: variables.CALLSHEET_RUNNER_DIR,
     devices: {

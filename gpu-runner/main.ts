@@ -1,14 +1,26 @@
 /** The `gpu-runner` program: wiring only. It ends with 0 after a drain (SIGTERM, Ctrl-C, or a parent that is gone). */
+import { flushCompileCache } from "node:module";
 import { pino } from "pino";
+import { SAFE_LOG } from "#protocol/log-line.ts";
 import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
 import { DeviceBay } from "./device.ts";
 import { openEngine } from "./engines/open-engine.ts";
+import { keepIdentity } from "./identity.ts";
 import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
 
 const config = readConfig();
-const log = pino({ level: config.logLevel, base: { program: "gpu-runner", runner: config.runner } });
+const log = pino({
+  level: config.logLevel,
+  base: { program: "gpu-runner", pid: process.pid, runner: config.runner },
+  ...SAFE_LOG,
+});
+// Before it has a secret a runner has nothing to drain; without its parent it would join for ever.
+const leave = (): never => process.exit(0);
+process.once("disconnect", leave);
+const secret = await keepIdentity({ ...config, log });
+process.off("disconnect", leave);
 const engine = await openEngine(config);
 const bay = await DeviceBay.open(config.dir, engine, config.devices);
 
@@ -24,9 +36,11 @@ const runner = startRunner({
     caps: engine.caps,
     devices: [...bay.devices],
   },
-  dial: (host) => openLine(config.controlPlaneUrls, config.token, host, log),
+  dial: (host) => openLine(config.controlPlaneUrls, secret, host, log),
   greeted: () => process.send?.({ ready: true }),
 });
+// Where a cache is asked for (`NODE_COMPILE_CACHE`), a process that is killed leaves it, too.
+flushCompileCache();
 log.info({ engine: engine.name, ...config.devices, control_planes: config.controlPlaneUrls }, "runner ready");
 
 const drain = (reason: string) => (): void => {

@@ -39,7 +39,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
   function perform(effect: Effect): void {
     switch (effect.t) {
       case "send":
-        logEnding(log, effect.frame);
+        logSaid(log, effect.frame);
         return line.send(effect.frame);
       case "run":
         log.info({ ...effect.lease, devices: effect.devices, resume: effect.resume?.step ?? 0 }, "attempt begins");
@@ -59,6 +59,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
           log.warn({ err: error }, "a checkpoint stays behind"),
         );
       case "forget":
+        log.info({ ...effect.lease }, "attempt is let go");
         return void bay
           .forget(effect.lease)
           .catch((error: unknown) => log.warn({ err: error }, "a folder stays behind"));
@@ -77,6 +78,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
     opened: () => feed({ t: "opened" }),
     closed: () => feed({ t: "closed" }),
     heard(frame) {
+      if (frame.t === "stale") log.info({ ...frame.lease }, "attempt is stale");
       feed({ t: "frame", frame });
       if (frame.t !== "welcome") return;
       greet?.();
@@ -106,7 +108,10 @@ function upload(effect: Extract<Effect, { t: "upload" }>, { bay, log, feed }: Up
     );
 }
 
-function logEnding(log: Logger, frame: Extract<Effect, { t: "send" }>["frame"]): void {
+/** What a runner says of its attempts is what a log is asked about after a bad night. */
+function logSaid(log: Logger, frame: Extract<Effect, { t: "send" }>["frame"]): void {
+  if (!("lease" in frame)) return;
   if (frame.t === "failed") log.warn({ ...frame.lease, error: frame.error }, "attempt failed");
   else if (frame.t === "finished" || frame.t === "stopped") log.info({ ...frame.lease }, `attempt ${frame.t}`);
+  log.debug({ ...frame.lease, said: frame.t }, "said of an attempt");
 }

@@ -11,14 +11,16 @@ const PART = ".part";
 export async function writeWhole<Written>(
   path: string,
   write: (file: FileHandle) => Promise<Written>,
+  mode?: number,
 ): Promise<Written> {
   const temporary = `${path}${PART}`;
   try {
-    const written = await withFile(temporary, "w", async (file) => {
+    const save = async (file: FileHandle) => {
       const result = await write(file);
       await file.sync();
       return result;
-    });
+    };
+    const written = await withFile(temporary, "w", save, mode);
     await rename(temporary, path);
     await withFile(dirname(path), "r", (folder) => folder.sync());
     return written;
@@ -42,8 +44,9 @@ export async function withFile<Result>(
   path: string,
   flags: "r" | "w",
   use: (file: FileHandle) => Promise<Result>,
+  mode?: number,
 ): Promise<Result> {
-  const file = await open(path, flags);
+  const file = await open(path, flags, mode);
   try {
     return await use(file);
   } finally {

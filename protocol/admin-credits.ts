@@ -4,15 +4,11 @@
  */
 import { z } from "zod";
 import { AccountId, VideoId } from "./id.ts";
+import { storable } from "./text.ts";
 import { CreditsText } from "./unit.ts";
 
 const REASON_CHARS_MAX = 500;
-const Reason = z.string().min(1).max(REASON_CHARS_MAX);
-
-/** Any printable text without blanks; unique per account. */
-export const IdempotencyKey = z
-  .string({ error: "is required." })
-  .regex(/^[\x21-\x7e]{1,255}$/, "must be 1 to 255 printable characters without blanks.");
+const Reason = storable(z.string().min(1).max(REASON_CHARS_MAX));
 
 export const VoidGrant = z.strictObject({ reason: Reason });
 

@@ -10,6 +10,9 @@ import { CreditsText } from "./unit.ts";
 const WEIGHT_MAX = 10_000;
 /** As good as no bound. */
 const UNBOUNDED = 1_000_000;
+/** Far above honest polling. */
+const READS_PER_MINUTE = 6_000;
+const READS_BURST = 200;
 const DAY_S = 86_400;
 const HOUR_MS = 3_600_000;
 const DAY_MS = DAY_S * 1_000;
@@ -36,6 +39,9 @@ const tierTerms = {
   max_queued: z.int().min(0).max(UNBOUNDED),
   creates_per_minute: z.int().min(1).max(UNBOUNDED),
   creates_burst: z.int().min(1).max(UNBOUNDED),
+  /** Of all calls but creates. */
+  reads_per_minute: z.int().min(1).max(UNBOUNDED),
+  reads_burst: z.int().min(1).max(UNBOUNDED),
   start_bound_s: z.int().min(1).max(DAY_S),
 } as const;
 
@@ -45,6 +51,8 @@ export const PutTier = z
     share_min: tierTerms.share_min.default(1),
     share_max: tierTerms.share_max.default(UNBOUNDED),
     tier_max_running: tierTerms.tier_max_running.default(UNBOUNDED),
+    reads_per_minute: tierTerms.reads_per_minute.default(READS_PER_MINUTE),
+    reads_burst: tierTerms.reads_burst.default(READS_BURST),
   })
   .refine((tier) => tier.share_min <= tier.share_max, {
     path: ["share_max"],
@@ -178,6 +186,7 @@ const limits = {
   skip_ms: z.int().min(0).max(DAY_MS),
   passed_max_ms: z.int().min(0).max(DAY_MS),
   dry_run_every_ms: z.int().min(100).max(HOUR_MS),
+  queued_gpu_seconds_max: z.int().min(0).max(1_000_000_000),
 } as const;
 export type LimitName = keyof typeof limits;
 

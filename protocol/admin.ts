@@ -1,20 +1,26 @@
 /** The admin listener (own port, own bearer token): accounts, keys, grants, runners. What it says of terms: `admin-terms.ts`. */
 import { z } from "zod";
 import { AccountId, RunnerId } from "./id.ts";
+import { storable } from "./text.ts";
 import { CreditsText } from "./unit.ts";
 import { Device, LeaseRef } from "./runner.ts";
 
-export const CreateAccount = z.strictObject({ name: z.string().min(1).max(120), tier: z.string().max(32) });
+export const CreateAccount = z.strictObject({
+  name: storable(z.string().min(1).max(120)),
+  tier: storable(z.string().max(32)),
+});
 export const PatchAccount = CreateAccount.partial();
 export const AdminAccount = z.object({ id: AccountId, name: z.string(), tier: z.string(), created_at: z.int() });
 
-/** `api_key` is shown once, in the answer to the create. */
+/** `api_key` is shown once, in the answer to the create. `last_used_at` is exact to the minute. */
 export const AdminKey = z.object({
   id: z.string(),
   account_id: AccountId,
   last4: z.string(),
   api_key: z.string().optional(),
   created_at: z.int(),
+  last_used_at: z.int().nullable(),
+  revoked_at: z.int().nullable(),
 });
 
 export const GrantCategory = z.enum(["promotional", "plan", "paid"]);

@@ -43,7 +43,7 @@ export async function sha256Hex(bytes: Uint8Array<ArrayBuffer>): Promise<Sha256H
 }
 
 export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytes.toHex();
 }
 
 function checksum(text: string): string {

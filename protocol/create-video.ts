@@ -5,6 +5,7 @@
  * the control plane. Unknown fields are refused, so a typo never silently costs credits.
  */
 import { z } from "zod";
+import { isStorable, storable, UNSTORABLE } from "./text.ts";
 import { WebhookUrl } from "./webhook.ts";
 
 export const PROMPT_CHARS_MAX = 32_000;
@@ -45,34 +46,51 @@ export const InputReference = z.strictObject({
 });
 export type InputReference = z.infer<typeof InputReference>;
 
-export const CreateVideo = z
-  .strictObject({
-    prompt: z
-      .string({ error: "is required and must be text." })
-      .max(PROMPT_CHARS_MAX, `must be at most ${PROMPT_CHARS_MAX} characters.`)
-      .refine((text) => text.trim() !== "", "must not be empty."),
-    model: z.string().min(1).max(64).optional(),
-    size: Size.optional(),
-    resolution: Resolution.optional(),
-    aspect_ratio: AspectRatio.optional(),
-    seconds: wholeNumber(1, 600).optional(),
-    seed: wholeNumber(0, 0xffff_ffff).optional(),
-    steps: wholeNumber(1, 1_000).optional(),
-    negative_prompt: z.string().max(PROMPT_CHARS_MAX).optional(),
-    metadata: z
-      .record(z.string().min(1).max(64), z.string().max(512))
-      .refine((map) => Object.keys(map).length <= METADATA_KEYS_MAX, `must have at most ${METADATA_KEYS_MAX} keys.`)
-      .optional(),
-    input_reference: InputReference.optional(),
-    /** Told of this video's end, whatever endpoints the account has; the account's secret signs. */
-    webhook_url: WebhookUrl.optional(),
-  })
-  .refine((video) => video.size === undefined || video.resolution === undefined, {
-    path: ["resolution"],
-    message: "give either 'size' or 'resolution', not both.",
-  })
-  .refine((video) => video.resolution !== undefined || video.aspect_ratio === undefined, {
-    path: ["aspect_ratio"],
-    message: "needs 'resolution' beside it.",
-  });
+/** A deadline is at most this far away; without one, this is how long a video may live. */
+export const DEADLINE_SECONDS_MAX = 86_400;
+
+const Fields = z.strictObject({
+  prompt: z
+    .string({ error: "is required and must be text." })
+    .max(PROMPT_CHARS_MAX, `must be at most ${PROMPT_CHARS_MAX} characters.`)
+    .refine((text) => text.trim() !== "", "must not be empty.")
+    .refine(isStorable, UNSTORABLE),
+  model: storable(z.string().min(1).max(64)).optional(),
+  size: Size.optional(),
+  resolution: Resolution.optional(),
+  aspect_ratio: AspectRatio.optional(),
+  seconds: wholeNumber(1, 600).optional(),
+  seed: wholeNumber(0, 0xffff_ffff).optional(),
+  steps: wholeNumber(1, 1_000).optional(),
+  negative_prompt: storable(z.string().max(PROMPT_CHARS_MAX)).optional(),
+  metadata: z
+    .record(storable(z.string().min(1).max(64)), storable(z.string().max(512)))
+    .refine((map) => Object.keys(map).length <= METADATA_KEYS_MAX, `must have at most ${METADATA_KEYS_MAX} keys.`)
+    .optional(),
+  input_reference: InputReference.optional(),
+  /** Told of this video's end, whatever endpoints the account has; the account's secret signs. */
+  webhook_url: WebhookUrl.optional(),
+  /** Not started after so many seconds: it fails, and nothing is charged. */
+  start_deadline_seconds: wholeNumber(1, DEADLINE_SECONDS_MAX).optional(),
+  /** The same for its end. */
+  deadline_seconds: wholeNumber(1, DEADLINE_SECONDS_MAX).optional(),
+});
+
+export const CreateVideo = Fields.refine((video) => video.size === undefined || video.resolution === undefined, {
+  path: ["resolution"],
+  message: "give either 'size' or 'resolution', not both.",
+}).refine((video) => video.resolution !== undefined || video.aspect_ratio === undefined, {
+  path: ["aspect_ratio"],
+  message: "needs 'resolution' beside it.",
+});
 export type CreateVideo = z.infer<typeof CreateVideo>;
+
+/** A new prompt for a completed video; model, size, seconds, steps, seed, negative prompt and reference stay the source's. */
+export const RemixVideo = Fields.pick({
+  prompt: true,
+  metadata: true,
+  webhook_url: true,
+  start_deadline_seconds: true,
+  deadline_seconds: true,
+});
+export type RemixVideo = z.infer<typeof RemixVideo>;

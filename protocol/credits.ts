@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { GrantCategory } from "./admin.ts";
 import { VideoId } from "./id.ts";
+import { queryNumber } from "./query-number.ts";
 import { CreditsText } from "./unit.ts";
 import { LIST_LIMIT_MAX } from "./video.ts";
 
@@ -109,7 +110,7 @@ export const CreditTransactionList = z.object({
 });
 export type CreditTransactionList = z.infer<typeof CreditTransactionList>;
 
-const LIMIT = z.coerce.number().pipe(z.int().min(0).max(LIST_LIMIT_MAX)).default(20);
+const LIMIT = queryNumber(0, LIST_LIMIT_MAX).default(20);
 const ORDER = z.enum(["asc", "desc"]).default("desc");
 
 export const GrantQuery = z.strictObject({ limit: LIMIT, order: ORDER, after: GrantId.optional() });

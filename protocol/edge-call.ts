@@ -7,18 +7,22 @@
  * | call | body | answer |
  * |---|---|---|
  * | `POST /edge/v1/keys/check`             | `KeyCheck`      | `KeyAnswer`; 404 `not_found` if unknown or revoked |
- * | `POST /edge/v1/videos`                 | `SubmitVideo`   | `Video` (200, also for a repeated `create_key`) |
+ * | `POST /edge/v1/videos`                 | `SubmitVideo`   | `Video` (200, also for a repeated `create_key`; `Idempotency-Replayed: true` if the claim's video is of another one) |
  * | `GET /edge/v1/videos?limit&order&after`|                 | `VideoList` |
  * | `GET /edge/v1/videos/{id}`             |                 | `Video` |
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
  * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
- * | `GET /edge/v1/videos/{id}/content`     | `Range` header  | MP4 bytes, 200 or 206 |
+ * | `POST /edge/v1/videos/{id}/remix`      | `SubmitRemix`   | `Video` (200, also for a repeated `create_key`) |
+ * | `GET /edge/v1/videos/{id}/content?variant` | `Range` header | MP4 bytes, 200 or 206; `thumbnail`: WebP bytes |
  * | `POST /edge/v1/videos/estimate`        | `EstimateVideo` | `VideoEstimate` |
  * | `GET /edge/v1/credits/balance`         |                 | `CreditBalance` |
  * | `GET /edge/v1/credits/grants?limit&order&after` |        | `CreditGrantList` |
  * | `GET /edge/v1/credits/transactions?limit&order&after` |  | `CreditTransactionList` |
  * | `GET /edge/v1/events?after&limit`      |                 | `EventPage` |
+ * | `GET /edge/v1/limits`                |                 | `AccountStanding` |
+ * | `GET /edge/v1/models`                |                 | `ModelList` |
  * | `PUT /edge/v1/subscription`            | `Subscribe`     | `SubscriptionAnswer` |
+ * | `POST /edge/v1/snapshot`               | `AskSnapshot`   | `SnapshotAnswer` |
  * | `POST /edge/v1/webhook_endpoints`      | `CreateWebhookEndpoint` | `WebhookEndpoint` with its secret |
  * | `GET /edge/v1/webhook_endpoints`       |                 | `WebhookEndpointList` |
  * | `GET /edge/v1/webhook_endpoints/{id}`  |                 | `WebhookEndpoint` |
@@ -35,15 +39,21 @@
  * Control plane → edge: `POST /internal/v1/push` with `Push`, answered by `PushAnswer`.
  */
 import { z } from "zod";
-import { CreateVideo } from "./create-video.ts";
+import { CreateVideo, RemixVideo } from "./create-video.ts";
 import { Event, PositionFrame, ProgressFrame } from "./event.ts";
-import { CreateKey, Sha256Hex } from "./id.ts";
+import { CreateKey, Sha256Hex, VideoId } from "./id.ts";
+import { SNAPSHOT_VIDEOS_MAX, SnapshotFrame } from "./live-session.ts";
 
-/** The account's rate of creates, from its tier. */
+/** What the edge holds an account to, from its tier. */
 export const TierLimits = z.object({
   tier: z.string(),
   creates_per_minute: z.int().positive(),
   creates_burst: z.int().positive(),
+  /** Of all calls but creates. */
+  reads_per_minute: z.int().positive(),
+  reads_burst: z.int().positive(),
+  /** Told, not held to: more are taken and wait. */
+  max_running: z.int().nonnegative(),
 });
 export type TierLimits = z.infer<typeof TierLimits>;
 
@@ -51,8 +61,24 @@ export const KeyCheck = z.strictObject({ key_sha256: Sha256Hex });
 export const KeyAnswer = z.object({ key_id: z.string(), limits: TierLimits });
 export type KeyAnswer = z.infer<typeof KeyAnswer>;
 
-export const SubmitVideo = z.strictObject({ create_key: CreateKey, video: CreateVideo });
+/** The client's `Idempotency-Key`, hashed, and what it stands for: the SHA-256 of the fields as they were read. */
+/** `key_sha256` is of the route and the key that the client gave. */
+export const IdempotencyClaim = z.strictObject({ key_sha256: Sha256Hex, fingerprint: Sha256Hex });
+export type IdempotencyClaim = z.infer<typeof IdempotencyClaim>;
+
+export const SubmitVideo = z.strictObject({
+  create_key: CreateKey,
+  video: CreateVideo,
+  idempotency: IdempotencyClaim.optional(),
+});
 export type SubmitVideo = z.infer<typeof SubmitVideo>;
+
+export const SubmitRemix = z.strictObject({
+  create_key: CreateKey,
+  remix: RemixVideo,
+  idempotency: IdempotencyClaim.optional(),
+});
+export type SubmitRemix = z.infer<typeof SubmitRemix>;
 
 /** Without the reference's bytes: the edge has checked them, and no price depends on them. */
 export const EstimateVideo = z.strictObject({ video: CreateVideo });
@@ -67,6 +93,13 @@ export const SUBSCRIPTION_LEASE_MS = 60_000;
 export const Subscribe = z.strictObject({ live: z.boolean() });
 export const SubscriptionAnswer = z.object({ last_sequence_number: z.int().nonnegative() });
 export type SubscriptionAnswer = z.infer<typeof SubscriptionAnswer>;
+
+/** null: the account's unfinished videos. */
+export const AskSnapshot = z.strictObject({ video_ids: z.array(VideoId).max(SNAPSHOT_VIDEOS_MAX).nullable() });
+export type AskSnapshot = z.infer<typeof AskSnapshot>;
+/** The number is read before the videos: they are at least as new. */
+export const SnapshotAnswer = SnapshotFrame.omit({ type: true });
+export type SnapshotAnswer = z.infer<typeof SnapshotAnswer>;
 
 export const PUSH_ITEMS_MAX = 200;
 /** Items are in order; an object that finds a gap in the numbers pulls `GET /edge/v1/events`. */

@@ -25,13 +25,19 @@ export const ERROR_RULES = {
   unknown_model: { status: 400, type: "invalid_request_error", shouldRetry: null },
   unsupported_size: { status: 400, type: "invalid_request_error", shouldRetry: null },
   unsupported_operation: { status: 400, type: "invalid_request_error", shouldRetry: null },
+  content_policy_violation: { status: 400, type: "invalid_request_error", shouldRetry: false },
   invalid_api_key: { status: 401, type: "authentication_error", shouldRetry: null },
+  /** Between the programs only: the edge's clock is wrong. */
+  clock_skew: { status: 401, type: "authentication_error", shouldRetry: null },
+  invalid_ticket: { status: 401, type: "authentication_error", shouldRetry: null },
+  origin_forbidden: { status: 403, type: "authentication_error", shouldRetry: null },
   insufficient_credits: { status: 402, type: "billing_error", shouldRetry: false },
   not_found: { status: 404, type: "invalid_request_error", shouldRetry: null },
   video_not_found: { status: 404, type: "invalid_request_error", shouldRetry: null },
   method_not_allowed: { status: 405, type: "invalid_request_error", shouldRetry: null },
   video_not_ready: { status: 409, type: "invalid_request_error", shouldRetry: false },
   webhook_endpoint_disabled: { status: 409, type: "invalid_request_error", shouldRetry: false },
+  idempotency_in_flight: { status: 409, type: "invalid_request_error", shouldRetry: true },
   grant_ended: { status: 409, type: "invalid_request_error", shouldRetry: false },
   idempotency_key_reuse: { status: 422, type: "invalid_request_error", shouldRetry: false },
   video_expired: { status: 410, type: "invalid_request_error", shouldRetry: null },
@@ -43,6 +49,8 @@ export const ERROR_RULES = {
   queue_full: { status: 429, type: "rate_limit_error", shouldRetry: false },
   internal_error: { status: 500, type: "server_error", shouldRetry: null },
   control_plane_unavailable: { status: 503, type: "server_error", shouldRetry: true },
+  /** Shed before anything was done: there is more to do than can be done in time. */
+  temporary_reduced_capacity: { status: 503, type: "server_error", shouldRetry: true },
   service_unavailable: { status: 503, type: "server_error", shouldRetry: true },
 } as const satisfies Record<string, ErrorRule>;
 

@@ -1,8 +1,8 @@
 /**
- * The account's event log and the frames of a live session.
+ * The account's event log, and the frames that tell what happens between its events.
  *
  * A numbered event is written in the transaction that changed the state; its `sequence_number` is gap-free per account
- * and is the one cursor of WebSocket and webhooks. Progress and queue positions are coalesced, carry no number and may
+ * and is the one cursor of WebSocket, SSE and webhooks. Progress and queue positions are coalesced, carry no number and may
  * be dropped: `GET /v1/videos/{id}` is the truth.
  */
 import { z } from "zod";
@@ -120,24 +120,3 @@ export const PositionFrame = z.object({
   }),
 });
 export type PositionFrame = z.infer<typeof PositionFrame>;
-
-export const HelloFrame = z.object({
-  type: z.literal("hello"),
-  session_id: z.string(),
-  last_sequence_number: z.int().nonnegative(),
-});
-export type HelloFrame = z.infer<typeof HelloFrame>;
-
-/** What a client may send: where to replay from, and which videos it cares for (all, if absent). */
-export const SubscribeFrame = z.strictObject({
-  type: z.literal("subscribe"),
-  starting_after: z.int().nonnegative().optional(),
-  video_ids: z.array(VideoId).max(100).optional(),
-});
-export type SubscribeFrame = z.infer<typeof SubscribeFrame>;
-
-/** The WebSocket subprotocol, optional for clients, echoed when asked for. */
-export const EVENTS_SUBPROTOCOL = "callsheet.v1";
-
-/** WebSocket close codes: 40xx stop, 41xx back off, 42xx reconnect now. */
-export const CLOSE = { unauthorized: 4001, badRequest: 4002, overload: 4100, deploy: 4200 } as const;

@@ -1,8 +1,10 @@
 /**
- * Control plane ⇄ runner, JSON text frames over one WebSocket that the runner dials (`GET /runner/v1`, bearer token).
+ * Control plane ⇄ runner, JSON text frames over one WebSocket that the runner dials (`GET /runner/v1`, with its secret as
+ * the bearer token: `runner-identity.ts`).
  *
  * Every message about a job carries its `epoch`, the fencing token of the lease: the control plane accepts a write only
- * for the epoch that is current in Postgres and answers any other with `stale`, upon which the runner must stop.
+ * for the epoch that is current in Postgres, from the runner that holds it, and answers any other with `stale`, upon which
+ * the runner must stop.
  * `checkpoint`, `finished`, `failed` and `stopped` are repeated by the runner (also over a new socket) until `recorded`.
  */
 import { z } from "zod";
@@ -16,12 +18,17 @@ export const ASSIGN_ACK_MS = 2_000;
 /** How long a runner whose socket closed may redial before its jobs are given to others. */
 export const REDIAL_GRACE_MS = 1_500;
 
+/** Counters of a job are stored in 32 bits. */
+const INT4_MAX = 2 ** 31 - 1;
+
 /** Why a control plane closes a runner's socket; others are the WebSocket protocol's. The reason names the leader, if it is known. */
 export const CLOSE_NOT_LEADER = 4_200;
 /** Another process dialled under the runner's name. */
 export const CLOSE_REPLACED = 4_009;
+/** The runner's secret counts no more: the operator revoked it, or the runner has another. */
+export const CLOSE_REVOKED = 4_001;
 
-const Epoch = z.int().positive();
+const Epoch = z.int().positive().max(INT4_MAX);
 /** Names one attempt: a job under one lease. */
 export const LeaseRef = z.object({ job: VideoId, epoch: Epoch });
 export type LeaseRef = z.infer<typeof LeaseRef>;
@@ -132,7 +139,7 @@ export const FromRunner = z.discriminatedUnion("t", [
   z.object({
     t: z.literal("checkpoint"),
     lease: LeaseRef,
-    step: z.int().positive(),
+    step: z.int().positive().max(INT4_MAX),
     sha256: Sha256Hex,
     bytes: z.int().positive(),
     exactness: Exactness,
@@ -143,7 +150,7 @@ export const FromRunner = z.discriminatedUnion("t", [
     t: z.literal("stopped"),
     lease: LeaseRef,
     why: z.enum(["preempt", "cancel", "drain"]),
-    step: z.int().nonnegative(),
+    step: z.int().nonnegative().max(INT4_MAX),
   }),
   /** The runner takes no more work and will go once its leases ended. */
   z.object({ t: z.literal("draining") }),

@@ -2,8 +2,9 @@
  * Signed HTTP calls between edge and control plane, both ways: HMAC-SHA256 over method, path with sorted query, body
  * hash, account, timestamp and nonce.
  *
- * The receiver refuses a timestamp more than 60 s off. The nonce is the request id: the control plane keeps it for
- * mutations (`UNIQUE`, 120 s), so a replayed create is refused; pushes to the edge are idempotent and need none.
+ * The receiver refuses a timestamp more than 60 s off, and says what time it is. The nonce is the request id: the control
+ * plane keeps it for mutations (`UNIQUE`, 120 s), so a replayed one is refused; pushes to the edge are idempotent and need
+ * none. While the secret is rotated a receiver accepts two.
  */
 import { hex, sha256Hex } from "./api-key.ts";
 import { AccountId, RequestId } from "./id.ts";
@@ -50,7 +51,7 @@ export async function verifyCall(
     readonly headers: Headers;
     readonly body: Uint8Array<ArrayBuffer>;
   },
-  secret: string,
+  secrets: readonly string[],
   nowMs: number,
 ): Promise<Verdict> {
   const signature = /^v1=([0-9a-f]{64})$/.exec(request.headers.get(SIGNED_HEADERS.signature) ?? "")?.[1];
@@ -61,8 +62,10 @@ export async function verifyCall(
     return { ok: false, reason: "unsigned" };
   }
   const text = await canonical(request.method, request.url, request.body, account.data, timestamp, requestId.data);
-  const genuine = await crypto.subtle.verify("HMAC", await keyOf(secret), unhex(signature), encode(text));
-  if (!genuine) return { ok: false, reason: "bad_signature" };
+  const verified = await Promise.all(
+    secrets.map(async (secret) => crypto.subtle.verify("HMAC", await keyOf(secret), unhex(signature), encode(text))),
+  );
+  if (!verified.includes(true)) return { ok: false, reason: "bad_signature" };
   if (Math.abs(nowMs - Number(timestamp)) > SIGNATURE_WINDOW_MS) return { ok: false, reason: "clock_skew" };
   return { ok: true, account: account.data, requestId: requestId.data };
 }
@@ -80,8 +83,18 @@ async function canonical(
   return ["v1", method, url.pathname, query.toString(), await sha256Hex(body), account, timestamp, nonce].join("\n");
 }
 
-function keyOf(secret: string): Promise<CryptoKey> {
-  return crypto.subtle.importKey("raw", encode(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
+/** A process has one secret; a test a few. */
+const KEYS_MAX = 16;
+const keys = new Map<string, CryptoKey>();
+
+async function keyOf(secret: string): Promise<CryptoKey> {
+  const known = keys.get(secret);
+  if (known !== undefined) return known;
+  const hmac = { name: "HMAC", hash: "SHA-256" } as const;
+  const key = await crypto.subtle.importKey("raw", encode(secret), hmac, false, ["sign", "verify"]);
+  if (keys.size >= KEYS_MAX) keys.clear();
+  keys.set(secret, key);
+  return key;
 }
 
 function encode(text: string): Uint8Array<ArrayBuffer> {

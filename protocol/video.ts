@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { VideoId } from "./id.ts";
+import { queryNumber } from "./query-number.ts";
 import { CreditsText } from "./unit.ts";
 
 export const VideoStatus = z.enum(["queued", "in_progress", "completed", "failed"]);
@@ -17,6 +18,7 @@ export const JobState = z.enum([
   "starting", // a lease was sent to a runner, nothing rendered yet
   "running", // steps are arriving
   "uploading", // rendered; the MP4 is on its way to the store
+  "moderating", // in the store, off its runner; the moderation hook has not judged it yet
   "preempted", // gave its device back at a step boundary; waits, with a checkpoint
   "retrying", // lost its runner; waits, with a checkpoint if there is one
   "cancelling", // asked to stop; the runner has not confirmed yet
@@ -26,11 +28,16 @@ export const JobState = z.enum([
 ]);
 export type JobState = z.infer<typeof JobState>;
 
+/** What `scheduler.state` says: a job that waits only because its account runs all it may is `throttled`. */
+export const SchedulerState = z.enum([...JobState.options, "throttled"]);
+export type SchedulerState = z.infer<typeof SchedulerState>;
+
 export const STATUS_OF = {
   queued: "queued",
   starting: "in_progress",
   running: "in_progress",
   uploading: "in_progress",
+  moderating: "in_progress",
   preempted: "in_progress",
   retrying: "in_progress",
   cancelling: "in_progress",
@@ -46,7 +53,10 @@ export const JobErrorCode = z.enum([
   "runner_out_of_memory",
   "retries_exhausted",
   "deadline_exceeded",
+  "start_deadline_exceeded",
   "invalid_input_reference",
+  "content_policy_violation",
+  "moderation_unavailable",
 ]);
 export type JobErrorCode = z.infer<typeof JobErrorCode>;
 
@@ -71,7 +81,7 @@ export const Eta = z.object({
 export type Eta = z.infer<typeof Eta>;
 
 export const Scheduler = z.object({
-  state: JobState,
+  state: SchedulerState,
   tier: z.string(),
   class: z.string(),
   /** Jobs ahead under the current policy; null unless waiting. */
@@ -82,6 +92,8 @@ export const Scheduler = z.object({
   preemptions: z.int().nonnegative(),
   queued_at: z.int(),
   started_at: z.int().nullable(),
+  /** What the create asked for; null if it asked for nothing. */
+  start_deadline_at: z.int().nullable(),
   deadline_at: z.int(),
 });
 
@@ -136,7 +148,7 @@ export type VideoDeleted = z.infer<typeof VideoDeleted>;
 
 export const LIST_LIMIT_MAX = 100;
 export const ListQuery = z.strictObject({
-  limit: z.coerce.number().pipe(z.int().min(0).max(LIST_LIMIT_MAX)).default(20),
+  limit: queryNumber(0, LIST_LIMIT_MAX).default(20),
   order: z.enum(["asc", "desc"]).default("desc"),
   after: VideoId.optional(),
 });

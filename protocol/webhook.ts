@@ -7,6 +7,8 @@
 import { z } from "zod";
 import { DisabledReason, EventType } from "./event.ts";
 import { WebhookDeliveryId, WebhookEndpointId } from "./id.ts";
+import { queryNumber } from "./query-number.ts";
+import { isStorable, UNSTORABLE } from "./text.ts";
 
 /** Events an endpoint gets unless it asks for others; a video's own `webhook_url` always gets these. */
 export const WEBHOOK_DEFAULT_EVENTS = ["video.completed", "video.failed"] as const satisfies readonly z.infer<
@@ -20,6 +22,7 @@ const URL_CHARS_MAX = 2_048;
 export const WebhookUrl = z
   .url({ protocol: /^https?$/, error: "must be an http or https URL." })
   .max(URL_CHARS_MAX, `must be at most ${URL_CHARS_MAX} characters.`)
+  .refine(isStorable, UNSTORABLE)
   .refine((text) => {
     const url = URL.parse(text);
     return url === null || (url.username === "" && url.password === "");
@@ -130,7 +133,7 @@ export type WebhookDeliveryList = z.infer<typeof WebhookDeliveryList>;
 
 export const DELIVERY_LIMIT_MAX = 100;
 export const DeliveryQuery = z.strictObject({
-  limit: z.coerce.number().pipe(z.int().min(0).max(DELIVERY_LIMIT_MAX)).default(20),
+  limit: queryNumber(0, DELIVERY_LIMIT_MAX).default(20),
   order: z.enum(["asc", "desc"]).default("desc"),
   after: WebhookDeliveryId.optional(),
   webhook_endpoint_id: WebhookEndpointId.optional(),
@@ -140,10 +143,12 @@ export type DeliveryQuery = z.infer<typeof DeliveryQuery>;
 
 /** Events of one call; `last_sequence_number` of the answer is where the next call goes on. */
 export const REPLAY_EVENTS_MAX = 1_000;
+/** Of an account's log; it is stored in 32 bits. */
+const SEQUENCE_NUMBER_MAX = 2 ** 31 - 1;
 /** Exactly one of the two beginnings. `failed` leaves out what was delivered. What is still pending is never sent twice. */
 export const ReplayWebhooks = z
   .strictObject({
-    starting_after: z.int().nonnegative().optional(),
+    starting_after: z.int().nonnegative().max(SEQUENCE_NUMBER_MAX).optional(),
     since: z.int().nonnegative().max(253_402_300_799).optional(),
     status: z.enum(["failed", "any"]).default("any"),
   })

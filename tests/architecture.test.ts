@@ -90,6 +90,11 @@ describe("the code map", () => {
     expect(crossings).toEqual([]);
   });
 
+  test("drizzle is loaded in one place, which knows how to load it fast", () => {
+    const loaders = files.filter((file) => importsOf(file).some(({ target }) => target.startsWith("drizzle-orm")));
+    expect(loaders.filter((file) => file !== "control-plane/db/drizzle.ts")).toEqual([]);
+  });
+
   test("every source file fits on a few screens and has a plain name", () => {
     const faults = files.flatMap((file) => {
       const lines = readFileSync(join(ROOT, file), "utf8").split("\n").length - 1;

@@ -4,6 +4,7 @@
  */
 import type { CreateVideo } from "#protocol/create-video.ts";
 import { SIZE_OF } from "#protocol/create-video.ts";
+import { RETRY_AFTER_SECONDS_MAX } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import { ceilDiv, creditsText, GpuMillis, milliCredits } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
@@ -12,10 +13,8 @@ import type { Model } from "./model.ts";
 
 /** Jobs that may wait in all, over all accounts: what a leader holds in memory and a new one loads within its lease. */
 export const QUEUED_JOBS_MAX = 1_000_000;
-const RETRY_AFTER_S = 60;
-
-/** A job may live this long in all, queueing and retries included. */
-export const JOB_DEADLINE_MS = 24 * 3_600_000;
+/** When to come again, where nobody knows when there will be room. */
+const ROOM_UNKNOWN_S = RETRY_AFTER_SECONDS_MAX;
 
 /** The terms a job is admitted on; fixed from here to its end. */
 export interface Terms {
@@ -37,6 +36,9 @@ export type Admission =
 /** What is known of the queue; null where nobody knows. */
 export interface Load {
   readonly queued: number;
+  /** Fair charge of all that waits, and how much may. */
+  readonly queuedGpuS: number;
+  readonly queuedGpuSMax: number;
   /** When a job of the same tier and class would start that came now. */
   readonly predictedStartS: number | null;
   /** In nine of ten cases not later than this. */
@@ -61,9 +63,13 @@ export function unaffordable(price: bigint, spendable: bigint): Refusal {
   };
 }
 
-/** The first bound that another job would break: the account's own queue, its tier's start, the whole queue. */
-export function overload(quota: Quota, load: Load): Refusal | null {
-  const refusal = { code: "queue_full", retryAfterSeconds: RETRY_AFTER_S } as const;
+/**
+ * The first bound that another job would break: the account's own queue, its tier's start, the whole queue by number and by
+ * GPU time. `chance`, in [0, 1), spreads when those who are refused come again.
+ */
+export function overload(quota: Quota, load: Load, chance: number): Refusal | null {
+  const { predictedStartS: startS, queued, queuedGpuS, queuedGpuSMax } = load;
+  const refusal = { code: "queue_full", retryAfterSeconds: comeAgainS(startS, chance) } as const;
   if (quota.queued >= quota.queuedMax) {
     return {
       ...refusal,
@@ -71,7 +77,6 @@ export function overload(quota: Quota, load: Load): Refusal | null {
       numbers: { queued: quota.queued, limit: quota.queuedMax },
     };
   }
-  const startS = load.predictedStartS;
   if (startS !== null && startS > quota.startBoundS) {
     return {
       ...refusal,
@@ -79,12 +84,25 @@ export function overload(quota: Quota, load: Load): Refusal | null {
       numbers: { predicted_start_seconds: startS, start_bound_seconds: quota.startBoundS },
     };
   }
-  if (load.queued < QUEUED_JOBS_MAX) return null;
+  if (queued >= QUEUED_JOBS_MAX) {
+    return {
+      ...refusal,
+      message: `${queued} videos are waiting in all; at most ${QUEUED_JOBS_MAX} may.`,
+      numbers: { queued, limit: QUEUED_JOBS_MAX },
+    };
+  }
+  if (queuedGpuS < queuedGpuSMax) return null;
   return {
     ...refusal,
-    message: `${load.queued} videos are waiting in all; at most ${QUEUED_JOBS_MAX} may.`,
-    numbers: { queued: load.queued, limit: QUEUED_JOBS_MAX },
+    message: `${queuedGpuS} GPU-seconds of videos are waiting in all; at most ${queuedGpuSMax} may.`,
+    numbers: { queued_gpu_seconds: queuedGpuS, limit: queuedGpuSMax },
   };
+}
+
+/** Between half and all of the time until a video would start, and never longer than a client sleeps. */
+function comeAgainS(startS: number | null, chance: number): number {
+  const longestS = Math.min(RETRY_AFTER_SECONDS_MAX, Math.max(2, startS ?? ROOM_UNKNOWN_S));
+  return Math.ceil((longestS / 2) * (1 + chance));
 }
 
 /** `seed` is used if the request names none, so that every retry renders the same video. */

@@ -1,10 +1,11 @@
 /** How a stored job looks from outside: the public Video, the data of its events, the spec a runner gets. Pure. */
 import type { VideoEventData } from "#protocol/event.ts";
+import type { VideoStanding } from "#protocol/live-session.ts";
 import type { RunSpec } from "#protocol/runner.ts";
 import { creditsText } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 import { STATUS_OF } from "#protocol/video.ts";
-import type { Video } from "#protocol/video.ts";
+import type { SchedulerState, Video } from "#protocol/video.ts";
 import type { JobRecord } from "./job.ts";
 import { PHASE_OF } from "./job.ts";
 
@@ -16,6 +17,8 @@ export interface Explanation {
 }
 
 export const UNEXPLAINED: Explanation = { position: null, eta: null, blockedBy: null };
+/** Of a new job of an account that runs as many as it may, before the scheduler has looked at it. */
+export const THROTTLED: Explanation = { ...UNEXPLAINED, blockedBy: "account_concurrency" };
 
 /** What a video reserved, and where it went; `lots` in the order in which they pay. */
 export interface JobUsage {
@@ -29,33 +32,16 @@ export interface JobUsage {
 
 export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanation): Video {
   return {
-    id: job.id,
+    ...standingOf(job, explanation),
     object: "video",
     model: job.model,
-    status: STATUS_OF[job.state],
-    progress: job.progress,
     created_at: seconds(job.createdAt),
-    completed_at: job.state === "completed" ? secondsOrNull(job.finishedAt) : null,
     expires_at: secondsOrNull(job.expiresAt),
     prompt: job.prompt,
     size: job.size,
     seconds: String(job.seconds),
-    remixed_from_video_id: null,
-    error: errorOf(job),
+    remixed_from_video_id: job.remixedFromVideoId,
     metadata: { ...job.metadata },
-    scheduler: {
-      state: job.state,
-      tier: job.tier,
-      class: job.class,
-      position: explanation.position,
-      eta: explanation.eta,
-      blocked_by: explanation.blockedBy,
-      attempts: job.attempts,
-      preemptions: job.preemptions,
-      queued_at: seconds(job.createdAt),
-      started_at: secondsOrNull(job.startedAt),
-      deadline_at: seconds(job.deadlineAt),
-    },
     usage: {
       unit: "credits",
       reserved: creditsText(usage.reserved),
@@ -66,6 +52,36 @@ export function videoOf(job: JobRecord, usage: JobUsage, explanation: Explanatio
       lots: usage.lots.map(({ grantId, amount }) => ({ grant_id: grantId, amount: creditsText(amount) })),
     },
   };
+}
+
+/** What of a video changes while it is made. */
+export function standingOf(job: JobRecord, explanation: Explanation): VideoStanding {
+  return {
+    id: job.id,
+    status: STATUS_OF[job.state],
+    progress: job.progress,
+    completed_at: job.state === "completed" ? secondsOrNull(job.finishedAt) : null,
+    error: errorOf(job),
+    scheduler: {
+      state: schedulerStateOf(job, explanation),
+      tier: job.tier,
+      class: job.class,
+      position: explanation.position,
+      eta: explanation.eta,
+      blocked_by: explanation.blockedBy,
+      attempts: job.attempts,
+      preemptions: job.preemptions,
+      queued_at: seconds(job.createdAt),
+      started_at: secondsOrNull(job.startedAt),
+      start_deadline_at: secondsOrNull(job.startDeadlineAt),
+      deadline_at: seconds(job.deadlineAt),
+    },
+  };
+}
+
+/** One that has run before says so, throttled or not: `blocked_by` tells the rest. */
+function schedulerStateOf({ state }: JobRecord, { blockedBy }: Explanation): SchedulerState {
+  return state === "queued" && blockedBy === "account_concurrency" ? "throttled" : state;
 }
 
 /** `charged` is what the settled hold captured; null while the hold is open. */
@@ -122,7 +138,8 @@ function errorOf(job: JobRecord): Video["error"] {
   return {
     code: job.errorCode,
     message: job.errorMessage ?? "",
-    retryable: job.errorFault === "platform",
+    // Whoever set the deadline: at another time it may be met.
+    retryable: job.errorFault === "platform" || job.errorCode.endsWith("deadline_exceeded"),
     fault: job.errorFault,
   };
 }

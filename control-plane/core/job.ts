@@ -2,11 +2,14 @@
  * The life of a job and the one function that moves it: `step(job, event, load)`.
  *
  * waiting (queued, preempted, retrying) → leased (starting, running, uploading, cancelling) → ended (completed, failed,
- * cancelled). A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
+ * cancelled), and between the last two, where the operator has a moderation hook, withheld (moderating): rendered, off its
+ * runner, shown to nobody. A lease is named by its epoch; an event of another epoch is refused as `stale` and must change nothing.
  * Who pays is decided here too, so a transition and its settlement can never be stored apart.
  */
+import { DEADLINE_SECONDS_MAX } from "#protocol/create-video.ts";
 import type { VideoEventType } from "#protocol/event.ts";
-import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, CreateKey, DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
 import type { Artifact, RunError } from "#protocol/runner.ts";
 import { milliCredits } from "#protocol/unit.ts";
@@ -15,7 +18,12 @@ import type { JobErrorCode, JobState } from "#protocol/video.ts";
 import type { RetryLoad } from "./retry-budget.ts";
 import { afterLoss, afterRunError } from "./retry.ts";
 import type { Verdict } from "./retry.ts";
+import { askAgainMs, MODERATION_TRIES_MAX } from "./moderation.ts";
+import type { Verdict as Judgement } from "./moderation.ts";
 import { chargeFor } from "./settlement.ts";
+
+/** A job may live this long in all, queueing and retries included; a create may ask for less. */
+export const JOB_DEADLINE_MS = DEADLINE_SECONDS_MAX * 1_000;
 
 /** A job as it is stored; `db/schema/job.ts` ties its table to this type. */
 export interface JobRecord {
@@ -35,6 +43,8 @@ export interface JobRecord {
   readonly metadata: Readonly<Record<string, string>>;
   readonly referenceSha256: Sha256Hex | null;
   readonly referenceMediaType: string | null;
+  /** The video whose terms and seed it took over. */
+  readonly remixedFromVideoId: VideoId | null;
   readonly price: MilliCredits;
   readonly gpuMs: GpuMillis;
   readonly state: JobState;
@@ -59,6 +69,8 @@ export interface JobRecord {
   readonly createdAt: Date;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
+  /** The account asked that it be started by then, or not at all. */
+  readonly startDeadlineAt: Date | null;
   readonly deadlineAt: Date;
   readonly expiresAt: Date | null;
   readonly deletedAt: Date | null;
@@ -70,10 +82,26 @@ export interface JobRecord {
   readonly artifactBytes: bigint | null;
   readonly latentsSha256: string | null;
   readonly framesSha256: string | null;
+  /** By which version of the policy the prompt was let through, and the result judged; null: nobody judged. */
+  readonly promptPolicy: string | null;
+  readonly resultPolicy: string | null;
+  /** While the result waits for a verdict: when to ask. */
+  readonly moderateAt: Date | null;
+  readonly moderationTries: number;
 }
 
 export type JobEvent =
-  | { readonly kind: "finished"; readonly epoch: number; readonly artifact: Artifact; readonly artifactKey: string }
+  | {
+      readonly kind: "finished";
+      readonly epoch: number;
+      readonly artifact: Artifact;
+      readonly artifactKey: string;
+      /** The result is judged before it is shown. Absent: it is shown at once. */
+      readonly review?: boolean;
+    }
+  | { readonly kind: "judged"; readonly verdict: Judgement }
+  /** The hook gave no verdict that can be read. */
+  | { readonly kind: "unjudged" }
   | { readonly kind: "run_failed"; readonly epoch: number; readonly error: RunError }
   | {
       readonly kind: "stopped";
@@ -85,8 +113,10 @@ export type JobEvent =
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "died"; readonly aboard: number }
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "not_taken" }
   | { readonly kind: "cancel_requested" }
-  /** `start`: nothing ran it in time; `total`: it was not finished in time. */
-  | { readonly kind: "deadline_passed"; readonly which: "start" | "total" };
+  | { readonly kind: "deadline_passed"; readonly which: Deadline };
+
+/** `start`: nothing ran it within the tier's bounds; `asked_start`: within what the create asked; `total`: it was not finished in time. */
+export type Deadline = "start" | "asked_start" | "total";
 
 export type AttemptOutcome = "completed" | "failed" | "stopped" | "lost";
 
@@ -101,10 +131,28 @@ export type JobChange =
   | {
       readonly to: "completed";
       readonly event: "video.completed";
-      readonly attempt: "completed";
+      /** Null: its attempt ended before the result was judged. */
+      readonly attempt: "completed" | null;
       readonly charge: MilliCredits;
       readonly artifact: Artifact;
       readonly artifactKey: string;
+      readonly policy: string | null;
+    }
+  | {
+      readonly to: "moderating";
+      readonly event: null;
+      readonly attempt: "completed";
+      readonly artifact: Artifact;
+      readonly artifactKey: string;
+      readonly stepsDone: number;
+    }
+  /** Still withheld: the hook is asked again. */
+  | {
+      readonly to: "asked_in_vain";
+      readonly event: null;
+      readonly attempt: null;
+      readonly tries: number;
+      readonly askAgainMs: number;
     }
   | {
       readonly to: "failed" | "cancelled";
@@ -114,6 +162,7 @@ export type JobChange =
       /** What a cancelled job is charged for. */
       readonly stepsDone: number;
       readonly failure: JobFailure;
+      readonly policy: string | null;
     }
   | {
       readonly to: "preempted" | "retrying";
@@ -131,10 +180,10 @@ export type JobChange =
 
 export type Step =
   | { readonly ok: true; readonly change: JobChange }
-  /** `stale`: the event's lease is over. `ended`: nothing is left to change. */
+  /** `stale`: the event's lease is over, or its result is not withheld any more. `ended`: nothing is left to change. */
   | { readonly ok: false; readonly refusal: "stale" | "ended" };
 
-export type Phase = "waiting" | "leased" | "ended";
+export type Phase = "waiting" | "leased" | "withheld" | "ended";
 
 export const PHASE_OF = {
   queued: "waiting",
@@ -144,6 +193,7 @@ export const PHASE_OF = {
   running: "leased",
   uploading: "leased",
   cancelling: "leased",
+  moderating: "withheld",
   completed: "ended",
   failed: "ended",
   cancelled: "ended",
@@ -160,14 +210,11 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
   switch (event.kind) {
     case "finished":
       // A result that arrives while the cancel is on its way wins: it was rendered and the user gets it.
-      return done({
-        to: "completed",
-        event: "video.completed",
-        attempt: "completed",
-        charge: job.price,
-        artifact: event.artifact,
-        artifactKey: event.artifactKey,
-      });
+      return event.review === true ? withheld(job, event) : completed(job, event, "completed", null);
+    case "judged":
+      return phase === "withheld" ? judged(job, event.verdict) : STALE;
+    case "unjudged":
+      return phase === "withheld" ? unjudged(job) : STALE;
     case "run_failed":
       if (job.state === "cancelling") return cancelled(job, "failed");
       return resolve(job, afterRunError(event.error, job, load), "failed");
@@ -185,18 +232,72 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
       return phase === "leased" ? done({ to: "cancelling", event: null, attempt: null }) : cancelled(job, null);
     case "deadline_passed":
-      return failed(job, phase === "leased" ? "lost" : null, {
-        code: "deadline_exceeded",
-        message: `The video was not ${event.which === "start" ? "started" : "finished"} before its deadline.`,
-        fault: "platform",
-      });
+      return failed(job, phase === "leased" ? "lost" : null, deadlineFailure(job, event.which));
     default:
       return event satisfies never;
   }
 }
 
+/** A deadline that the account asked for is its own: what it releases of an ended grant is not made good. */
+function deadlineFailure(job: JobRecord, which: Deadline): JobFailure {
+  if (which !== "total") {
+    const fault = which === "asked_start" ? "user" : "platform";
+    return { code: "start_deadline_exceeded", message: "The video was not started before its deadline.", fault };
+  }
+  const asked = job.deadlineAt.getTime() - job.createdAt.getTime() < JOB_DEADLINE_MS;
+  const message = "The video was not finished before its deadline.";
+  return { code: "deadline_exceeded", message, fault: asked ? "user" : "platform" };
+}
+
 function done(change: JobChange): Step {
   return { ok: true, change };
+}
+
+function completed(
+  job: JobRecord,
+  { artifact, artifactKey }: { readonly artifact: Artifact; readonly artifactKey: string },
+  attempt: "completed" | null,
+  policy: string | null,
+): Step {
+  return done({
+    to: "completed",
+    event: "video.completed",
+    attempt,
+    charge: job.price,
+    artifact,
+    artifactKey,
+    policy,
+  });
+}
+
+/** Every step is done and kept: the result holds them. */
+function withheld(job: JobRecord, { artifact, artifactKey }: Extract<JobEvent, { kind: "finished" }>): Step {
+  return done({ to: "moderating", event: null, attempt: "completed", artifact, artifactKey, stepsDone: job.steps });
+}
+
+function judged(job: JobRecord, verdict: Judgement): Step {
+  if (verdict.allowed) return completed(job, resultOf(job), null, verdict.policy);
+  const message = `The video was withheld by the content policy (${verdict.reason}).`;
+  return failed(job, null, { code: "content_policy_violation", message, fault: "user" }, verdict.policy);
+}
+
+function unjudged(job: JobRecord): Step {
+  const tries = job.moderationTries + 1;
+  if (tries < MODERATION_TRIES_MAX) {
+    return done({ to: "asked_in_vain", event: null, attempt: null, tries, askAgainMs: askAgainMs(tries) });
+  }
+  const message = "The video could not be checked against the content policy, so it is not shown.";
+  return failed(job, null, { code: "moderation_unavailable", message, fault: "platform" });
+}
+
+function resultOf({ artifactKey, artifactSha256, artifactBytes, latentsSha256, framesSha256 }: JobRecord) {
+  invariant(artifactKey !== null && artifactSha256 !== null && artifactBytes !== null, "a withheld job has its result");
+  const hashes = { latents_sha256: hashOrNull(latentsSha256), frames_sha256: hashOrNull(framesSha256) };
+  return { artifactKey, artifact: { sha256: artifactSha256, bytes: Number(artifactBytes), ...hashes } };
+}
+
+function hashOrNull(text: string | null): Sha256Hex | null {
+  return text === null ? null : Sha256Hex.parse(text);
 }
 
 function cancelled(job: JobRecord, attempt: AttemptOutcome | null): Step {
@@ -207,11 +308,18 @@ function cancelled(job: JobRecord, attempt: AttemptOutcome | null): Step {
     charge: chargeFor(job.price, job.stepsDone, job.steps),
     stepsDone: job.stepsDone,
     failure: { code: "cancelled", message: "The video was cancelled.", fault: "user" },
+    policy: null,
   });
 }
 
-function failed(job: JobRecord, attempt: AttemptOutcome | null, failure: JobFailure): Step {
-  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, stepsDone: job.stepsDone, failure });
+function failed(
+  job: JobRecord,
+  attempt: AttemptOutcome | null,
+  failure: JobFailure,
+  policy: string | null = null,
+): Step {
+  const { stepsDone } = job;
+  return done({ to: "failed", event: "video.failed", attempt, charge: NOTHING, stepsDone, failure, policy });
 }
 
 function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome): Step {

@@ -6,10 +6,17 @@ export const COUNTERS = {
   attempts_ended_total: { help: "Attempts by how they ended, as runners said or their silence did.", label: "how" },
   stale_frames_total: { help: "Writes of runners refused because their lease is over.", label: "frame" },
   assignments_unanswered_total: { help: "Assignments that a runner did not acknowledge in time.", label: null },
+  moderations_total: {
+    help: "Questions to the moderation hook about results, by their outcome; `none` is no verdict.",
+    label: "verdict",
+  },
   webhook_tries_total: {
     help: "Tries of webhooks by the kind of their answer, or why there was none.",
     label: "outcome",
   },
+  calls_shed_total: { help: "Calls of the edge shed at the gate, by lane.", label: "lane" },
+  calls_waited_total: { help: "Calls of the edge that waited at the gate, by lane.", label: "lane" },
+  calls_waited_seconds_total: { help: "How long calls of the edge waited at the gate, by lane.", label: "lane" },
 } as const;
 
 export const GAUGES = {
@@ -17,8 +24,14 @@ export const GAUGES = {
   jobs_waiting: "Jobs that wait, as the leader knows them.",
   jobs_running: "Jobs that hold devices, as the leader knows them.",
   runners_connected: "Runners with a socket to this replica.",
+  calls_limit: "Calls of the edge that may be under way at once, as learnt from how long they take.",
+  calls_running: "Calls of the edge under way.",
+  calls_waiting: "Calls of the edge that wait at the gate.",
+  pulse_seconds: "What a trivial statement took last on the connections of the leader and the runners.",
   ledger_breaches: "Rows that break a rule of the ledger; above 0 nothing is admitted.",
   ledger_entries: "Entries of the ledger's journal.",
+  admin_audit_breaches: "Rows of the admin audit log that were changed, removed or put in.",
+  admin_audit_rows: "Rows of the admin audit log.",
   ledger_audited_seconds: "When the ledger was last audited, in seconds since 1970.",
 } as const;
 

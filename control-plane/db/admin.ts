@@ -1,44 +1,50 @@
 /** What the admin creates: accounts and keys. */
-import { and, eq, isNull, sql } from "drizzle-orm";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
-import type { Database } from "./connect.ts";
-import { account, apiKey } from "./schema/account.ts";
+import type { Sql, Transaction } from "./connect.ts";
+import type { account, apiKey } from "./schema/account.ts";
 
-type Orm = Database["orm"];
 export type AccountEntry = typeof account.$inferSelect;
 export type KeyEntry = typeof apiKey.$inferSelect;
 
 export async function insertAccount(
-  orm: Orm,
+  tx: Transaction,
   entry: { readonly id: AccountId; readonly name: string; readonly tier: string },
 ): Promise<AccountEntry> {
-  return only(await orm.insert(account).values(entry).returning());
-}
-
-export async function findAccount(orm: Orm, id: AccountId): Promise<AccountEntry | null> {
-  return (await orm.select().from(account).where(eq(account.id, id)))[0] ?? null;
-}
-
-export async function insertKey(
-  orm: Orm,
-  entry: { readonly accountId: AccountId; readonly keySha256: Sha256Hex; readonly last4: string },
-): Promise<KeyEntry> {
   return only(
-    await orm
-      .insert(apiKey)
-      .values({ id: sql`'key_' || replace(uuidv7()::text, '-', '')`, ...entry })
-      .returning(),
+    await tx<AccountEntry[]>`
+      insert into account (id, name, tier) values (${entry.id}, ${entry.name}, ${entry.tier}) returning *`,
   );
 }
 
+export async function findAccount(sql: Sql | Transaction, id: AccountId): Promise<AccountEntry | null> {
+  const [row] = await sql<AccountEntry[]>`select * from account where id = ${id}`;
+  return row ?? null;
+}
+
+export async function insertKey(
+  tx: Transaction,
+  entry: { readonly accountId: AccountId; readonly keySha256: Sha256Hex; readonly last4: string },
+): Promise<KeyEntry> {
+  return only(
+    await tx<KeyEntry[]>`
+      insert into api_key (id, account_id, key_sha256, last4)
+      values ('key_' || replace(uuidv7()::text, '-', ''), ${entry.accountId}, ${entry.keySha256}, ${entry.last4})
+      returning *`,
+  );
+}
+
+/** Newest first, revoked ones too. */
+export async function keysOfAccount(sql: Sql, id: AccountId, limit: number): Promise<readonly KeyEntry[]> {
+  return sql<
+    KeyEntry[]
+  >`select * from api_key where account_id = ${id} order by created_at desc, id desc limit ${limit}`;
+}
+
 /** The key that was live until now; null if there was none of this id. */
-export async function revokeKey(orm: Orm, id: string): Promise<KeyEntry | null> {
-  const rows = await orm
-    .update(apiKey)
-    .set({ revokedAt: sql`now()` })
-    .where(and(eq(apiKey.id, id), isNull(apiKey.revokedAt)))
-    .returning();
-  return rows[0] ?? null;
+export async function revokeKey(tx: Transaction, id: string): Promise<KeyEntry | null> {
+  const [row] = await tx<KeyEntry[]>`
+    update api_key set revoked_at = now() where id = ${id} and revoked_at is null returning *`;
+  return row ?? null;
 }
 
 function only<Row>(rows: readonly Row[]): Row {

@@ -24,6 +24,7 @@ export interface SummaryRow {
   readonly tier: string;
   readonly class: string;
   readonly queued: number;
+  readonly backlogMs: bigint;
   /** Null if no runner could ever run the class. */
   readonly startP50Ms: bigint | null;
   readonly startP90Ms: bigint | null;
@@ -33,6 +34,6 @@ export interface SummaryRow {
 /** Rows of at most that age, by the database's clock. */
 export async function freshOutlooks(sql: Sql, ageMaxMs: number): Promise<readonly SummaryRow[]> {
   return sql<SummaryRow[]>`
-    select tier, class, queued, start_p50_ms, start_p90_ms, (extract(epoch from clock_timestamp() - at) * 1000)::int as age_ms
+    select tier, class, queued, backlog_ms, start_p50_ms, start_p90_ms, (extract(epoch from clock_timestamp() - at) * 1000)::int as age_ms
     from admission_summary where at > clock_timestamp() - make_interval(secs => ${ageMaxMs / 1_000})`;
 }

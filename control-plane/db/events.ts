@@ -126,15 +126,23 @@ export async function unsubscribe(sql: Sql | Transaction, account: AccountId): P
   await sql`delete from edge_subscription where account_id = ${account}`;
 }
 
+/** Ends the subscription as it was seen: one that was renewed since has a listener again, and stays. */
+export async function endSeenSubscription(sql: Sql, account: AccountId, expiresAt: Date): Promise<void> {
+  await sql`
+    delete from edge_subscription
+    where account_id = ${account} and date_trunc('milliseconds', expires_at) = ${expiresAt}`;
+}
+
 export interface Subscription {
   readonly accountId: AccountId;
+  readonly expiresAt: Date;
   readonly sentThrough: number;
   readonly last: number;
 }
 
 export async function liveSubscriptions(sql: Sql): Promise<readonly Subscription[]> {
   return sql<Subscription[]>`
-    select s.account_id, s.sent_through, coalesce(c.last, 0) as last
+    select s.account_id, s.expires_at, s.sent_through, coalesce(c.last, 0) as last
     from edge_subscription s left join event_counter c on c.account_id = s.account_id
     where s.expires_at > now()
     order by s.account_id`;

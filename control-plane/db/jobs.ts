@@ -49,6 +49,23 @@ export async function listVideos(sql: Sql, account: AccountId, query: ListQuery)
   return rows.map(split);
 }
 
+/** The oldest of the account's videos that are not over. */
+export async function unfinishedVideos(sql: Sql, account: AccountId, limit: number): Promise<readonly JobRow[]> {
+  return sql<JobRow[]>`
+    select * from job
+    where account_id = ${account} and finished_at is null and deleted_at is null
+    order by created_at, id limit ${limit}`;
+}
+
+/** Those of the ids that are the account's, in the order of creation. */
+export async function videosByIds(sql: Sql, account: AccountId, ids: readonly VideoId[]): Promise<readonly JobRow[]> {
+  if (ids.length === 0) return [];
+  return sql<JobRow[]>`
+    select * from job
+    where id in ${sql(ids)} and account_id = ${account} and deleted_at is null
+    order by created_at, id`;
+}
+
 function split(row: JobRow & HoldColumns): JobWithUsage {
   return { job: row, usage: holdUsage(row) };
 }
@@ -58,7 +75,7 @@ export async function saveChange(tx: Transaction, before: JobRow, change: JobCha
   const rows = await tx<JobRow[]>`
     with moved as (
       update job set ${tx(columnsOf(change))},
-        not_before = ${notBeforeIn(tx, change)}, finished_at = ${isOver(change) ? tx`now()` : null}
+        not_before = ${notBeforeIn(tx, change)}, moderate_at = ${moderateAtIn(tx, change)}, finished_at = ${isOver(change) ? tx`now()` : null}
       where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
       returning *
     ),
@@ -74,16 +91,11 @@ const OFF_RUNNER = { runner_id: null, devices: null, slot: null, lease_expires_a
 function columnsOf(change: JobChange) {
   switch (change.to) {
     case "completed":
-      return {
-        state: change.to,
-        ...OFF_RUNNER,
-        progress: 100,
-        artifact_key: change.artifactKey,
-        artifact_sha256: change.artifact.sha256,
-        artifact_bytes: change.artifact.bytes,
-        latents_sha256: change.artifact.latents_sha256,
-        frames_sha256: change.artifact.frames_sha256,
-      };
+      return { state: change.to, ...OFF_RUNNER, ...resultColumns(change), progress: 100, result_policy: change.policy };
+    case "moderating":
+      return { state: change.to, ...OFF_RUNNER, ...resultColumns(change), steps_done: change.stepsDone };
+    case "asked_in_vain":
+      return { moderation_tries: change.tries };
     case "failed":
     case "cancelled":
       return {
@@ -93,6 +105,7 @@ function columnsOf(change: JobChange) {
         error_code: change.failure.code,
         error_message: change.failure.message,
         error_fault: change.failure.fault,
+        result_policy: change.policy,
       };
     case "preempted":
     case "retrying":
@@ -112,12 +125,49 @@ function columnsOf(change: JobChange) {
   }
 }
 
+function resultColumns({ artifact, artifactKey }: Extract<JobChange, { artifactKey: string }>) {
+  return {
+    artifact_key: artifactKey,
+    artifact_sha256: artifact.sha256,
+    artifact_bytes: artifact.bytes,
+    latents_sha256: artifact.latents_sha256,
+    frames_sha256: artifact.frames_sha256,
+  };
+}
+
+function moderateAtIn(tx: Transaction, change: JobChange) {
+  if (change.to === "moderating") return tx`now()`;
+  return change.to === "asked_in_vain" ? tx`now() + make_interval(secs => ${change.askAgainMs / 1_000})` : null;
+}
+
 function notBeforeIn(tx: Transaction, change: JobChange) {
   return "delayMs" in change ? tx`now() + make_interval(secs => ${change.delayMs / 1_000})` : null;
 }
 
 function isOver({ to }: JobChange): boolean {
   return to === "completed" || to === "failed" || to === "cancelled";
+}
+
+/** Rendered, judged by nobody yet, and due. */
+export async function resultsToModerate(sql: Sql, limit: number): Promise<readonly JobRow[]> {
+  return sql<JobRow[]>`select * from job where moderate_at <= now() order by moderate_at limit ${limit}`;
+}
+
+export interface WithheldResult {
+  readonly id: VideoId;
+  readonly artifactKey: string;
+}
+
+/** Of videos that ended without being shown: nobody may ever read these. */
+export async function withheldResults(sql: Sql, limit: number): Promise<readonly WithheldResult[]> {
+  return sql<WithheldResult[]>`
+    select id, artifact_key from job where artifact_key is not null and error_code is not null limit ${limit}`;
+}
+
+export async function forgetResult(sql: Sql, { id, artifactKey }: WithheldResult): Promise<void> {
+  await sql`
+    update job set artifact_key = null, artifact_sha256 = null, artifact_bytes = null, latents_sha256 = null, frames_sha256 = null
+    where id = ${id} and artifact_key = ${artifactKey} and error_code is not null`;
 }
 
 /** Whose video it is, deleted or not. */

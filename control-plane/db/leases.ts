@@ -2,7 +2,7 @@
  * Leases: the statements by which a job gets, keeps and loses its runner. The epoch is the fencing token; a statement
  * that names an old one changes nothing. Lease times are the database's clock, never a replica's.
  */
-import type { AttemptOutcome } from "#control-plane/core/job.ts";
+import type { AttemptOutcome, Deadline } from "#control-plane/core/job.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
@@ -18,7 +18,10 @@ export interface Dispatch {
   readonly slots: number;
 }
 
-/** Why a job was not started: it does not wait any more, or its devices may not be used: held, or drained. */
+/**
+ * Why a job was not started: it does not wait any more, or may not start now: its devices are held or drained, or the start
+ * that it asked for is past, and the sweep will fail it.
+ */
 export type NotStarted = "moved" | "held";
 
 /** Moves a waiting job onto a runner under the next epoch, and claims its devices. */
@@ -37,6 +40,7 @@ export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs:
         started_at = coalesce(started_at, now()),
         lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
       where id = ${dispatch.job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null
+        and (started_at is not null or start_deadline_at is null or start_deadline_at > now())
         and not exists (select 1 from runner where id = ${dispatch.runner} and drained)
         and not exists (select 1 from device_claim join claim using (device, slot) where runner_id = ${dispatch.runner})
       returning *
@@ -217,14 +221,22 @@ export async function forgetCheckpoint(sql: Sql, checkpoint: DoneCheckpoint): Pr
     where job_id = ${checkpoint.jobId} and epoch = ${checkpoint.epoch} and step = ${checkpoint.step}`;
 }
 
-/** Leases whose runner fell silent. */
-export async function expiredLeases(
+export interface EndingLease extends LeaseRef {
+  readonly runner: RunnerId;
+  /** Until it is over for `graceMs`; not above zero if it is. */
+  readonly leftMs: number;
+}
+
+/** Leases whose runner fell silent: over for `graceMs`, or to be so within `withinMs`. */
+export async function endingLeases(
   sql: Sql,
-  limit: number,
-): Promise<readonly (LeaseRef & { readonly runner: RunnerId })[]> {
-  return sql<(LeaseRef & { readonly runner: RunnerId })[]>`
-    select id as job, epoch, runner_id as runner from job
-    where lease_expires_at < now()
+  { graceMs, withinMs, limit }: { readonly graceMs: number; readonly withinMs: number; readonly limit: number },
+): Promise<readonly EndingLease[]> {
+  return sql<EndingLease[]>`
+    select id as job, epoch, runner_id as runner,
+      (extract(epoch from lease_expires_at - now()) * 1000 + ${graceMs}::float8)::float8 as left_ms
+    from job
+    where lease_expires_at <= now() + make_interval(secs => ${(withinMs - graceMs) / 1_000})
     order by lease_expires_at limit ${limit}`;
 }
 
@@ -233,15 +245,19 @@ const START_BOUNDS_MAX = 2;
 
 export interface PastDeadline {
   readonly job: VideoId;
-  readonly which: "start" | "total";
+  readonly which: Deadline;
 }
 
 export async function jobsPastDeadline(sql: Sql, limit: number): Promise<readonly PastDeadline[]> {
   return sql<PastDeadline[]>`
     select id as job, 'total' as which from job where finished_at is null and deadline_at < now()
     union all
+    select id, 'asked_start' from job
+    where finished_at is null and started_at is null and start_deadline_at < now() and deadline_at >= now()
+    union all
     select job.id, 'start' from job join tier on tier.name = job.tier
     where job.finished_at is null and job.started_at is null and job.deadline_at >= now()
+      and (job.start_deadline_at is null or job.start_deadline_at >= now())
       and job.created_at < now() - ${START_BOUNDS_MAX} * make_interval(secs => tier.start_bound_s)
     limit ${limit}`;
 }

@@ -1,8 +1,7 @@
 /** Applies `migrations/` in order, once, however many replicas start together: drizzle's `migrate` takes no lock of its own. */
 import { fileURLToPath } from "node:url";
-import { drizzle } from "drizzle-orm/postgres-js";
-import { migrate as applyMigrations } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
+import { drizzle, migrator } from "./drizzle.ts";
 
 /** Any constant will do; it only has to be the same in every replica. */
 const MIGRATION_LOCK = 7_201_519;
@@ -14,7 +13,7 @@ export async function migrate(databaseUrl: string): Promise<void> {
   const client = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   try {
     await client`select pg_advisory_lock(${MIGRATION_LOCK})`;
-    await applyMigrations(drizzle({ client }), { migrationsFolder: MIGRATIONS_FOLDER });
+    await migrator().migrate(drizzle({ client }), { migrationsFolder: MIGRATIONS_FOLDER });
   } finally {
     await client.end({ timeout: 5 });
   }

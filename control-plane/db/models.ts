@@ -28,6 +28,7 @@ export async function allClasses(sql: Sql | Transaction): Promise<readonly Class
 export interface ModelRow extends Omit<Model, "classes"> {
   readonly loadMs: number;
   readonly resume: JobClass["resume"];
+  readonly createdAt: Date;
 }
 
 export async function allModels(sql: Sql | Transaction): Promise<readonly ModelRow[]> {
@@ -35,7 +36,7 @@ export async function allModels(sql: Sql | Transaction): Promise<readonly ModelR
 }
 
 /** The model as it is from now on. */
-export async function upsertModel(tx: Transaction, model: ModelRow): Promise<ModelRow> {
+export async function upsertModel(tx: Transaction, model: Omit<ModelRow, "createdAt">): Promise<ModelRow> {
   const [row] = await tx<ModelRow[]>`
     insert into model (name, engine, fps, sizes, default_size, seconds_min, seconds_max, seconds_default, steps_default,
       steps_max, load_ms, resume)

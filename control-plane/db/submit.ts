@@ -4,8 +4,10 @@
  */
 import type { Terms } from "#control-plane/core/admission.ts";
 import type { JobRecord } from "#control-plane/core/job.ts";
+import type { IdempotencyClaim } from "#protocol/edge-call.ts";
 import type { VideoEventData } from "#protocol/event.ts";
-import type { AccountId, CreateKey, RequestId, Sha256Hex } from "#protocol/id.ts";
+import type { AccountId, CreateKey, RequestId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { IDEMPOTENCY_KEPT_MS } from "#protocol/idempotency.ts";
 import { WEBHOOK_DEFAULT_EVENTS } from "#protocol/webhook.ts";
 import type { Sql } from "./connect.ts";
 import { APPEND_TOLD } from "./events.ts";
@@ -27,6 +29,8 @@ export interface Standing {
   readonly maxQueued: number;
   readonly startBoundS: number;
   readonly waiting: number;
+  /** It runs as many videos as it may: another one is throttled. */
+  readonly full: boolean;
   readonly available: bigint;
   /** The ledger passed its last audit. */
   readonly sound: boolean;
@@ -45,6 +49,7 @@ export async function standingOf(
     select a.tier, t.max_queued, t.start_bound_s,
       (select count(*)::int from job
         where account_id = a.id and state in ('queued', 'preempted', 'retrying')) as waiting,
+      (select count(*) from job where account_id = a.id and runner_id is not null) >= t.max_running as full,
       (select coalesce(sum(available), 0)::bigint from credit_grant
         where account_id = a.id and effective_at <= now() and (expires_at is null or expires_at > now())) as available,
       not exists (select 1 from ledger_audit where breaches <> '[]') as sound,
@@ -65,16 +70,23 @@ export interface NewJob {
   readonly negativePrompt: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly reference: { readonly sha256: Sha256Hex; readonly mediaType: string } | null;
+  /** By which version of the policy its prompt was let through. Absent: nobody judged. */
+  readonly promptPolicy?: string | null;
   /** Who is told of its end, beside the account's endpoints. */
   readonly webhookUrl: string | null;
-  readonly deadlineMs: number;
+  /** The key that the client gave its create, if it gave one. */
+  readonly claim: IdempotencyClaim | null;
+  /** The completed video that it is a remix of. */
+  readonly remixOf: VideoId | null;
+  readonly startDeadlineS: number | null;
+  readonly deadlineS: number;
   readonly terms: Terms;
   /** Of its first event, but for the id. */
   readonly event: Omit<VideoEventData, "id">;
 }
 
 /**
- * Nonce, hold, lots, journal, job, event, webhooks and inbox: either all of them exist or none. One statement in one round
+ * Nonce, hold, lots, journal, job, idempotency key, event, webhooks and inbox: either all of them exist or none. One statement in one round
  * trip, run under the account's lock by a function of the database, so that it sees what was committed while it waited for the
  * lock. `gate` repeats every condition of admission; null says that one of them holds no more, and that nothing was written.
  *
@@ -101,20 +113,30 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     metadata: job.metadata,
     reference_sha256: job.reference?.sha256 ?? null,
     reference_media_type: job.reference?.mediaType ?? null,
+    prompt_policy: job.promptPolicy ?? null,
     // JSON has no whole numbers of this size.
     price: String(terms.price),
     gpu_ms: terms.gpuMs,
-    deadline_s: job.deadlineMs / 1_000,
+    remix_of: job.remixOf,
+    start_deadline_s: job.startDeadlineS,
+    deadline_s: job.deadlineS,
     event: job.event,
     webhook_url: job.webhookUrl,
     webhook_events: WEBHOOK_DEFAULT_EVENTS,
+    idempotency_key: job.claim?.key_sha256 ?? null,
+    fingerprint: job.claim?.fingerprint ?? null,
   };
   const [row] = await sql<JobRecord[]>`
-    select * from under_account_lock(${job.account}, ${job.webhookUrl === null ? SUBMIT : SUBMIT_WITH_RECEIVER}, ${sql.json(input)})`;
+    select * from under_account_lock(${job.account}, ${submitStatement(job)}, ${sql.json(input)})`;
   return row ?? null;
 }
 
-/** Left out of the statement of a video without one: each submit plans its statement anew. */
+/** What a video does without is left out: each submit plans its statement anew. */
+function submitStatement({ webhookUrl, claim }: NewJob): string {
+  const [without, withReceiver] = claim === null ? [SUBMIT, SUBMIT_TOLD] : [SUBMIT_CLAIMED, SUBMIT_CLAIMED_TOLD];
+  return webhookUrl === null ? without : withReceiver;
+}
+
 const RECEIVER = `signer as (
       insert into webhook_secret (account_id, secret)
       select account_id, 'whsec_' || encode(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()), 'base64')
@@ -135,13 +157,28 @@ const RECEIVER = `signer as (
       insert into video_webhook (job_id, endpoint_id) select new_job.id, receiver.id from new_job, receiver
     ),`;
 
-const SUBMIT_WITH_RECEIVER = `
+const KEY_IS_FREE = `and not exists (
+          select 1 from idempotency_key k
+          where k.account_id = a.id and k.key_sha256 = input.idempotency_key
+            and k.created_at > clock_timestamp() - interval '${IDEMPOTENCY_KEPT_MS / 1_000} s'
+        )`;
+/** A row that is there already is too old to stand for anything. */
+const CLAIM = `claimed as (
+      insert into idempotency_key (account_id, key_sha256, fingerprint, job_id, created_at)
+      select new_job.account_id, idempotency_key, fingerprint, new_job.id, new_job.created_at
+      from new_job, input
+      on conflict (account_id, key_sha256)
+      do update set fingerprint = excluded.fingerprint, job_id = excluded.job_id, created_at = excluded.created_at
+    ),`;
+
+const SUBMIT_CLAIMED_TOLD = `
     with input as materialized (
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
         size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
-        reference_media_type text, price bigint, gpu_ms int, deadline_s double precision, event jsonb,
-        webhook_url text, webhook_events event_type[]
+        reference_media_type text, price bigint, gpu_ms int, remix_of text, start_deadline_s int,
+        deadline_s int, event jsonb, prompt_policy text,
+        webhook_url text, webhook_events event_type[], idempotency_key text, fingerprint text
       )
     ),
     gate as materialized (
@@ -150,6 +187,7 @@ const SUBMIT_WITH_RECEIVER = `
       join model_class c on c.model = input.model and c.name = input.class and c.retired_at is null
       where not exists (select 1 from ledger_audit where breaches <> '[]')
         and not exists (select 1 from job where account_id = a.id and create_key = input.create_key)
+        ${KEY_IS_FREE}
         and (select count(*) from job where account_id = a.id and state in ('queued', 'preempted', 'retrying')) < t.max_queued
     ),
     mine as materialized (select g.* from credit_grant g, input where g.account_id = input.account_id),
@@ -176,11 +214,12 @@ const SUBMIT_WITH_RECEIVER = `
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, price, gpu_ms, created_at, deadline_at
+        metadata, reference_sha256, reference_media_type, remixed_from_video_id, price, gpu_ms, created_at,
+        start_deadline_at, deadline_at, prompt_policy
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
-        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, entered.price, gpu_ms, at,
-        at + make_interval(secs => deadline_s)
+        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, remix_of, entered.price, gpu_ms, at,
+        at + make_interval(secs => start_deadline_s), at + make_interval(secs => deadline_s), prompt_policy
       from input, entered
       returning *
     ),
@@ -198,6 +237,7 @@ const SUBMIT_WITH_RECEIVER = `
       from new_job, lot order by lot.rank
     ),
     ${RECEIVER}
+    ${CLAIM}
     mail as (insert into inbox (job_id) select id from new_job),
     told as (
       select new_job.account_id, 'video.queued'::event_type as type, new_job.id as job_id,
@@ -207,7 +247,9 @@ const SUBMIT_WITH_RECEIVER = `
     ${APPEND_TOLD}
     select * from new_job`;
 
-const SUBMIT = SUBMIT_WITH_RECEIVER.replace(RECEIVER, "");
+const SUBMIT_CLAIMED = SUBMIT_CLAIMED_TOLD.replace(RECEIVER, "");
+const SUBMIT_TOLD = SUBMIT_CLAIMED_TOLD.replace(CLAIM, "").replace(KEY_IS_FREE, "");
+const SUBMIT = SUBMIT_TOLD.replace(RECEIVER, "");
 
 export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;

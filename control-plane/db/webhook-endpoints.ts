@@ -1,5 +1,5 @@
 /** Where accounts want their events delivered, and the secrets that sign them. */
-import { and, count, eq, sql } from "drizzle-orm";
+import { and, count, eq, sql } from "./drizzle.ts";
 import type { Secrets } from "#control-plane/core/webhook-secret.ts";
 import type { EventType } from "#protocol/event.ts";
 import type { AccountId, WebhookEndpointId } from "#protocol/id.ts";

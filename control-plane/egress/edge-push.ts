@@ -1,4 +1,6 @@
 /** Signed pushes to the edge. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "#control-plane/core/clock.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import { PushAnswer } from "#protocol/edge-call.ts";
 import type { AccountId, RequestId } from "#protocol/id.ts";
@@ -6,6 +8,8 @@ import { signCall } from "#protocol/signed-call.ts";
 
 /** The edge may read a page of events before it answers. */
 const TIMEOUT_MS = 10_000;
+const SOON_MS = 5_000;
+const AGAIN_MS = 250;
 
 export class EdgePusher {
   readonly #url: URL;
@@ -16,6 +20,20 @@ export class EdgePusher {
     this.#url = new URL("/internal/v1/push", edgeUrl);
     this.#secret = secret;
     this.#mintRequestId = mintRequestId;
+  }
+
+  /** Pushes until the edge has taken it. Throws once it is too late: a revocation is promised to hold within 5 s. */
+  async pushSoon(account: AccountId, push: Push, clock: Clock): Promise<void> {
+    const endMs = clock.monotonicMs() + SOON_MS;
+    for (;;) {
+      try {
+        await this.push(account, push, clock.nowMs());
+        return;
+      } catch (error) {
+        if (clock.monotonicMs() + AGAIN_MS > endMs) throw error;
+        await sleep(AGAIN_MS);
+      }
+    }
   }
 
   /** False if the account has no live socket. Throws if the edge cannot be reached or refuses. */

@@ -70,6 +70,8 @@ export class WebhookPost {
       });
       outgoing.on("socket", (socket) => socket.once(secure ? "secureConnect" : "connect", connected));
       outgoing.on("error", reject);
+      // An upgrade nobody asked for ends the connection without a response or an error.
+      outgoing.on("close", () => reject(new Error("the connection was closed without an answer")));
       outgoing.end(message.body);
     });
   }

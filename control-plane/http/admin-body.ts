@@ -1,12 +1,19 @@
-/** How the admin listener reads a body and writes an answer. */
+/** How the admin listener reads a body, knows who asks, and writes an answer. */
 import type { Context } from "hono";
 import type { Answer } from "#control-plane/usecase/admin-answer.ts";
+import type { Operator } from "#control-plane/usecase/admin-audit.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { z } from "zod";
 import { mintRequestId } from "./request-id.ts";
 
 const ADMIN_BODY_BYTES_MAX = 64 * 1024;
+
+/** What the check of the token leaves for the handlers. */
+export interface AdminEnv {
+  readonly Variables: { operator: Operator };
+}
+export type AdminContext = Context<AdminEnv>;
 
 export async function parse<Schema extends z.ZodType>(c: Context, schema: Schema): Promise<Answer<z.infer<Schema>>> {
   const text = await c.req.text();

@@ -1,6 +1,5 @@
 /** The operator's routes for what may change while everything runs; the bearer token was checked before. */
 import { Hono } from "hono";
-import type { Context } from "hono";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import type { Database } from "#control-plane/db/connect.ts";
 import type { Answer } from "#control-plane/usecase/admin-answer.ts";
@@ -28,6 +27,7 @@ import {
 import { AccountId, RunnerId } from "#protocol/id.ts";
 import type { z } from "zod";
 import { parse, refuse, render } from "./admin-body.ts";
+import type { AdminContext, AdminEnv } from "./admin-body.ts";
 
 export interface TermsHost {
   readonly database: Database;
@@ -40,7 +40,7 @@ export interface TermsHost {
 export function termsRoutes({ database, limits, termsChanged }: TermsHost) {
   /** Parses the body, acts, wakes the leader. */
   async function change<Schema extends z.ZodType, Value extends object>(
-    c: Context,
+    c: AdminContext,
     schema: Schema,
     act: (wanted: z.infer<Schema>) => Promise<Answer<Value>>,
   ): Promise<Response> {
@@ -51,45 +51,49 @@ export function termsRoutes({ database, limits, termsChanged }: TermsHost) {
     return render(c, answer);
   }
 
-  return new Hono()
+  return new Hono<AdminEnv>()
     .get("/tiers", async (c) => c.json({ object: "list", data: await listTiers(database) }))
     .get("/tiers/:name", async (c) => render(c, await readTier(database, c.req.param("name"))))
     .put("/tiers/:name", async (c) => {
       const name = TierName.safeParse(c.req.param("name"));
       if (!name.success) return invalid("name", name.error);
-      return change(c, PutTier, (wanted) => putTier(database, name.data, wanted));
+      return change(c, PutTier, (wanted) => putTier(database, c.var.operator, name.data, wanted));
     })
     .patch("/accounts/:id", async (c) => {
       const id = AccountId.safeParse(c.req.param("id"));
       if (!id.success) return refuse({ code: "not_found", message: "No such account." });
-      return change(c, PatchAccount, (wanted) => changeAccount(database, id.data, wanted));
+      return change(c, PatchAccount, (wanted) => changeAccount(database, c.var.operator, id.data, wanted));
     })
     .get("/models", async (c) => c.json({ object: "list", data: await listModels(database) }))
     .put("/models/:name", async (c) => {
       const name = ModelName.safeParse(c.req.param("name"));
       if (!name.success) return invalid("name", name.error);
-      return change(c, PutModel, (wanted) => putModel(database, name.data, wanted));
+      return change(c, PutModel, (wanted) => putModel(database, c.var.operator, name.data, wanted));
     })
     .patch("/models/:name", (c) =>
-      change(c, PatchModel, (wanted) => changeModel(database, c.req.param("name"), wanted)),
+      change(c, PatchModel, (wanted) => changeModel(database, c.var.operator, c.req.param("name"), wanted)),
     )
     .put("/models/:name/classes/:class{.+}", async (c) => {
       const name = ClassName.safeParse(c.req.param("class"));
       if (!name.success) return invalid("class", name.error);
-      return change(c, PutModelClass, (wanted) => putClass(database, c.req.param("name"), name.data, wanted));
+      return change(c, PutModelClass, (wanted) =>
+        putClass(database, c.var.operator, c.req.param("name"), name.data, wanted),
+      );
     })
     .delete("/models/:name/classes/:class{.+}", async (c) => {
-      const answer = await endClass(database, c.req.param("name"), c.req.param("class"));
+      const answer = await endClass(database, c.var.operator, c.req.param("name"), c.req.param("class"));
       termsChanged();
       return render(c, answer);
     })
     .patch("/runners/:id", async (c) => {
       const id = RunnerId.safeParse(c.req.param("id"));
       if (!id.success) return refuse({ code: "not_found", message: "No such runner." });
-      return change(c, PatchRunner, ({ drained }) => drainRunner(database, id.data, drained));
+      return change(c, PatchRunner, ({ drained }) => drainRunner(database, c.var.operator, id.data, drained));
     })
     .get("/scheduler/limits", async (c) => c.json(await readLimits(database, limits)))
-    .patch("/scheduler/limits", (c) => change(c, PatchLimits, (wanted) => changeLimits(database, limits, wanted)));
+    .patch("/scheduler/limits", (c) =>
+      change(c, PatchLimits, (wanted) => changeLimits(database, c.var.operator, limits, wanted)),
+    );
 }
 
 function invalid(param: string, error: z.ZodError): Response {

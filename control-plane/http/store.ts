@@ -1,7 +1,7 @@
-/** The disk store behind lease-bound URLs, in the shape of presigned S3: PUT with the announced hash, GET. */
+/** The disk store behind lease-bound URLs, in the shape of presigned S3: PUT of the announced bytes and hash, GET. */
 import { Readable } from "node:stream";
 import { Hono } from "hono";
-import { ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX } from "#control-plane/store/artifact-store.ts";
+import { ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX, holdsHash } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { STORE_PATH } from "#control-plane/store/store-url.ts";
@@ -19,19 +19,21 @@ export function storeRoutes(store: ArtifactStore, urls: StoreUrls, now: () => nu
   return new Hono()
     .put("/*", async (c) => {
       const key = keyOf(c.req.path);
-      if (!urls.verify({ method: "PUT", key }, new URL(c.req.url).searchParams, now())) return c.text("forbidden", 403);
+      const grant = urls.verify("PUT", key, new URL(c.req.url).searchParams, now());
+      if (grant?.method !== "PUT") return c.text("forbidden", 403);
       const sha256 = Sha256Hex.safeParse(c.req.header("x-content-sha256"));
       if (!sha256.success || c.req.raw.body === null) return c.text("x-content-sha256 and a body are required", 400);
+      if (!holdsHash(key, sha256.data)) return c.text(REFUSALS.wrong_hash.text, REFUSALS.wrong_hash.status);
       const put = await store.put(key, Readable.fromWeb(c.req.raw.body), {
         sha256: sha256.data,
-        bytesMax: Math.max(ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX),
+        bytesMax: Math.min(grant.bytes, Math.max(ARTIFACT_BYTES_MAX, CHECKPOINT_BYTES_MAX)),
       });
       if (put.ok) return c.body(null, 200);
       return c.text(REFUSALS[put.refusal].text, REFUSALS[put.refusal].status);
     })
     .get("/*", async (c) => {
       const key = keyOf(c.req.path);
-      if (!urls.verify({ method: "GET", key }, new URL(c.req.url).searchParams, now())) return c.text("forbidden", 403);
+      if (urls.verify("GET", key, new URL(c.req.url).searchParams, now()) === null) return c.text("forbidden", 403);
       const stored = await store.stat(key);
       if (stored === null || stored.bytes === 0) return c.text("not found", 404);
       const body = Readable.toWeb(store.read(key, { start: 0, end: stored.bytes - 1 }));

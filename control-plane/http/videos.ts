@@ -3,26 +3,30 @@ import { Readable } from "node:stream";
 import { Hono } from "hono";
 import type { Context } from "hono";
 import { PHASE_OF } from "#control-plane/core/job.ts";
-import { UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
+import { THROTTLED, UNEXPLAINED, videoOf } from "#control-plane/core/job-view.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
+import type { PromptToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import type { JobWithUsage } from "#control-plane/db/jobs.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
+import { thumbnailRange } from "#control-plane/store/mp4-thumbnail.ts";
 import type { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
 import { estimateVideo } from "#control-plane/usecase/estimate-video.ts";
 import { readUsage, readVideo, readVideos } from "#control-plane/usecase/read-account.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
+import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { EstimateVideo, SubmitVideo } from "#protocol/edge-call.ts";
 import { refusalOf, renderRefusal } from "#protocol/error.ts";
 import type { Refusal } from "#protocol/error.ts";
-import type { InputReference } from "#protocol/create-video.ts";
+import { IDEMPOTENCY_REPLAYED_HEADER } from "#protocol/idempotency.ts";
 import { VideoId } from "#protocol/id.ts";
-import type { AccountId } from "#protocol/id.ts";
+import type { AccountId, CreateKey } from "#protocol/id.ts";
+import { THUMBNAIL_MEDIA_TYPE } from "#protocol/mp4-thumbnail.ts";
 import { ListQuery, STATUS_OF } from "#protocol/video.ts";
 import type { Video, VideoDeleted, VideoList } from "#protocol/video.ts";
 import { byteRange } from "./byte-range.ts";
-import { storeReference } from "./reference.ts";
+import { referenceOf } from "./reference.ts";
 import { jsonOf } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
 import type { WebhookGuard } from "./webhooks.ts";
@@ -36,6 +40,8 @@ export interface VideosHost {
   readonly explain: (account: AccountId, ids: readonly VideoId[]) => Promise<ReadonlyMap<VideoId, Explanation>>;
   readonly outlook: AdmissionOutlook;
   readonly webhookGuard: WebhookGuard;
+  /** The operator's moderation hook; null: there is none. */
+  readonly judge: ((prompt: PromptToJudge) => Promise<Verdict | null>) | null;
   /** Work was added or withdrawn: the scheduler looks at its mail at once. */
   readonly wake: () => void;
 }
@@ -95,25 +101,42 @@ export function videoRoutes(host: VideosHost) {
 async function submit(c: SignedContext, host: VideosHost): Promise<Response> {
   const wanted = SubmitVideo.safeParse(jsonOf(c.var.body));
   if (!wanted.success) return refuse(c, refusalOf(wanted.error));
-  const { webhook_url: webhookUrl } = wanted.data.video;
-  const fault = webhookUrl === undefined ? null : host.webhookGuard.fault(webhookUrl);
-  if (fault !== null) {
-    return refuse(c, { code: "invalid_value", param: "webhook_url", message: `Invalid 'webhook_url': ${fault}` });
-  }
+  const { webhook_url: webhookUrl, input_reference: reference } = wanted.data.video;
+  const refused = webhookRefusal(host, webhookUrl);
+  if (refused !== null) return refuse(c, refused);
   const submitted = await submitJob(host.sql, {
     account: c.var.account,
     requestId: c.var.requestId,
     submit: wanted.data,
-    reference: await keepReference(host, wanted.data.video.input_reference),
+    reference: reference === undefined ? null : referenceOf(host.store, reference),
+    ...(host.judge === null ? {} : { judge: host.judge }),
     seed: host.randomSeed(),
     loadOf: await host.outlook.read(),
   });
+  return showSubmitted(c, host, submitted, wanted.data.create_key);
+}
+
+export function webhookRefusal(host: VideosHost, url: string | undefined): Refusal | null {
+  const fault = url === undefined ? null : host.webhookGuard.fault(url);
+  return fault === null
+    ? null
+    : { code: "invalid_value", param: "webhook_url", message: `Invalid 'webhook_url': ${fault}` };
+}
+
+export async function showSubmitted(
+  c: SignedContext,
+  host: VideosHost,
+  submitted: Submitted,
+  createKey: CreateKey,
+): Promise<Response> {
   if (!submitted.ok) return refuse(c, submitted.refusal);
   host.wake();
-  // Nobody has looked at a new job yet. A repeated create answers with the job as it is now, its settled charge included.
+  // Nobody has looked at a new job yet, but for what its account runs. A repeated create answers with the job as it is now, its settled charge included.
   const { job } = submitted;
   const usage = await readUsage(host.sql, job.id);
-  if (!submitted.repeated) return c.json(videoOf(job, usage, UNEXPLAINED));
+  if (!submitted.repeated) return c.json(videoOf(job, usage, submitted.throttled ? THROTTLED : UNEXPLAINED));
+  // Another create of this idempotency key made it; one of the same create key is the edge's own second try.
+  if (job.createKey !== createKey) c.header(IDEMPOTENCY_REPLAYED_HEADER, "true");
   const repeated = await readVideo(host.sql, c.var.account, job.id);
   const [shown] = await showVideos(host, c.var.account, [repeated ?? { job, usage }]);
   return c.json(shown);
@@ -154,10 +177,6 @@ async function showVideos(
   return videos.map(({ job, usage }) => videoOf(job, usage, explained.get(job.id) ?? UNEXPLAINED));
 }
 
-function keepReference(host: VideosHost, reference: InputReference | undefined) {
-  return reference === undefined ? null : storeReference(host.store, reference);
-}
-
 /** An id of the wrong shape, an unknown one and another account's are the same 404. */
 async function withVideo(
   c: SignedContext,
@@ -170,16 +189,19 @@ async function withVideo(
 }
 
 async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithUsage): Promise<Response> {
-  if (job.artifactKey === null || job.artifactSha256 === null) {
+  // A result that is withheld is there, and shown to nobody.
+  if (job.state !== "completed" || job.artifactKey === null || job.artifactSha256 === null) {
     const message = `The video has no content: its status is '${STATUS_OF[job.state]}'.`;
     return refuse(c, { code: "video_not_ready", message });
   }
   const stored = await store.stat(job.artifactKey);
   if (stored === null)
     return refuse(c, { code: "video_expired", message: "The video's content is not kept any more." });
+  if (c.req.query("variant") === "thumbnail") return thumbnail(c, store, job.artifactKey, stored.bytes);
   const range = byteRange(c.req.header("range") ?? null, stored.bytes);
   const headers = new Headers({
     "content-type": "video/mp4",
+    "content-disposition": `attachment; filename="${job.id}.mp4"`,
     "accept-ranges": "bytes",
     etag: `"${job.artifactSha256}"`,
     "x-request-id": c.var.requestId,
@@ -196,6 +218,20 @@ async function content(c: SignedContext, store: ArtifactStore, { job }: JobWithU
   if (range.kind === "part") headers.set("content-range", `bytes ${start}-${end}/${stored.bytes}`);
   const body = Readable.toWeb(store.read(job.artifactKey, { start, end }));
   return new Response(body as ReadableStream, { status: range.kind === "part" ? 206 : 200, headers });
+}
+
+async function thumbnail(c: SignedContext, store: ArtifactStore, key: string, bytes: number): Promise<Response> {
+  const range = await thumbnailRange(store, key, bytes);
+  if (range === null) {
+    const message = "This video has no thumbnail: its engine made none.";
+    return refuse(c, { code: "unsupported_operation", param: "variant", message });
+  }
+  const headers = {
+    "content-type": THUMBNAIL_MEDIA_TYPE,
+    "content-length": String(range.end - range.start + 1),
+    "x-request-id": c.var.requestId,
+  };
+  return new Response(Readable.toWeb(store.read(key, range)) as ReadableStream, { headers });
 }
 
 function refuse(c: SignedContext, refusal: Refusal): Response {

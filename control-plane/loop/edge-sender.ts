@@ -7,6 +7,7 @@
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { endSubscription, recordSent, subscriptions, unsentEvents } from "#control-plane/usecase/live-session.ts";
+import type { Subscription } from "#control-plane/usecase/live-session.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import { PUSH_ITEMS_MAX } from "#protocol/edge-call.ts";
 import type { Event } from "#protocol/event.ts";
@@ -72,12 +73,13 @@ export class EdgeSender implements Service {
     const live = await subscriptions(this.#sql);
     const accounts = new Set(live.map((subscription) => subscription.accountId));
     for (const account of this.#lanes.keys()) if (!accounts.has(account)) this.#lanes.delete(account);
-    for (const { accountId, sentThrough, last } of live) {
+    for (const seen of live) {
+      const { accountId } = seen;
       const lane = this.#laneOf(accountId);
       // A slow account waits for its own push only.
       if (lane.busy) continue;
       lane.busy = true;
-      this.#serve(accountId, lane, sentThrough, last)
+      this.#serve(seen, lane)
         .catch((error: unknown) =>
           this.#host.log.info({ account: accountId, err: error }, "a push to the edge failed; it will be repeated"),
         )
@@ -85,7 +87,8 @@ export class EdgeSender implements Service {
     }
   }
 
-  async #serve(account: AccountId, lane: Lane, sentThrough: number, last: number): Promise<void> {
+  async #serve(seen: Subscription, lane: Lane): Promise<void> {
+    const { accountId: account, sentThrough, last } = seen;
     // Progress is taken before the events are read: an `in_progress` that precedes it is then always in the batch.
     const progress = this.#takeProgress(lane);
     const events = last > sentThrough ? await unsentEvents(this.#sql, account, sentThrough, EVENTS_MAX) : [];
@@ -96,13 +99,13 @@ export class EdgeSender implements Service {
     }
     const items = [...itemsOf(events, progress), ...this.#positionItems(account, lane)].slice(0, PUSH_ITEMS_MAX);
     if (items.length === 0) return;
-    if (!(await this.#host.push(account, { items }))) return endSubscription(this.#sql, account);
+    if (!(await this.#host.push(account, { items }))) return endSubscription(this.#sql, seen);
     const through = events.at(-1)?.sequence_number;
     if (through !== undefined) await recordSent(this.#sql, account, through);
   }
 
   #takeProgress(lane: Lane): ReadonlyMap<VideoId, ShownProgress> {
-    const nowMs = this.#host.clock.nowMs();
+    const nowMs = this.#host.clock.monotonicMs();
     if (lane.progress.size === 0 || nowMs - lane.progressSentAtMs < EPHEMERAL_MS) return new Map();
     const taken = lane.progress;
     lane.progress = new Map();
@@ -111,7 +114,7 @@ export class EdgeSender implements Service {
   }
 
   #positionItems(account: AccountId, lane: Lane): readonly Item[] {
-    const nowMs = this.#host.clock.nowMs();
+    const nowMs = this.#host.clock.monotonicMs();
     if (nowMs - lane.positionsSentAtMs < POSITION_MS) return [];
     lane.positionsSentAtMs = nowMs;
     const items: Item[] = [];
@@ -132,8 +135,8 @@ export class EdgeSender implements Service {
   #laneOf(account: AccountId): Lane {
     return this.#lanes.getOrInsertComputed(account, () => ({
       progress: new Map(),
-      progressSentAtMs: 0,
-      positionsSentAtMs: 0,
+      progressSentAtMs: -Infinity,
+      positionsSentAtMs: -Infinity,
       positions: new Map(),
       busy: false,
     }));

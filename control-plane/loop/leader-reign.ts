@@ -1,5 +1,6 @@
-/** What runs only while this replica leads: the scheduling loop and the runner sockets that feed it. */
+/** What runs only while this replica leads: the scheduling loop, the runner sockets that feed it, and moderation. */
 import { UNEXPLAINED, runSpecOf } from "#control-plane/core/job-view.ts";
+import type { ResultToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import type { Explanation } from "#control-plane/core/job-view.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
@@ -9,11 +10,12 @@ import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
-import type { AccountId, DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
+import type { AccountId, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
 import type { LeaseRef, Resume, RunSpec, Stage } from "#protocol/runner.ts";
 import type { EdgeSender } from "./edge-sender.ts";
 import type { Reign } from "./leadership.ts";
+import { Moderation } from "./moderation.ts";
 import { SchedulerLoop } from "./scheduler-loop.ts";
 import type { LoopHost } from "./ticker.ts";
 
@@ -31,6 +33,7 @@ export interface Runners {
     },
   ): void;
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
+  trust(secrets: ReadonlyMap<RunnerId, Sha256Hex>): void;
 }
 
 export interface ReignHost extends LoopHost {
@@ -38,6 +41,8 @@ export interface ReignHost extends LoopHost {
   readonly store: ArtifactStore;
   readonly urls: StoreUrls;
   readonly limits: SchedulerLimits;
+  /** The moderation hook's verdict on a result; null: none. */
+  readonly judgeResult: (result: ResultToJudge) => Promise<Verdict | null>;
 }
 
 export class LeaderReign implements Reign {
@@ -45,6 +50,7 @@ export class LeaderReign implements Reign {
   readonly #runners: () => Runners;
   readonly #sender: () => EdgeSender;
   #loop: SchedulerLoop | null = null;
+  #moderation: Moderation | null = null;
   #epoch: number | null = null;
 
   /** Runners and sender are asked for late: they in turn report to this reign. */
@@ -62,27 +68,39 @@ export class LeaderReign implements Reign {
       send: (work) => this.#send(work),
       limits: this.#host.limits,
       stop: (runner, lease, why) => this.#runners().stop(runner, lease, why),
+      trust: (secrets) => this.#runners().trust(secrets),
     });
     await loop.load();
+    const { sql, judgeResult } = this.#host;
+    this.#moderation = new Moderation(sql, epoch, {
+      ...this.#host,
+      judgeResult,
+      urlOf: (key) => this.#host.urls.sign({ method: "GET", key }, this.#host.clock.nowMs()),
+      moved: () => this.wake(),
+    });
     this.#loop = loop;
     this.#epoch = epoch;
     this.#host.meter.show("leader_epoch", epoch);
     loop.start();
+    this.#moderation.start();
     this.#sender().start();
     this.#runners().open();
   }
 
   async end(): Promise<void> {
     const loop = this.#loop;
+    const moderation = this.#moderation;
     this.#loop = null;
+    this.#moderation = null;
     this.#epoch = null;
     this.#host.meter.show("leader_epoch", 0);
     this.#runners().close("this replica leads no more");
-    await Promise.all([loop?.stop(), this.#sender().stop()]);
+    await Promise.all([loop?.stop(), moderation?.stop(), this.#sender().stop()]);
   }
 
   wake(): void {
     this.#loop?.wake();
+    this.#moderation?.wake();
     this.#sender().wake();
   }
 

@@ -1,6 +1,7 @@
-/** What the leader does for the ledger: posts the end of grants, tells accounts, and audits it. A breach is logged row by row. */
+/** What the leader does for the ledger: posts the end of grants, tells accounts, and audits it, and the operators' log. A breach is logged row by row. */
 import type { Sql } from "#control-plane/db/connect.ts";
 import { AUDIT_EVERY_MS, superviseLedger } from "#control-plane/usecase/audit-ledger.ts";
+import { verifyAuditLog } from "#control-plane/usecase/admin-audit.ts";
 import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
 import { tellCredits } from "#control-plane/usecase/tell-credits.ts";
 import { Ticker } from "./ticker.ts";
@@ -16,6 +17,7 @@ export function ledgerTickers(sql: Sql, leaderEpoch: number, host: LoopHost): re
       await expireGrants(sql, leaderEpoch);
     }),
     new Ticker("credit-notices", NOTICES_MS, host, () => tellCredits(sql, leaderEpoch)),
+    new Ticker("admin-audit", AUDIT_EVERY_MS, host, () => verifyAndShow(sql, host)),
     new Ticker("audit", AUDIT_EVERY_MS, host, () => auditAndShow(sql, leaderEpoch, host)),
   ];
 }
@@ -30,4 +32,15 @@ export async function auditAndShow(sql: Sql, leaderEpoch: number, { clock, log, 
   if (breaches.length === 0) return log.info(counts, "the ledger is sound");
   log.error(counts, "the ledger is broken: nothing is admitted until an audit is clean");
   for (const breach of breaches) log.error(breach, "a row breaks a rule of the ledger");
+}
+
+/** One walk over the admin audit log. The hash in the line proves later that nothing before it was rewritten. */
+export async function verifyAndShow(sql: Sql, { log, meter }: LoopHost): Promise<void> {
+  const { breaches, rows, headHash } = await verifyAuditLog(sql);
+  meter.show("admin_audit_breaches", breaches.length);
+  meter.show("admin_audit_rows", rows);
+  const counts = { audit_breaches: breaches.length, audit_rows: rows, audit_head: headHash };
+  if (breaches.length === 0) return log.info(counts, "the admin audit log is whole");
+  log.error(counts, "the admin audit log was tampered with");
+  for (const breach of breaches) log.error(breach, "a row of the admin audit log is not as it was written");
 }

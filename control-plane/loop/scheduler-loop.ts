@@ -32,9 +32,10 @@ import {
   sweepOld,
 } from "#control-plane/usecase/lead.ts";
 import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
+import { sweepWithheld } from "#control-plane/usecase/moderate-results.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
-import type { AccountId } from "#protocol/id.ts";
+import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { LeaseRef, Stage } from "#protocol/runner.ts";
 import { ledgerTickers } from "./ledger-keeper.ts";
 import { Isolation } from "./isolation.ts";
@@ -47,6 +48,7 @@ import type { LoopHost, Service } from "./ticker.ts";
 
 /** Mail is also looked for without a wake-up: other replicas submit too. */
 const POLL_MS = 100;
+/** A lease that ends before the next sweep is waited for. */
 const LEASE_SWEEP_MS = 500;
 const OLD_SWEEP_MS = 5_000;
 const STORE_SWEEP_MS = 2_000;
@@ -62,6 +64,8 @@ export interface SchedulerHost extends LoopHost {
   readonly limits: SchedulerLimits;
   send(work: Dispatched): void;
   stop(runner: RunnerId, lease: LeaseRef, why: "preempt" | "cancel"): void;
+  /** The secrets of runners that count now. */
+  trust(secrets: ReadonlyMap<RunnerId, Sha256Hex>): void;
 }
 
 export class SchedulerLoop implements Service {
@@ -100,12 +104,15 @@ export class SchedulerLoop implements Service {
       roster: this.#roster,
       limits: host.limits,
       waiting: () => this.#waiting.values(),
+      trust: (secrets) => host.trust(secrets),
     });
     this.#turns = new Ticker("scheduler", POLL_MS, host, () => this.#turn());
     this.#tickers = [
       this.#turns,
       new Ticker("sweep-leases", LEASE_SWEEP_MS, host, async () => {
-        if ((await sweepLeases(sql, epoch)).length > 0) this.wake();
+        const { lost, nextMs } = await sweepLeases(sql, epoch, LEASE_SWEEP_MS);
+        if (lost.length > 0) this.wake();
+        return nextMs;
       }),
       new Ticker("sweep-old", OLD_SWEEP_MS, host, async () => {
         if ((await sweepOld(sql, epoch)).length > 0) this.wake();
@@ -113,7 +120,10 @@ export class SchedulerLoop implements Service {
       new Ticker("admission", PUBLISH_MS, host, () =>
         publishOutlooks(sql, epoch, this.#scheduler.outlooks(this.#time.nowMs())),
       ),
-      new Ticker("store-sweep", STORE_SWEEP_MS, host, () => sweepCheckpoints(sql, store)),
+      new Ticker("store-sweep", STORE_SWEEP_MS, host, async () => {
+        await sweepCheckpoints(sql, store);
+        await sweepWithheld(sql, store);
+      }),
       ...ledgerTickers(sql, epoch, host),
     ];
   }
@@ -288,6 +298,8 @@ export class SchedulerLoop implements Service {
     switch (phase) {
       case "waiting":
         return this.#applyWaiting(job);
+      // Its devices are free; who judges its result is none of the scheduler's business.
+      case "withheld":
       case "ended":
         return this.#applyEnded(job);
       case "leased":
@@ -320,6 +332,8 @@ export class SchedulerLoop implements Service {
   #applyLeased(job: JobRow): void {
     if (job.runnerId === null || job.devices === null) return;
     if (!this.#running.has(job.id)) {
+      // It was placed by a commit whose answer did not come: it waits here, and runs there.
+      if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });
       const { runnerId: runner, devices, slot } = job;
       this.#tell({ t: "running", job: queuedJobOf(job), runner, devices, slot });
       this.#running.begin(job, null);

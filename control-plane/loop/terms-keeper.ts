@@ -1,5 +1,6 @@
 /**
- * Keeps the scheduler's terms as the database has them: tiers, classes with their costs, thresholds, accounts, drains.
+ * Keeps the scheduler's terms as the database has them: tiers, classes with their costs, thresholds, accounts, drains, and
+ * which runners are trusted.
  *
  * Only what changed is told. A class whose charge changed is told between taking its waiting jobs out of the queue and
  * putting them back: the queue counts what waits by its charge.
@@ -13,7 +14,7 @@ import type { JobRow } from "#control-plane/db/jobs.ts";
 import { meetAccounts } from "#control-plane/usecase/lead.ts";
 import { classIdOf, readTerms } from "#control-plane/usecase/read-terms.ts";
 import type { DeclaredClass } from "#control-plane/usecase/read-terms.ts";
-import type { AccountId } from "#protocol/id.ts";
+import type { AccountId, RunnerId, Sha256Hex } from "#protocol/id.ts";
 import type { RunnerRoster } from "./runner-roster.ts";
 
 /** Terms are read when the operator's hint says so, and at least this often. */
@@ -29,6 +30,8 @@ export interface TermsHost {
   readonly limits: SchedulerLimits;
   readonly tell: (event: SchedulerEvent) => void;
   readonly waiting: () => Iterable<QueuedJob>;
+  /** Runners with another secret, or none, are cut off. */
+  readonly trust: (secrets: ReadonlyMap<RunnerId, Sha256Hex>) => void;
 }
 
 export class TermsKeeper {
@@ -71,14 +74,15 @@ export class TermsKeeper {
   }
 
   async #readTerms(): Promise<void> {
-    const { costs, roster, limits: defaults, sql, tell } = this.#host;
-    const { tiers, classes, limits, resting } = await readTerms(sql);
+    const { costs, roster, limits: defaults, sql, tell, trust } = this.#host;
+    const { tiers, classes, limits, resting, trusted } = await readTerms(sql);
     const present = limitsWith(defaults, limits);
     if (this.#isNew("limits", present)) tell({ t: "limits", limits: present });
     for (const terms of tiers) if (this.#isNew(`tier ${terms.tier}`, terms)) tell({ t: "tier", terms });
     for (const { tier } of tiers) this.#tiers.add(tier);
     for (const declared of classes) this.#declare(declared, costs);
     roster.rest(resting);
+    trust(trusted);
   }
 
   #declare({ class: jobClass, cost }: DeclaredClass, costs: SeededCostModel): void {

@@ -1,5 +1,6 @@
 /**
- * The one shape of every background loop: a turn at a time, again when woken or when the interval has passed.
+ * The one shape of every background loop: a turn at a time, again when woken or when the interval has passed; sooner, if
+ * the turn itself says when.
  *
  * A turn that throws is logged and tried again after the interval; the loop itself never ends before `stop`, which
  * waits for the turn under way.
@@ -13,6 +14,9 @@ export interface Service {
   stop(): Promise<void>;
 }
 
+/** Answers after how many milliseconds it wants to run again, if that is not the interval. */
+type Turn = () => Promise<number | null | void>;
+
 /** What every loop needs of its process. */
 export interface LoopHost {
   readonly clock: Clock;
@@ -23,14 +27,14 @@ export interface LoopHost {
 export class Ticker implements Service {
   readonly #name: string;
   readonly #intervalMs: number;
-  readonly #turn: () => Promise<void>;
+  readonly #turn: Turn;
   readonly #host: LoopHost;
   #cancel: Cancel | null = null;
   #running: Promise<void> | null = null;
   #stopped = true;
   #woken = false;
 
-  constructor(name: string, intervalMs: number, host: LoopHost, turn: () => Promise<void>) {
+  constructor(name: string, intervalMs: number, host: LoopHost, turn: Turn) {
     this.#name = name;
     this.#intervalMs = intervalMs;
     this.#host = host;
@@ -59,20 +63,22 @@ export class Ticker implements Service {
     this.#cancel?.();
     this.#cancel = this.#host.clock.after(delayMs, () => {
       this.#cancel = null;
-      this.#running = this.#run().finally(() => {
+      this.#running = this.#run().then((againMs) => {
         this.#running = null;
-        this.#schedule(this.#woken ? 0 : this.#intervalMs);
+        this.#schedule(this.#woken ? 0 : Math.min(againMs, this.#intervalMs));
       });
     });
   }
 
-  async #run(): Promise<void> {
+  /** Never rejects. */
+  async #run(): Promise<number> {
     this.#woken = false;
     try {
-      await this.#turn();
+      return (await this.#turn()) ?? this.#intervalMs;
     } catch (error) {
       this.#host.meter.count("loop_failures_total", this.#name);
       this.#host.log.warn({ loop: this.#name, err: error }, "a loop's turn failed; it will be tried again");
+      return this.#intervalMs;
     }
   }
 }

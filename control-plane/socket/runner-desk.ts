@@ -13,6 +13,8 @@ import type { StoreUrls } from "#control-plane/store/store-url.ts";
 import { leasesHeldBy, registerRunner } from "#control-plane/usecase/lead.ts";
 import { loseRunner } from "#control-plane/usecase/lose-runner.ts";
 import { recordCheckpoint, recordEnd, renew } from "#control-plane/usecase/record-run.ts";
+import { isTrusted } from "#control-plane/usecase/runner-identity.ts";
+import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";
 import type { RunnerId } from "#protocol/id.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import type { HubHost } from "./runner-hub.ts";
@@ -26,6 +28,8 @@ export interface DeskHost {
   readonly urls: StoreUrls;
   readonly now: () => number;
   readonly meter: Meter;
+  /** Results are judged before they are shown. */
+  readonly reviews: boolean;
   /** Null while this replica does not lead. */
   readonly leaderEpoch: () => number | null;
   readonly report: (frame: Frame<"step"> | Frame<"stage">) => void;
@@ -49,6 +53,10 @@ export class RunnerDesk implements HubHost {
     return registerRunner(this.#host.sql, { id: runner, engine, build, models, caps, devices });
   }
 
+  trusts(credential: RunnerCredential): Promise<boolean> {
+    return isTrusted(this.#host.sql, credential);
+  }
+
   heldBy(runner: RunnerId) {
     return leasesHeldBy(this.#host.sql, runner);
   }
@@ -61,8 +69,8 @@ export class RunnerDesk implements HubHost {
     this.#host.report(frame);
   }
 
-  uploadUrl({ lease, kind, sha256 }: Frame<"upload">): string {
-    return this.#host.urls.sign({ method: "PUT", key: storeKeyOf(lease, kind, sha256) }, this.#host.now());
+  uploadUrl({ lease, kind, sha256, bytes }: Frame<"upload">): string {
+    return this.#host.urls.sign({ method: "PUT", key: storeKeyOf(lease, kind, sha256), bytes }, this.#host.now());
   }
 
   async checkpoint({ lease, step, sha256, bytes, exactness }: Frame<"checkpoint">): Promise<Recorded> {
@@ -76,7 +84,14 @@ export class RunnerDesk implements HubHost {
     const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
     const stored = await this.#host.store.stat(artifactKey);
     if (stored?.bytes !== artifact.bytes) return this.#notStored(lease, artifactKey);
-    return this.#end(lease, { kind: "finished", epoch: lease.epoch, artifact, artifactKey });
+    const finished = {
+      kind: "finished",
+      epoch: lease.epoch,
+      artifact,
+      artifactKey,
+      review: this.#host.reviews,
+    } as const;
+    return this.#end(lease, finished);
   }
 
   failed({ lease, error }: Frame<"failed">): Promise<Recorded> {

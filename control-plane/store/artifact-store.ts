@@ -40,6 +40,11 @@ export function storeKeyOf(
   return `jobs/${lease.job}/${lease.epoch}/${sha256}.${extension}`;
 }
 
+/** A key says which bytes belong under it: nobody who may still write there can make it say something else later. */
+export function holdsHash(key: string, sha256: Sha256Hex): boolean {
+  return key.slice(key.lastIndexOf("/") + 1).split(".")[0] === sha256;
+}
+
 export function referenceKeyOf(sha256: Sha256Hex): string {
   return `references/${sha256}`;
 }

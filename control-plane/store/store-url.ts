@@ -1,6 +1,6 @@
 /**
- * Lease-bound URLs of the store, in the shape of presigned S3 URLs: they name one key, one method, and an end. Whoever
- * holds one may do that one thing until then.
+ * Lease-bound URLs of the store, in the shape of presigned S3 URLs: they name one key, one method, an end, and how many
+ * bytes a PUT brings; the key names their hash. Whoever holds one may do that one thing until then.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 
@@ -8,10 +8,9 @@ export const STORE_PATH = "/store/v1/";
 /** Long enough for a slow upload of a large video; the epoch is checked again when its result is recorded. */
 export const STORE_URL_MS = 15 * 60_000;
 
-export interface StoreGrant {
-  readonly method: "GET" | "PUT";
-  readonly key: string;
-}
+export type StoreGrant =
+  | { readonly method: "GET"; readonly key: string }
+  | { readonly method: "PUT"; readonly key: string; readonly bytes: number };
 
 export class StoreUrls {
   readonly #baseUrl: string;
@@ -26,19 +25,23 @@ export class StoreUrls {
     const expires = String(nowMs + STORE_URL_MS);
     const url = new URL(STORE_PATH + grant.key, this.#baseUrl);
     url.searchParams.set("expires", expires);
-    url.searchParams.set("signature", this.#mac(grant, expires));
+    if (grant.method === "PUT") url.searchParams.set("bytes", String(grant.bytes));
+    url.searchParams.set("signature", this.#mac(grant.method, grant.key, url.searchParams));
     return url.href;
   }
 
-  verify(grant: StoreGrant, query: URLSearchParams, nowMs: number): boolean {
+  /** What the URL grants for this method and key; null: nothing, or nothing any more. */
+  verify(method: StoreGrant["method"], key: string, query: URLSearchParams, nowMs: number): StoreGrant | null {
     const expires = query.get("expires") ?? "";
-    if (!/^\d{13}$/.test(expires) || Number(expires) < nowMs) return false;
-    const expected = Buffer.from(this.#mac(grant, expires));
+    if (!/^\d{13}$/.test(expires) || Number(expires) < nowMs) return null;
+    const expected = Buffer.from(this.#mac(method, key, query));
     const given = Buffer.from(query.get("signature") ?? "");
-    return expected.length === given.length && timingSafeEqual(expected, given);
+    if (expected.length !== given.length || !timingSafeEqual(expected, given)) return null;
+    return method === "GET" ? { method, key } : { method, key, bytes: Number(query.get("bytes")) };
   }
 
-  #mac(grant: StoreGrant, expires: string): string {
-    return createHmac("sha256", this.#secret).update(`${grant.method}\n${grant.key}\n${expires}`).digest("hex");
+  #mac(method: string, key: string, query: URLSearchParams): string {
+    const signed = [method, key, query.get("expires"), query.get("bytes") ?? ""].join("\n");
+    return createHmac("sha256", this.#secret).update(signed).digest("hex");
   }
 }

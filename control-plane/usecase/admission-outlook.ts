@@ -3,11 +3,14 @@
  * once in two. What is older than ten seconds says nothing any more: without a leader, jobs are admitted by caps alone.
  */
 import type { Load } from "#control-plane/core/admission.ts";
+import { limitsWith } from "#control-plane/core/scheduler/limit-overrides.ts";
+import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import type { Outlook } from "#control-plane/core/scheduler/quotes.ts";
 import { freshOutlooks, saveOutlooks } from "#control-plane/db/admission-summary.ts";
 import type { SummaryRow } from "#control-plane/db/admission-summary.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { assertLeader } from "#control-plane/db/leader.ts";
+import { limitOverrides } from "#control-plane/db/tiers.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import { classIdOf } from "./read-terms.ts";
 
@@ -25,6 +28,7 @@ export function publishOutlooks(sql: Sql, epoch: number, outlooks: readonly Outl
 interface Seen {
   readonly atMs: number;
   readonly rows: readonly SummaryRow[];
+  readonly queuedGpuSMax: number;
 }
 
 export class AdmissionOutlook {
@@ -46,11 +50,14 @@ export class AdmissionOutlook {
     const nowMs = this.#now();
     const rows = seen.rows.filter(({ ageMs }) => ageMs + nowMs - seen.atMs <= AGE_MAX_MS);
     const queued = rows.reduce((sum, row) => sum + row.queued, 0);
+    const queuedGpuS = Math.ceil(rows.reduce((sum, row) => sum + Number(row.backlogMs), 0) / 1_000);
     return (tier, model, className) => {
       const classId = classIdOf(model, className);
       const row = rows.find((candidate) => candidate.tier === tier && candidate.class === classId);
       return {
         queued,
+        queuedGpuS,
+        queuedGpuSMax: seen.queuedGpuSMax,
         predictedStartS: secondsOf(row?.startP50Ms ?? null),
         predictedStartP90S: secondsOf(row?.startP90Ms ?? null),
       };
@@ -64,7 +71,10 @@ export class AdmissionOutlook {
 
   async #load(): Promise<Seen> {
     const atMs = this.#now();
-    this.#seen = { atMs, rows: await freshOutlooks(this.#sql, AGE_MAX_MS) };
+    const [rows, overrides] = await Promise.all([freshOutlooks(this.#sql, AGE_MAX_MS), limitOverrides(this.#sql)]);
+    // The same in every environment.
+    const { queuedGpuSecondsMax: queuedGpuSMax } = limitsWith(PRODUCTION_LIMITS, overrides);
+    this.#seen = { atMs, rows, queuedGpuSMax };
     return this.#seen;
   }
 }

@@ -25,11 +25,14 @@ import { findGrant } from "#control-plane/db/ledger-read.ts";
 import { inTransaction } from "#control-plane/db/transaction.ts";
 import type { Refusal } from "#protocol/error.ts";
 import type { Happening } from "#protocol/event.ts";
+import { IDEMPOTENCY_KEY_REUSED } from "#protocol/idempotency.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { creditsText, milliCredits } from "#protocol/unit.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 import { NO_ACCOUNT, refuse } from "./admin-answer.ts";
 import type { Answer } from "./admin-answer.ts";
+import { record } from "./admin-audit.ts";
+import type { Operator } from "./admin-audit.ts";
 
 const ADJUSTMENT = { category: "paid", priority: 50 } as const;
 
@@ -57,7 +60,12 @@ export interface WantedGrant {
 }
 
 /** A new grant; `entries` names it. */
-export function grantCredits(sql: Sql, wanted: WantedGrant, idempotencyKey: string | null): Promise<Answer<Acted>> {
+export function grantCredits(
+  sql: Sql,
+  by: Operator,
+  wanted: WantedGrant,
+  idempotencyKey: string | null,
+): Promise<Answer<Acted>> {
   const { account, amount, category, priority, effectiveAt, expiresAt } = wanted;
   const request = {
     amount: String(amount),
@@ -66,7 +74,7 @@ export function grantCredits(sql: Sql, wanted: WantedGrant, idempotencyKey: stri
     effective_at: effectiveAt?.toISOString() ?? null,
     expires_at: expiresAt?.toISOString() ?? null,
   };
-  return act(sql, { account, kind: "grant", idempotencyKey, request }, async (tx, at) => {
+  return act(sql, by, { account, kind: "grant", idempotencyKey, request }, async (tx, at) => {
     const starts = effectiveAt ?? at;
     if (expiresAt !== null && expiresAt < starts) {
       return refuse({ code: "invalid_value", param: "expires_at", message: "A grant ends after it starts." });
@@ -79,6 +87,7 @@ export function grantCredits(sql: Sql, wanted: WantedGrant, idempotencyKey: stri
 /** Ends a grant early: what is free is voided now, what holds have pinned when they give it back. */
 export async function voidGrant(
   sql: Sql,
+  by: Operator,
   grant: string,
   reason: string,
   idempotencyKey: string | null,
@@ -86,7 +95,7 @@ export async function voidGrant(
   const found = await findGrant(sql, grant);
   if (found === null) return refuse({ code: "not_found", message: "No such grant." });
   const account = found.accountId;
-  return act(sql, { account, kind: "void", idempotencyKey, request: { grant, reason } }, async (tx, at) => {
+  return act(sql, by, { account, kind: "void", idempotencyKey, request: { grant, reason } }, async (tx, at) => {
     const record = await grantRecord(tx, account, grant);
     if (record === null) return refuse({ code: "not_found", message: "No such grant." });
     const ended = endOf(record, at);
@@ -98,13 +107,14 @@ export async function voidGrant(
 /** More: a grant that never ends. Less: taken from what can be spent, in burn order, all or nothing. */
 export function adjust(
   sql: Sql,
+  by: Operator,
   account: AccountId,
   amount: MilliCredits,
   reason: string,
   idempotencyKey: string | null,
 ): Promise<Answer<Acted>> {
   const request = { amount: String(amount), reason };
-  return act(sql, { account, kind: "adjust", idempotencyKey, request }, async (tx, at) => {
+  return act(sql, by, { account, kind: "adjust", idempotencyKey, request }, async (tx, at) => {
     if (amount === 0n) return refuse({ code: "invalid_value", param: "amount", message: "Zero changes nothing." });
     if (amount > 0n) {
       const terms = { id: null, account, amount, ...ADJUSTMENT, effectiveAt: at, expiresAt: null, at };
@@ -121,13 +131,14 @@ export function adjust(
 /** Gives all that a video was charged back to the grants that paid; a part of a grant that has ended ends at once. */
 export async function refundVideo(
   sql: Sql,
+  by: Operator,
   job: VideoId,
   reason: string,
   idempotencyKey: string | null,
 ): Promise<Answer<Acted>> {
   const account = await findVideoOwner(sql, job);
   if (account === null) return refuse({ code: "video_not_found", message: "No such video." });
-  return act(sql, { account, kind: "refund", idempotencyKey, request: { video: job, reason } }, async (tx, at) => {
+  return act(sql, by, { account, kind: "refund", idempotencyKey, request: { video: job, reason } }, async (tx, at) => {
     const lots = await capturedLots(tx, job);
     if (lots.length === 0) return refuse({ code: "invalid_value", message: "There is nothing to refund." });
     await markRefunded(tx, job);
@@ -147,6 +158,7 @@ interface Deed {
 
 function act(
   sql: Sql,
+  by: Operator,
   wanted: NewAct,
   decide: (tx: Transaction, at: Date) => Promise<Answer<Deed>>,
 ): Promise<Answer<Acted>> {
@@ -159,7 +171,7 @@ function act(
             ok: true,
             value: await actedOf(tx, { account: wanted.account, act: before.id, at: before.at, repeated: true }),
           }
-        : refuse(KEY_REUSED);
+        : refuse(IDEMPOTENCY_KEY_REUSED);
     }
     const deed = await decide(tx, at);
     if (!deed.ok) return deed;
@@ -167,14 +179,15 @@ function act(
     const { postings, tell, ...occasion } = deed.value;
     await post(tx, { account: wanted.account, at, act: id, ...occasion }, postings);
     if (tell !== undefined) await appendEvent(tx, { account: wanted.account, ...tell });
+    await record(tx, by, auditOf(wanted, id));
     return { ok: true, value: await actedOf(tx, { account: wanted.account, act: id, at, repeated: false }) };
   });
 }
 
-const KEY_REUSED: Refusal = {
-  code: "idempotency_key_reuse",
-  message: "This idempotency key was used before, for another request.",
-};
+function auditOf({ account, kind, request, idempotencyKey }: NewAct, act: bigint) {
+  const changes = { ...request, act: `act_${act}`, idempotency_key: idempotencyKey };
+  return { act: `credits.${kind}`, target: account, changes };
+}
 
 async function actedOf(tx: Transaction, done: Pick<Acted, "account" | "act" | "at" | "repeated">): Promise<Acted> {
   const entries = (await entriesOfAct(tx, done.act)).map(({ grantId, amount }) => ({ grantId, amount }));

@@ -12,8 +12,9 @@ import type { Answer } from "./admin-answer.ts";
 import { obstacleOf } from "./submit-job.ts";
 import type { SubmitRequest } from "./submit-job.ts";
 
-/** Stands for the seed that a create would draw; an estimate shows none. */
+/** Stand for what a create would draw; an estimate shows neither. */
 const ANY_SEED = 0;
+const ANY_CHANCE = 0;
 
 export async function estimateVideo(
   sql: Sql,
@@ -29,7 +30,7 @@ export async function estimateVideo(
   const admission = admit(video, model, ANY_SEED);
   if (!admission.ok) return admission;
   const { terms } = admission;
-  const refusal = obstacleOf(standing, terms, loadOf);
+  const refusal = obstacleOf(standing, terms, loadOf, ANY_CHANCE);
   const { predictedStartS: p50, predictedStartP90S: p90 } = loadOf(standing.tier, terms.model, terms.class);
   return answer({
     object: "video.estimate",

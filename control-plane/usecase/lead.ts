@@ -4,10 +4,11 @@ import type { QueuedJob, RunnerTerms, TierClock } from "#control-plane/core/sche
 import { standingsOf } from "#control-plane/db/accounts.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { tierClocks } from "#control-plane/db/fair-clock.ts";
+import { forgetKeys } from "#control-plane/db/idempotency.ts";
 import { forgetIncidents } from "#control-plane/db/incidents.ts";
 import { jobsByIds, readInbox, unfinishedJobs } from "#control-plane/db/jobs.ts";
 import type { JobRow, Mail } from "#control-plane/db/jobs.ts";
-import { expiredLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
+import { endingLeases, jobsPastDeadline, leasesOfRunner } from "#control-plane/db/leases.ts";
 import type { HeldLease } from "#control-plane/db/leases.ts";
 import { allRunners, upsertRunner } from "#control-plane/db/runners.ts";
 import type { RunnerRow } from "#control-plane/db/runners.ts";
@@ -29,6 +30,9 @@ import { classIdOf } from "./read-terms.ts";
 export const LEADER_LEASE_MS = 5_000;
 const INBOX_BATCH_MAX = 500;
 const SWEEP_BATCH_MAX = 100;
+const FORGET_BATCH_MAX = 1_000;
+/** A runner looks at its own clock five times a second: it lets go of a job before another one gets it. */
+const LEASE_END_GRACE_MS = 300;
 
 export interface Lead {
   /** `url`: where the other replicas reach this one. */
@@ -117,12 +121,22 @@ export function registerRunner(sql: Sql, runner: RunnerRow): Promise<void> {
   return upsertRunner(sql, runner);
 }
 
-/** Gives jobs of silent runners back to the queue; answers which. */
-export async function sweepLeases(sql: Sql, leaderEpoch: number): Promise<readonly VideoId[]> {
-  const silent = Map.groupBy(await expiredLeases(sql, SWEEP_BATCH_MAX), ({ runner }) => runner);
+export interface LeaseSweep {
+  readonly lost: readonly VideoId[];
+  /** When the next lease is to be taken back, if nothing renews it and that is within the time asked about. */
+  readonly nextMs: number | null;
+}
+
+/** Gives jobs of silent runners back to the queue. */
+export async function sweepLeases(sql: Sql, leaderEpoch: number, withinMs: number): Promise<LeaseSweep> {
+  const ending = await endingLeases(sql, { graceMs: LEASE_END_GRACE_MS, withinMs, limit: SWEEP_BATCH_MAX });
+  const silent = Map.groupBy(
+    ending.filter(({ leftMs }) => leftMs <= 0),
+    ({ runner }) => runner,
+  );
   const lost: VideoId[] = [];
   for (const [runner, leases] of silent) lost.push(...(await loseRunner(sql, leaderEpoch, runner, leases)));
-  return lost;
+  return { lost, nextMs: ending.find(({ leftMs }) => leftMs > 0)?.leftMs ?? null };
 }
 
 /** Fails jobs past a deadline, and forgets what is past its use; answers which jobs. */
@@ -133,6 +147,7 @@ export async function sweepOld(sql: Sql, leaderEpoch: number): Promise<readonly 
     if (moved.ok) failed.push(job);
   }
   await forgetNonces(sql, NONCE_KEPT_MS);
+  await forgetKeys(sql, FORGET_BATCH_MAX);
   await forgetIncidents(sql);
   return failed;
 }

@@ -1,6 +1,7 @@
 /** Live sessions at the edge: which accounts are pushed to, and how far. */
 import type { Sql } from "#control-plane/db/connect.ts";
 import {
+  endSeenSubscription,
   eventsAfter,
   lastSequenceNumber,
   liveSubscriptions,
@@ -22,6 +23,8 @@ export function setSubscription(sql: Sql, account: AccountId, live: boolean): Pr
   });
 }
 
+export type { Subscription };
+
 export function subscriptions(sql: Sql): Promise<readonly Subscription[]> {
   return liveSubscriptions(sql);
 }
@@ -39,6 +42,7 @@ export function recordSent(sql: Sql, account: AccountId, through: number): Promi
   return markSent(sql, account, through);
 }
 
-export function endSubscription(sql: Sql, account: AccountId): Promise<void> {
-  return unsubscribe(sql, account);
+/** The edge said that nobody listens, when the subscription was as `seen`. */
+export function endSubscription(sql: Sql, seen: Subscription): Promise<void> {
+  return endSeenSubscription(sql, seen.accountId, seen.expiresAt);
 }

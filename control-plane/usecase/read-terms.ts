@@ -11,7 +11,8 @@ import { allClasses, allModels } from "#control-plane/db/models.ts";
 import type { ClassRow, ModelRow } from "#control-plane/db/models.ts";
 import { drainedRunners } from "#control-plane/db/runners.ts";
 import { allTiers, limitOverrides } from "#control-plane/db/tiers.ts";
-import type { RunnerId } from "#protocol/id.ts";
+import type { RunnerId, Sha256Hex } from "#protocol/id.ts";
+import { trustedRunners } from "./runner-identity.ts";
 
 export interface DeclaredClass {
   readonly class: JobClass;
@@ -24,20 +25,24 @@ export interface LiveTerms {
   readonly limits: LimitOverrides;
   /** Runners that get no new work: by the operator, or for what they lost. */
   readonly resting: { readonly drained: readonly RunnerId[]; readonly quarantined: readonly RunnerId[] };
+  /** The secrets by which runners may speak. */
+  readonly trusted: ReadonlyMap<RunnerId, Sha256Hex>;
 }
 
 export async function readTerms(sql: Sql): Promise<LiveTerms> {
-  const [tiers, models, classes, limits, drained, quarantined] = await Promise.all([
+  const [tiers, models, classes, limits, drained, quarantined, trusted] = await Promise.all([
     allTiers(sql),
     allModels(sql),
     allClasses(sql),
     limitOverrides(sql),
     drainedRunners(sql),
     quarantinedRunners(sql),
+    trustedRunners(sql),
   ]);
   return {
     limits,
     resting: { drained, quarantined },
+    trusted,
     tiers: tiers.map((row) => ({
       tier: row.name,
       weight: row.weight,

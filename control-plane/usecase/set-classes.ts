@@ -10,6 +10,7 @@ import { creditsText, GpuMillis, milliCreditsOf } from "#protocol/unit.ts";
 import type { z } from "zod";
 import { answer, refuse } from "./admin-answer.ts";
 import type { Answer } from "./admin-answer.ts";
+import type { Operator } from "./admin-audit.ts";
 import { changing } from "./set-terms.ts";
 
 const NO_MODEL = { code: "not_found", message: "No such model." } as const;
@@ -22,10 +23,11 @@ export async function listModels({ sql }: Database): Promise<readonly AdminModel
 /** A model of that name is there afterwards, with exactly these terms; its classes, and what was admitted, stay. */
 export function putModel(
   { sql }: Database,
+  by: Operator,
   name: string,
   wanted: z.infer<typeof PutModel>,
 ): Promise<Answer<AdminModel>> {
-  return changing(sql, async (tx) => {
+  return changing(sql, by, { act: "model.put", target: name, changes: { ...wanted } }, async (tx) => {
     const row = await upsertModel(tx, {
       name,
       engine: wanted.engine,
@@ -46,10 +48,11 @@ export function putModel(
 
 export function changeModel(
   { sql }: Database,
+  by: Operator,
   name: string,
   wanted: z.infer<typeof PatchModel>,
 ): Promise<Answer<AdminModel>> {
-  return changing(sql, async (tx) => {
+  return changing(sql, by, { act: "model.change", target: name, changes: { ...wanted } }, async (tx) => {
     if (!(await updateModel(tx, name, { loadMs: wanted.load_ms, resume: wanted.resume }))) return refuse(NO_MODEL);
     const [models, classes] = [await allModels(tx), await allClasses(tx)];
     const model = models.find((candidate) => candidate.name === name);
@@ -60,11 +63,12 @@ export function changeModel(
 /** A class of that name is offered afterwards, with exactly these terms; what was admitted before keeps its price. */
 export function putClass(
   { sql }: Database,
+  by: Operator,
   model: string,
   name: string,
   wanted: z.infer<typeof PutModelClass>,
 ): Promise<Answer<AdminModelClass>> {
-  return changing(sql, async (tx) => {
+  return changing(sql, by, { act: "class.put", target: `${model}/${name}`, changes: { ...wanted } }, async (tx) => {
     if ((await allModels(tx)).every((known) => known.name !== model)) return refuse(NO_MODEL);
     const { resolution, seconds_max: secondsMax, shapes } = wanted;
     const twin = (await allClasses(tx)).find(
@@ -81,8 +85,13 @@ export function putClass(
   });
 }
 
-export function endClass({ sql }: Database, model: string, name: string): Promise<Answer<AdminModelClass>> {
-  return changing(sql, async (tx) => {
+export function endClass(
+  { sql }: Database,
+  by: Operator,
+  model: string,
+  name: string,
+): Promise<Answer<AdminModelClass>> {
+  return changing(sql, by, { act: "class.retire", target: `${model}/${name}` }, async (tx) => {
     const row = await retireClass(tx, model, name);
     return row === null ? refuse({ code: "not_found", message: "No such class." }) : answer(classOf(row));
   });

@@ -20,6 +20,8 @@ import type { AccountId, RunnerId } from "#protocol/id.ts";
 import type { z } from "zod";
 import { accountOf, answer, NO_ACCOUNT, refuse, unknownTier } from "./admin-answer.ts";
 import type { Answer } from "./admin-answer.ts";
+import { record } from "./admin-audit.ts";
+import type { AdminAct, Operator } from "./admin-audit.ts";
 
 export async function listTiers({ sql }: Database): Promise<readonly AdminTier[]> {
   return (await allTiers(sql)).map(tierOf);
@@ -31,7 +33,12 @@ export async function readTier({ sql }: Database, name: string): Promise<Answer<
 }
 
 /** A tier of that name is there afterwards, with exactly these terms. */
-export function putTier({ sql }: Database, name: string, wanted: z.infer<typeof PutTier>): Promise<Answer<AdminTier>> {
+export function putTier(
+  { sql }: Database,
+  by: Operator,
+  name: string,
+  wanted: z.infer<typeof PutTier>,
+): Promise<Answer<AdminTier>> {
   const row: TierRow = {
     name,
     weight: wanted.weight,
@@ -42,9 +49,11 @@ export function putTier({ sql }: Database, name: string, wanted: z.infer<typeof 
     maxQueued: wanted.max_queued,
     createsPerMinute: wanted.creates_per_minute,
     createsBurst: wanted.creates_burst,
+    readsPerMinute: wanted.reads_per_minute,
+    readsBurst: wanted.reads_burst,
     startBoundS: wanted.start_bound_s,
   };
-  return changing(sql, async (tx) => {
+  return changing(sql, by, { act: "tier.put", target: name, changes: { ...wanted } }, async (tx) => {
     await upsertTier(tx, row);
     return answer(tierOf(row));
   });
@@ -52,10 +61,11 @@ export function putTier({ sql }: Database, name: string, wanted: z.infer<typeof 
 
 export function changeAccount(
   { sql }: Database,
+  by: Operator,
   id: AccountId,
   wanted: z.infer<typeof PatchAccount>,
 ): Promise<Answer<z.infer<typeof AdminAccount>>> {
-  return changing(sql, async (tx) => {
+  return changing(sql, by, { act: "account.change", target: id, changes: { ...wanted } }, async (tx) => {
     const tiers = await allTiers(tx);
     if (wanted.tier !== undefined && tiers.every(({ name }) => name !== wanted.tier)) return refuse(unknownTier(tiers));
     const row = await updateAccount(tx, id, wanted);
@@ -66,10 +76,11 @@ export function changeAccount(
 /** A drained runner finishes what it runs and gets nothing new, also after a restart of anything. To take that back ends a quarantine, too. */
 export function drainRunner(
   { sql }: Database,
+  by: Operator,
   id: RunnerId,
   drained: boolean,
 ): Promise<Answer<{ readonly id: RunnerId; readonly drained: boolean }>> {
-  return changing(sql, async (tx) => {
+  return changing(sql, by, { act: "runner.drain", target: id, changes: { drained } }, async (tx) => {
     const known = await setDrained(tx, id, drained);
     if (!drained) await forgiveRunner(tx, id);
     return known ? answer({ id, drained }) : refuse({ code: "not_found", message: "No such runner." });
@@ -82,11 +93,13 @@ export async function readLimits({ sql }: Database, defaults: SchedulerLimits): 
 
 export function changeLimits(
   { sql }: Database,
+  by: Operator,
   defaults: SchedulerLimits,
   wanted: z.infer<typeof PatchLimits>,
 ): Promise<Answer<AdminLimits>> {
   const changes = Object.entries(wanted).filter((entry): entry is [string, number | null] => entry[1] !== undefined);
-  return changing(sql, async (tx) => {
+  const act = { act: "limits.change", target: "scheduler", changes: Object.fromEntries(changes) };
+  return changing(sql, by, act, async (tx) => {
     await saveLimits(tx, new Map(changes));
     return answer(limitsView(defaults, await limitOverrides(tx)));
   });
@@ -96,11 +109,18 @@ function limitsView(defaults: SchedulerLimits, overrides: ReadonlyMap<string, nu
   return { limits: limitsOnWire(limitsWith(defaults, overrides)), overrides: Object.fromEntries(overrides) };
 }
 
-/** The leader is told in the same transaction, so never of what did not happen. */
-export function changing<Value>(sql: Sql, work: (tx: Transaction) => Promise<Answer<Value>>): Promise<Answer<Value>> {
+/** The leader is told and the act recorded in the same transaction, so never what did not happen. */
+export function changing<Value>(
+  sql: Sql,
+  by: Operator,
+  act: AdminAct,
+  work: (tx: Transaction) => Promise<Answer<Value>>,
+): Promise<Answer<Value>> {
   return inTransaction(sql, async (tx) => {
     const result = await work(tx);
-    if (result.ok) await postTermsChanged(tx);
+    if (!result.ok) return result;
+    await postTermsChanged(tx);
+    await record(tx, by, act);
     return result;
   });
 }
@@ -116,6 +136,8 @@ function tierOf(row: TierRow): AdminTier {
     max_queued: row.maxQueued,
     creates_per_minute: row.createsPerMinute,
     creates_burst: row.createsBurst,
+    reads_per_minute: row.readsPerMinute,
+    reads_burst: row.readsBurst,
     start_bound_s: row.startBoundS,
   };
 }

@@ -5,6 +5,23 @@
  * client asks for a replay. Pushes may repeat and may leave gaps; a page of the log may not: it is the truth.
  */
 
+import { REPLAY_EVENTS_MAX, type ResyncReason } from "#protocol/live-session.ts";
+
+export interface Start {
+  readonly cursor: number;
+  /** Why the log does not go on where the client asked; null if it does. */
+  readonly resync: ResyncReason | null;
+}
+
+/** `wanted`: where the client stood, null for now; `last`: how far the log reaches. */
+export function startAt(wanted: number | null, last: number): Start {
+  if (wanted === null) return { cursor: last, resync: null };
+  if (wanted > last) return { cursor: last, resync: "cursor_ahead" };
+  return last - wanted > REPLAY_EVENTS_MAX
+    ? { cursor: last, resync: "cursor_too_old" }
+    : { cursor: wanted, resync: null };
+}
+
 export type Decision = "deliver" | "duplicate" | "gap";
 
 /** A pushed event: only the very next number may go out; a gap is closed from the log first. */

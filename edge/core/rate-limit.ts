@@ -13,38 +13,55 @@ export interface Rate {
   readonly burst: number;
 }
 
-interface Standing {
+export interface Standing {
   /** What to store; undefined was never charged. */
   readonly tatMicros: number;
   readonly remaining: number;
   /** Until the full burst is there again. */
   readonly resetMs: number;
+  /** Until one more is allowed; 0 while one is. */
+  readonly waitMs: number;
 }
 
-export type Charge =
-  | (Standing & { readonly ok: true })
-  | (Standing & { readonly ok: false; readonly retryAfterMs: number });
+/** Refused: `waitMs` is the exact wait. */
+export type Charge = Standing & { readonly ok: boolean };
 
 /** The interval is rounded up, so the rate is never above what was asked for. */
 export function ratePerMinute(perMinute: number, burst: number): Rate {
   return { intervalMicros: Math.ceil(MICROS_PER_MINUTE / perMinute), burst };
 }
 
-/** Charges one call, or says how long to wait. A refused call costs nothing. */
-export function charge(stored: number | undefined, rate: Rate, nowMs: number): Charge {
+/** Charges one call, or several together, or says how long one must wait. A refused call costs nothing. */
+export function charge(stored: number | undefined, rate: Rate, nowMs: number, calls = 1): Charge {
   const now = nowMs * MICROS_PER_MS;
-  const full = rate.intervalMicros * rate.burst;
-  // A TAT beyond the burst comes from a larger former tier or a clock that jumped back: it may not lock the account out.
-  const tat = Math.min(Math.max(stored ?? now, now), now + full);
-  const next = tat + rate.intervalMicros;
-  if (next - now > full) {
-    return {
-      ok: false,
-      ...standing(tat, full, rate, now),
-      retryAfterMs: Math.ceil((next - now - full) / MICROS_PER_MS),
-    };
-  }
-  return { ok: true, ...standing(next, full, rate, now) };
+  const full = fullMicros(rate);
+  const tat = tatWithin(stored, full, now);
+  const next = tat + calls * rate.intervalMicros;
+  const ok = next - now <= full;
+  return { ok, ...standing(ok ? next : tat, full, rate, now) };
+}
+
+/** How a rate stands, without a charge. */
+export function look(stored: number | undefined, rate: Rate, nowMs: number): Standing {
+  const [now, full] = [nowMs * MICROS_PER_MS, fullMicros(rate)];
+  return standing(tatWithin(stored, full, now), full, rate, now);
+}
+
+/**
+ * The rate as so many calls in so many seconds: the burst, and the time in which all of it comes back. Rounded up, so
+ * whoever keeps to it is never refused.
+ */
+export function windowSeconds(rate: Rate): number {
+  return Math.ceil(fullMicros(rate) / (MICROS_PER_MS * 1_000));
+}
+
+function fullMicros({ intervalMicros, burst }: Rate): number {
+  return intervalMicros * burst;
+}
+
+/** A TAT beyond the burst comes from a larger former tier or a clock that jumped back: it may not lock the account out. */
+function tatWithin(stored: number | undefined, full: number, now: number): number {
+  return Math.min(Math.max(stored ?? now, now), now + full);
 }
 
 function standing(tatMicros: number, full: number, rate: Rate, now: number): Standing {
@@ -52,6 +69,7 @@ function standing(tatMicros: number, full: number, rate: Rate, now: number): Sta
     tatMicros,
     remaining: Math.floor((full - (tatMicros - now)) / rate.intervalMicros),
     resetMs: Math.ceil((tatMicros - now) / MICROS_PER_MS),
+    waitMs: Math.max(0, Math.ceil((tatMicros + rate.intervalMicros - now - full) / MICROS_PER_MS)),
   };
 }
 

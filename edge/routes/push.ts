@@ -18,7 +18,7 @@ async function receivePush(c: EdgeContext): Promise<Response> {
   const body = await readBytes(request.body, PUSH_BODY_BYTES_MAX);
   if (body === null) return refuse(c, { code: "file_too_large", message: "The push is too large." });
   const call = { method: request.method, url: new URL(request.url), headers: request.headers, body };
-  const verdict = await verifyCall(call, c.get("config").signingSecret, Date.now());
+  const verdict = await verifyCall(call, c.get("config").signingSecrets, Date.now());
   if (!verdict.ok) {
     return refuse(c, { code: "invalid_api_key", message: `The signature was refused: ${verdict.reason}.` });
   }

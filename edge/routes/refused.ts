@@ -1,19 +1,24 @@
 /** Clean noes: operations of the OpenAI shape that are not offered, wrong methods, unknown paths. */
 import { refuse } from "../answer.ts";
 import type { EdgeApp, EdgeContext } from "../app.ts";
+import { discardBytes } from "../read-bytes.ts";
 
 const UNSUPPORTED = [
-  "/v1/videos/:id/remix",
-  "/v1/videos/edits",
-  "/v1/videos/extensions",
-  "/v1/videos/characters",
-  "/v1/videos/characters/:id",
-];
+  ["POST", "/v1/videos/edits"],
+  ["POST", "/v1/videos/extensions"],
+  ["POST", "/v1/videos/characters"],
+  ["GET", "/v1/videos/characters/:id"],
+] as const;
 
 /** 400, not 501: the SDKs retry every 5xx. */
 export function addUnsupportedRoutes(app: EdgeApp): void {
-  for (const path of UNSUPPORTED) {
-    app.all(path, (c) => refuse(c, { code: "unsupported_operation", message: `${c.req.path} is not supported.` }));
+  for (const [method, path] of UNSUPPORTED) {
+    app.on(method, path, async (c) => {
+      // A client that still uploads its video would see a cut connection instead of the answer, and try again.
+      await discardBytes(c.req.raw.body);
+      return refuse(c, { code: "unsupported_operation", message: `${c.req.method} ${c.req.path} is not supported.` });
+    });
+    app.all(path, methodNotAllowed(method));
   }
 }
 

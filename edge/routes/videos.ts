@@ -1,18 +1,15 @@
-/** `/v1/videos` and one video: create, list, read, delete, cancel. */
-import type { SubmitVideo } from "#protocol/edge-call.ts";
+/** `/v1/videos` and one video: list, read, delete, cancel; creates are in `create-video.ts`. */
 import { refusalOf } from "#protocol/error.ts";
 import { VideoId } from "#protocol/id.ts";
-import { ListQuery, VideoStatus } from "#protocol/video.ts";
+import { ListQuery } from "#protocol/video.ts";
 import { passThrough, refuse } from "../answer.ts";
 import type { EdgeApp, EdgeContext } from "../app.ts";
 import { callControlPlane } from "../control-plane-call.ts";
-import { readCreateVideo } from "../create-body.ts";
-import { discardBytes } from "../read-bytes.ts";
-import { admitCreate, authorized } from "./authorized.ts";
+import { answerVideo } from "../answer-video.ts";
+import { authorized } from "./authorized.ts";
+import { createVideo } from "./create-video.ts";
+import { VIDEO_NOT_FOUND } from "../refusals.ts";
 import { methodNotAllowed } from "./refused.ts";
-
-/** What the SDKs' polling helpers wait between two reads of an active video. */
-const POLL_AFTER_MS = 1_000;
 
 export function addVideoRoutes(app: EdgeApp): void {
   app.post("/v1/videos", createVideo);
@@ -34,25 +31,6 @@ export function addVideoRoutes(app: EdgeApp): void {
   app.all("/v1/videos/:id/cancel", methodNotAllowed("POST"));
 }
 
-async function createVideo(c: EdgeContext): Promise<Response> {
-  const request = c.req.raw;
-  const admitted = await admitCreate(c);
-  if (admitted.refusal !== null) {
-    await discardBytes(request.body);
-    return refuse(c, admitted.refusal);
-  }
-  const read = await readCreateVideo(request);
-  if (!read.ok) {
-    if (!request.bodyUsed || read.refusal.code === "file_too_large") await discardBytes(request.body);
-    return refuse(c, read.refusal);
-  }
-  const body: SubmitVideo = { create_key: admitted.createKey, video: read.value };
-  const { account } = c.get("caller");
-  // Repeatable because of its `create_key`: the control plane answers a second one with the first one's video.
-  const call = { method: "POST", path: "/edge/v1/videos", account, body, repeatable: true } as const;
-  return withPollHint(c, await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config")));
-}
-
 async function listVideos(c: EdgeContext): Promise<Response> {
   const query = ListQuery.safeParse(c.req.query());
   if (!query.success) return refuse(c, refusalOf(query.error));
@@ -64,26 +42,12 @@ async function listVideos(c: EdgeContext): Promise<Response> {
 
 async function forward(c: EdgeContext, method: "GET" | "POST" | "DELETE", tail: "" | "/cancel"): Promise<Response> {
   const id = VideoId.safeParse(c.req.param("id"));
-  if (!id.success) return videoNotFound(c);
+  if (!id.success) return refuse(c, VIDEO_NOT_FOUND);
   const path = `/edge/v1/videos/${id.data}${tail}`;
   // A delete whose answer was lost may then answer 404: the video is gone, which is what was asked for.
   const call = { method, path, account: c.get("caller").account, repeatable: true } as const;
   const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
-  return method === "DELETE" ? passThrough(c, answer) : withPollHint(c, answer);
+  return method === "DELETE" ? passThrough(c, answer) : answerVideo(c, answer);
 }
 
 /** An id that cannot be one is unknown like any other: the control plane's very words. */
-export function videoNotFound(c: EdgeContext): Response {
-  return refuse(c, { code: "video_not_found", message: "No such video." });
-}
-
-async function withPollHint(c: EdgeContext, answer: Response): Promise<Response> {
-  if (!answer.ok) return passThrough(c, answer);
-  const body = await answer.text();
-  const status = VideoStatus.safeParse((JSON.parse(body) as { status?: unknown }).status);
-  const passed = await passThrough(c, new Response(body, { status: answer.status, headers: answer.headers }));
-  if (status.data === "queued" || status.data === "in_progress") {
-    passed.headers.set("openai-poll-after-ms", String(POLL_AFTER_MS));
-  }
-  return passed;
-}

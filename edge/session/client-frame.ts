@@ -1,5 +1,5 @@
 /** What a client says over its live session; anything but a `subscribe` frame is null. */
-import { SubscribeFrame } from "#protocol/event.ts";
+import { SubscribeFrame } from "#protocol/live-session.ts";
 
 const CLIENT_FRAME_CHARS_MAX = 8_192;
 

@@ -1,15 +1,17 @@
 /**
  * What the control plane said about an account's keys, for a few seconds.
  *
- * Promises: a good answer lives 4 s, a bad one 1 s; a revocation drops the key at once, also one whose check is under
+ * Promises: what a good answer allows is over after 4 s, a bad one 1 s; a revocation drops the key at once, also one whose check is under
  * way; calls for the same key that arrive together share one check. In memory only: losing it costs one check.
  */
 import { KeyAnswer } from "#protocol/edge-call.ts";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
-import { callControlPlane } from "../control-plane-call.ts";
+import { askControlPlane } from "../control-plane-call.ts";
+import { LEND_MS } from "../core/lend.ts";
 import type { Config } from "../env.ts";
 
-const GOOD_KEY_MS = 4_000;
+/** Calls that were lent on a good answer may be made a moment later. */
+const GOOD_KEY_MS = 4_000 - LEND_MS;
 const BAD_KEY_MS = 1_000;
 const KEYS_MAX = 256;
 
@@ -54,7 +56,7 @@ export class KeyCache {
   }
 
   async #ask(account: AccountId, key: Sha256Hex): Promise<KeyVerdict> {
-    const answer = await callControlPlane(
+    const answer = await askControlPlane(
       { method: "POST", path: "/edge/v1/keys/check", account, body: { key_sha256: key }, repeatable: true },
       this.#config,
     );

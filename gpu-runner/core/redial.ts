@@ -68,7 +68,7 @@ function passDelayMs(passes: number, random: number): number {
 }
 
 /**
- * A runner's token goes to no address that the operator did not name: whoever can make a replica say another one, or
+ * A runner's secret goes to no address that the operator did not name: whoever can make a replica say another one, or
  * speak in its place, must not learn it. The same host on another port may be anybody's, so it does not do either.
  */
 function addressNamed(reason: string, urls: readonly string[]): number {

@@ -1,7 +1,8 @@
 /**
  * The runner's side of the protocol as one pure function: `(session, input, now) → { session, effects }`.
  *
- * The link is down → greeting (hello sent) → up (welcome heard). Attempts outlive links. Times are monotonic milliseconds.
+ * The link is down → greeting (hello sent) → up (welcome heard). A hello over another socket leaves the link up, and its welcome
+ * moves it there. Attempts outlive links. Times are monotonic milliseconds.
  * Promises: no two runs of one lease; nothing is sent for a lease after it went stale or ran out; what must be recorded is
  * repeated over every new link until it is.
  */
@@ -98,7 +99,11 @@ export function step(session: Session, input: Input, nowMs: number): Step {
  */
 function dropExpired(session: Session, nowMs: number): Step {
   if (session.attempts.every((attempt) => nowMs < attempt.leaseUntilMs)) return { session, effects: [] };
-  return turnAttempts(session, abandon, (attempt) => nowMs >= attempt.leaseUntilMs);
+  const dropped = turnAttempts(session, abandon, (attempt) => nowMs >= attempt.leaseUntilMs);
+  // Where beats arrive and their answers do not, the leases would be kept over there: the next hello says what is left here.
+  const isMute = session.link === "up" && session.beats.length > 1;
+  const redial: Effect[] = isMute ? [{ t: "redial" }] : [];
+  return { session: dropped.session, effects: [...dropped.effects, ...redial] };
 }
 
 function react(session: Session, input: Input, nowMs: number): Step {
@@ -125,7 +130,8 @@ function react(session: Session, input: Input, nowMs: number): Step {
 function greet(session: Session): Step {
   const leases = session.attempts.map(({ lease, devices }) => ({ ...lease, devices: [...devices] }));
   const hello = { t: "hello", ...session.identity, leases } as const;
-  return { session: { ...session, link: "greeting", beats: [] }, effects: [{ t: "send", frame: hello }] };
+  const link = session.link === "up" ? "up" : "greeting";
+  return { session: { ...session, link }, effects: [{ t: "send", frame: hello }] };
 }
 
 function onFrame(session: Session, frame: ToRunner, nowMs: number): Step {
@@ -150,7 +156,7 @@ function onFrame(session: Session, frame: ToRunner, nowMs: number): Step {
 }
 
 function welcomed(session: Session, heartbeatMs: number, nowMs: number): Step {
-  const up: Session = { ...session, link: "up", heartbeatMs };
+  const up: Session = { ...session, link: "up", heartbeatMs, beats: [] };
   const again = everyAttempt(up, resay);
   const beat = sendBeat(again.session, nowMs);
   const draining: Effect[] = session.draining === null ? [] : [{ t: "send", frame: { t: "draining" } }];

@@ -31,8 +31,12 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
   const muxer = new Mp4Muxer({ fastStart: true });
   muxer.addVideoTrack({ codec: CODEC, width, height });
   let fault: Error | null = null;
+  let isOpen = true;
   const encoder = new VideoEncoder({
-    output: (chunk: EncodedVideoChunk, metadata) => muxer.addVideoChunk(chunk, metadata),
+    output: (chunk: EncodedVideoChunk, metadata) => {
+      // Of a video that was stopped, what was still in the encoder comes out after its close.
+      if (isOpen) muxer.addVideoChunk(chunk, metadata);
+    },
     error: (error) => (fault ??= error),
   });
   encoder.configure({
@@ -52,16 +56,9 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
   return {
     async add(rgba) {
       check();
-      const timestamp = Math.round((index * MICROSECONDS) / fps);
-      const duration = Math.round(((index + 1) * MICROSECONDS) / fps) - timestamp;
       const bytes = new Uint8Array(rgba.buffer, rgba.byteOffset, width * height * BYTES_PER_PIXEL);
-      const frame = new VideoFrame(bytes, {
-        format: "RGBA",
-        codedWidth: width,
-        codedHeight: height,
-        timestamp,
-        duration,
-      });
+      const shape = { format: "RGBA", codedWidth: width, codedHeight: height } as const;
+      const frame = new VideoFrame(bytes, { ...shape, ...timesOf(index, fps) });
       encoder.encode(frame, { keyFrame: index % (fps * KEY_FRAME_SECONDS) === 0 });
       frame.close();
       index++;
@@ -83,10 +80,17 @@ export function openEncoder(width: number, height: number, fps: number): Mp4Enco
       return mp4;
     },
     close() {
+      isOpen = false;
       if (encoder.state !== "closed") encoder.close();
       muxer.close();
     },
   };
+}
+
+/** Whole microseconds, without a gap to the next frame. */
+function timesOf(index: number, fps: number): { readonly timestamp: number; readonly duration: number } {
+  const timestamp = Math.round((index * MICROSECONDS) / fps);
+  return { timestamp, duration: Math.round(((index + 1) * MICROSECONDS) / fps) - timestamp };
 }
 
 /** One turn of the event loop at least, so encoder callbacks can run. */

@@ -5,12 +5,14 @@
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { readConfig } from "#cli/config.ts";
-import type { Secrets } from "#cli/home.ts";
+import type { Listener } from "#cli/admin-call.ts";
+import { joinTokenFor } from "#cli/runner-tokens.ts";
 import { runnerEnv } from "#cli/part-env.ts";
 import { signalGroup } from "./processes.ts";
 import { TcpProxy, type Wire } from "./tcp-proxy.ts";
@@ -18,6 +20,7 @@ import { TcpProxy, type Wire } from "./tcp-proxy.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const READY_MS = 30_000;
 const STOP_MS = 10_000;
+const JOIN_TOKEN_PAUSE_MS = 200;
 
 export interface RunnerWish {
   readonly id: string;
@@ -56,6 +59,16 @@ export class FleetRunner {
     signalGroup(this.pid, name);
   }
 
+  /** As a supervisor asks it to go: the runner alone is told, and ends its engines itself. */
+  drain(): void {
+    this.#process.kill("SIGTERM");
+  }
+
+  /** Null while it runs, or if a signal ended it. */
+  get exitCode(): number | null {
+    return this.#process.exitCode;
+  }
+
   wire(wire: Wire): void {
     for (const proxy of this.#wires) proxy.set(wire);
   }
@@ -81,14 +94,14 @@ export class FleetRunner {
 
 export class Fleet {
   readonly #home: string;
-  readonly #secrets: Secrets;
+  readonly #admin: Listener;
   readonly #controlPlanePorts: readonly number[];
   readonly #runners = new Map<string, FleetRunner>();
   #named = 0;
 
-  constructor(home: string, secrets: Secrets, controlPlanePorts: readonly number[]) {
+  constructor(home: string, admin: Listener, controlPlanePorts: readonly number[]) {
     this.#home = home;
-    this.#secrets = secrets;
+    this.#admin = admin;
     this.#controlPlanePorts = controlPlanePorts;
   }
 
@@ -120,7 +133,7 @@ export class Fleet {
     const child = fork(join(ROOT, "gpu-runner/main.ts"), [], {
       cwd: ROOT,
       detached: true,
-      env: { ...this.#env(wish.id, dials, wires[0]?.port), ...wish.env },
+      env: { ...this.#env(wish.id, dials, wires[0]?.port, await this.#joinToken(wish.id)), ...wish.env },
       execArgv: ["--disable-warning=ExperimentalWarning", ...(wish.execArgv ?? [])],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
@@ -143,12 +156,25 @@ export class Fleet {
     await Promise.all(this.all.map((runner) => this.retire(runner)));
   }
 
+  /** For a host that is new; the others have joined, and the control plane may be away. */
+  async #joinToken(id: string): Promise<string> {
+    if (existsSync(join(this.#home, "runners", id, "identity.json"))) return "";
+    for (const endMs = Date.now() + READY_MS; ; await pause(JOIN_TOKEN_PAUSE_MS)) {
+      try {
+        return await joinTokenFor(this.#admin, id);
+      } catch (error) {
+        // The fault under test may have taken the admin listener away; it comes back.
+        if (Date.now() > endMs) throw error;
+      }
+    }
+  }
+
   /** As `npm start` would set it; files go through the first wire, because a partition does not spare them. */
-  #env(id: string, dials: readonly number[], filePort: number | undefined): NodeJS.ProcessEnv {
-    const config = readConfig([], { ...process.env, CALLSHEET_LOG: "info" }, ROOT);
+  #env(id: string, dials: readonly number[], filePort: number | undefined, joinToken: string): NodeJS.ProcessEnv {
+    const config = readConfig([], { ...process.env, CALLSHEET_LOG: "debug" }, ROOT);
     const ports = { edge: 0, postgres: 0, controlPlanes: dials.map((main) => ({ main, admin: 0 })) };
     return {
-      ...runnerEnv(config, this.#secrets, this.#home, ports, id, 0),
+      ...runnerEnv(config, joinToken, this.#home, ports, id, 0),
       ...(filePort === undefined
         ? {}
         : { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: `http://127.0.0.1:${filePort}`, NO_PROXY: "" }),

@@ -3,7 +3,8 @@
  *
  * Exits 1 where a promise of safety was broken or a row could not be run to its end; a missed time is printed and no more.
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { check } from "./checker.ts";
@@ -48,11 +49,33 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(parsed.success ? USAGE : `${z.prettifyError(parsed.error)}\n${USAGE}`);
     return parsed.success ? 0 : 2;
   }
-  const results = await runAll(parsed.data);
-  const report = `${tableOf(results)}\n\n${notesOf(results)}`.trimEnd();
-  process.stdout.write(`\nseed ${parsed.data.seed}\n\n${report}\n`);
-  if (parsed.data.out !== undefined) writeFileSync(parsed.data.out, `${report}\n`);
+  const began = { at: new Date(), load: loadAverage() };
+  const results = await runAll(parsed.data, (done) => keep(parsed.data, began, done));
+  process.stdout.write(`\n${reportOf(parsed.data, began, results)}\n`);
   return results.some(isBroken) ? 1 : 0;
+}
+
+interface Began {
+  readonly at: Date;
+  readonly load: string;
+}
+
+/** After every row: a run that is ended early leaves what it saw. */
+function keep(options: Options, began: Began, results: readonly RowResult[]): void {
+  if (options.out !== undefined) writeFileSync(options.out, `${reportOf(options, began, results)}\n`);
+}
+
+/** As it goes into `bench/RESULTS.md`: where and when, the table, what was broken and what figures cannot say. */
+function reportOf({ seed, rounds }: Options, began: Began, results: readonly RowResult[]): string {
+  const minutes = ((Date.now() - began.at.getTime()) / 60_000).toFixed(1);
+  const where = `${availableParallelism()} cores, load average ${began.load} at the start and ${loadAverage()} at the end`;
+  const head = `\`npm run chaos\` of ${began.at.toISOString().slice(0, 16)}Z, rounds ${rounds}, seed ${seed}: ${minutes} min on ${where}.`;
+  const broken = results.filter(isBroken).length;
+  return `${head}\n\n${tableOf(results)}\n\n${notesOf(results)}\n\n${broken} of ${results.length} rows broke a promise.`;
+}
+
+function loadAverage(): string {
+  return readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
 }
 
 interface Turn {
@@ -60,7 +83,7 @@ interface Turn {
   readonly rounds: number;
 }
 
-async function runAll(options: Options): Promise<readonly RowResult[]> {
+async function runAll(options: Options, seen: (results: readonly RowResult[]) => void): Promise<readonly RowResult[]> {
   const turns = ROWS.flatMap((row): readonly Turn[] => {
     const rounds = typeof options.rounds === "number" ? options.rounds : row.rounds[options.rounds];
     const wanted = options.only === undefined || options.only.includes(row.id);
@@ -77,6 +100,7 @@ async function runAll(options: Options): Promise<readonly RowResult[]> {
       for (const { row, rounds } of together) say(`${row.id}: ${row.fault}; rounds ${rounds}, seed ${options.seed}`);
       const done = await runTogether(site, together, options.seed);
       results.push(...done);
+      seen(inOrder(results));
       say(
         `took ${Math.round(Math.max(...done.map(({ tookMs }) => tookMs)) / 1_000)} s\n${tableOf(done)}\n${notesOf(done)}`,
       );
@@ -84,6 +108,10 @@ async function runAll(options: Options): Promise<readonly RowResult[]> {
   } finally {
     await site.close();
   }
+  return inOrder(results);
+}
+
+function inOrder(results: readonly RowResult[]): readonly RowResult[] {
   return results.toSorted((a, b) => ROWS.indexOf(a.row) - ROWS.indexOf(b.row));
 }
 
@@ -109,7 +137,9 @@ async function runTogether(site: Site, turns: readonly Turn[], seed: number): Pr
   for (const { row, rounds, stage, notRun } of acts) {
     const { history, accountIds, beganAtMs: sinceMs, spoiled, breaches, notes, figures } = stage;
     try {
-      breaches.push(...(await check({ site, history, accountIds, sinceMs, spoiled })));
+      const checked = await check({ site, history, accountIds, sinceMs, spoiled });
+      breaches.push(...checked.breaches);
+      notes.push(checked.note);
     } finally {
       await row.restore?.(stage);
     }

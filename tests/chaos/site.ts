@@ -69,7 +69,7 @@ export class Site {
       replicas.map(({ url }) => url),
     );
     const ports = replicas.map(({ port }) => port);
-    this.fleet = new Fleet(product.home, secrets, ports);
+    this.fleet = new Fleet(product.home, { url: product.dev.admin_url, token: secrets.admin_token }, ports);
   }
 
   async close(): Promise<void> {

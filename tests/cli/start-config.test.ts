@@ -74,7 +74,7 @@ describe("the home folder", () => {
     const home = folder();
     const first = keepSecrets(home);
     expect(keepSecrets(home)).toEqual(first);
-    expect(new Set(Object.values(first)).size).toBe(5);
+    expect(new Set(Object.values(first)).size).toBe(4);
     expect(statSync(join(home, "secrets.json")).mode & 0o777).toBe(0o600);
   });
 

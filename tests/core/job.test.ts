@@ -28,6 +28,8 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     metadata: {},
     referenceSha256: null,
     referenceMediaType: null,
+    remixedFromVideoId: null,
+    startDeadlineAt: null,
     price: milliCredits(1_000n),
     gpuMs: GpuMillis.parse(200),
     state,
@@ -59,6 +61,10 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     artifactBytes: null,
     latentsSha256: null,
     framesSha256: null,
+    promptPolicy: null,
+    resultPolicy: null,
+    moderateAt: state === "moderating" ? new Date(0) : null,
+    moderationTries: 0,
     ...more,
   };
 }

@@ -32,6 +32,7 @@ const LIMITS = {
   skip_ms: 1_000_000,
   passed_max_ms: 1_200_000,
   dry_run_every_ms: 1_000,
+  queued_gpu_seconds_max: 86_400_000,
 } as const;
 
 const call = (method: string, path: string, body?: unknown) => callAdmin(studio, method, path, body);
@@ -39,7 +40,8 @@ const mail = async () => (await studio.sql`delete from inbox returning job_id`).
 
 test("a tier is read as it was put, new ones too, and what is left out has its default", async () => {
   const put = await call("PUT", "/tiers/studio", { ...TIER, share_min: 3 });
-  const stored = { name: "studio", ...TIER, share_min: 3, share_max: 1_000_000, tier_max_running: 1_000_000 };
+  const reads = { reads_per_minute: 6_000, reads_burst: 200 };
+  const stored = { name: "studio", ...TIER, ...reads, share_min: 3, share_max: 1_000_000, tier_max_running: 1_000_000 };
   expect(put).toEqual({ status: 200, body: stored });
   expect((await call("GET", "/tiers/studio")).body).toEqual(stored);
   const { body } = await call("GET", "/tiers");

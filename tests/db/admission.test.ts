@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { QUEUED_JOBS_MAX } from "#control-plane/core/admission.ts";
+import { overload, QUEUED_JOBS_MAX } from "#control-plane/core/admission.ts";
+import { PRODUCTION_LIMITS } from "#control-plane/core/scheduler/limits.ts";
 import type { Outlook } from "#control-plane/core/scheduler/quotes.ts";
 import { NotLeaderError, resignLeadership, takeLeadership } from "#control-plane/db/leader.ts";
 import { AdmissionOutlook, publishOutlooks } from "#control-plane/usecase/admission-outlook.ts";
+import { changeLimits } from "#control-plane/usecase/set-terms.ts";
 import { invariant } from "#protocol/invariant.ts";
+import { BY_TEST } from "#tests/support/by-test.ts";
 import { Studio } from "#tests/support/studio.ts";
 
 const CLASS = "reference|192p/1s";
@@ -38,7 +41,7 @@ test("a video that would start after its tier's bound is refused with both numbe
       code: "queue_full",
       message: expect.stringContaining("7201 s") as string,
       numbers: { predicted_start_seconds: FREE_BOUND_S + 1, start_bound_seconds: FREE_BOUND_S },
-      retryAfterSeconds: 60,
+      retryAfterSeconds: expect.toSatisfy((seconds: number) => seconds >= 30 && seconds <= 60) as number,
     },
   });
   expect(await studio.sql`select 1 from job where account_id = ${account}`).toHaveLength(0);
@@ -73,6 +76,30 @@ test("when too many videos wait in all, nobody's is taken", async () => {
   const account = await studio.account("pro", { amount: "10" });
   await publish(0, { queued: QUEUED_JOBS_MAX });
   expect(await studio.submit(account)).toMatchObject({ ok: false, refusal: { numbers: { limit: QUEUED_JOBS_MAX } } });
+});
+
+test("more GPU time than the operator lets wait refuses everybody, with both numbers, until it is raised", async () => {
+  const account = await studio.account("pro", { amount: "10" });
+  await publish(0, { backlogMs: 9_000_500 });
+  expect(await studio.submit(account)).toMatchObject({ ok: true });
+  await changeLimits(studio.database, BY_TEST, PRODUCTION_LIMITS, { queued_gpu_seconds_max: 9_001 });
+  expect(await studio.submit(account)).toMatchObject({
+    refusal: { code: "queue_full", numbers: { queued_gpu_seconds: 9_001, limit: 9_001 } },
+  });
+  await changeLimits(studio.database, BY_TEST, PRODUCTION_LIMITS, { queued_gpu_seconds_max: 9_002 });
+  expect(await studio.submit(account)).toMatchObject({ ok: true });
+});
+
+test("who is refused is told to come again between half and all of the time until a start, spread evenly", () => {
+  const quota = { tier: "free", queued: 1, queuedMax: 1, startBoundS: 7_200 };
+  const againS = (predictedStartS: number | null, chance: number) => {
+    const load = { queued: 0, queuedGpuS: 0, queuedGpuSMax: 1, predictedStartS, predictedStartP90S: null };
+    return overload(quota, load, chance)?.retryAfterSeconds;
+  };
+  expect([0, 0.5, 0.999].map((chance) => againS(40, chance))).toEqual([20, 30, 40]);
+  expect([0, 0.999].map((chance) => againS(100_000, chance))).toEqual([30, 60]);
+  expect([0, 0.999].map((chance) => againS(null, chance))).toEqual([30, 60]);
+  expect([0, 0.999].map((chance) => againS(0, chance))).toEqual([1, 2]);
 });
 
 test("where no runner could run it, the start is unknown and refuses nobody", async () => {

@@ -32,3 +32,30 @@ test("a leader's epoch that falls, and a write of an older leader, are seen", as
     "the leader's epoch fell from 7 to 6",
   ]);
 });
+
+test("a job whose epoch falls or whose end is undone, and a checkpoint of an attempt that is over, are seen", async () => {
+  await sql.begin(async (tx) => {
+    // A hand with every right; the witness's triggers stay on.
+    await tx`set local session_replication_role = replica`;
+    for (const table of ["job", "attempt", "checkpoint"]) {
+      await tx.unsafe(`alter table ${table} enable always trigger chaos`);
+    }
+    await tx`
+      insert into job (id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps,
+        seed, metadata, price, gpu_ms, deadline_at, epoch)
+      values ('video_1', 'acct_1', 'ck_1', 'free', 'reference', 'c', '', '', '320x192', 24, 1, 8, 1, '{}', 1, 1, now(), 2)`;
+    await tx`insert into attempt (job_id, epoch, runner_id, from_step) values ('video_1', 1, 'host-1', 0)`;
+    await tx`update attempt set ended_at = now(), outcome = 'lost'`;
+    await tx`
+      insert into checkpoint (job_id, epoch, step, store_key, sha256, bytes, exactness)
+      values ('video_1', 1, 4, 'k', 's', 1, 'exact')`;
+    await tx`update job set epoch = 1`;
+    await tx`update job set state = 'failed', finished_at = now(), error_code = 'deadline_exceeded', error_fault = 'platform'`;
+    await tx`update job set state = 'queued', finished_at = null, error_code = null, error_fault = null`;
+  });
+  expect(await witness.breaches(0)).toEqual([
+    "stale: a checkpoint of video_1/1 after its end",
+    "the epoch of video_1 fell from 2 to 1",
+    "video_1 went from failed to queued",
+  ]);
+});

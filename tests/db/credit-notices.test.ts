@@ -8,6 +8,7 @@ import { tellCredits } from "#control-plane/usecase/tell-credits.ts";
 import type { AccountId } from "#protocol/id.ts";
 import { milliCredits } from "#protocol/unit.ts";
 import { anArtifact, Studio } from "#tests/support/studio.ts";
+import { BY_TEST } from "#tests/support/by-test.ts";
 
 let studio: Studio;
 let epoch = 0;
@@ -20,7 +21,7 @@ afterAll(() => studio.close());
 const look = () => tellCredits(studio.sql, epoch);
 const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
 const change = async (account: AccountId, credits: number) => {
-  const done = await adjust(studio.sql, account, milliCredits(BigInt(credits) * 1_000n), "test", null);
+  const done = await adjust(studio.sql, BY_TEST, account, milliCredits(BigInt(credits) * 1_000n), "test", null);
   if (!done.ok) throw new Error(done.refusal.message);
 };
 
@@ -101,7 +102,7 @@ test("a grant that was voided is not announced to end", async () => {
   const [grant] = await studio.sql<
     { id: string }[]
   >`select id from credit_grant where account_id = ${account} and amount = 40000`;
-  await voidGrant(studio.sql, grant?.id ?? "", "test", null);
+  await voidGrant(studio.sql, BY_TEST, grant?.id ?? "", "test", null);
   await look();
   expect(await creditEvents(account)).toEqual([]);
 });
@@ -134,7 +135,7 @@ test("a refund is an event with its video, and goes to the webhooks that asked f
     artifactKey: "jobs/x/1/a.mp4",
   } as const;
   await recordEnd(studio.sql, lease, event);
-  const refund = () => refundVideo(studio.sql, job.id, "it was late", "refund-1");
+  const refund = () => refundVideo(studio.sql, BY_TEST, job.id, "it was late", "refund-1");
   expect(await refund()).toMatchObject({ ok: true, value: { repeated: false } });
   expect(await refund()).toMatchObject({ ok: true, value: { repeated: true } });
   const refunded = { type: "credits.refunded", data: { video_id: job.id, amount: "0.25" } };

@@ -86,6 +86,7 @@ test("a leader that cannot know who holds a device tries again until the lease i
     limits: PRODUCTION_LIMITS,
     send: (work: Dispatched) => sent.resolve(work.job.id),
     stop: () => undefined,
+    trust: () => undefined,
   };
   const loop = new SchedulerLoop(studio.sql, new DiskStore("/nowhere"), epoch, host);
   await loop.load();

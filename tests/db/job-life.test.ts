@@ -146,7 +146,7 @@ test("a job that killed three runners is given up", async () => {
 test("a lease that ran out gives the job back; the deadline ends it", async () => {
   const { id } = await aRunningJob();
   await studio.sql`update job set lease_expires_at = now() - interval '1 second' where id = ${id}`;
-  expect(await sweepLeases(studio.sql, await studio.leaderEpoch())).toContain(id);
+  expect((await sweepLeases(studio.sql, await studio.leaderEpoch(), 0)).lost).toContain(id);
   expect((await studio.job(id)).state).toBe("retrying");
   await studio.sql`update job set deadline_at = now() - interval '1 second' where id = ${id}`;
   await sweepOld(studio.sql, await studio.leaderEpoch());

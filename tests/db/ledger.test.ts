@@ -11,6 +11,7 @@ import { recordEnd } from "#control-plane/usecase/record-run.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { milliCredits } from "#protocol/unit.ts";
 import { anArtifact, Studio } from "#tests/support/studio.ts";
+import { BY_TEST } from "#tests/support/by-test.ts";
 
 /** What `TINY` costs, in milli-credits. */
 const PRICE = 250n;
@@ -37,7 +38,7 @@ async function grantOf(account: AccountId, amount: bigint, lifeMs: number | null
     effectiveAt: null,
     expiresAt,
   } as const;
-  const granted = await grantCredits(studio.sql, terms, null);
+  const granted = await grantCredits(studio.sql, BY_TEST, terms, null);
   const grant = granted.ok ? granted.value.entries[0]?.grantId : undefined;
   if (grant === undefined) throw new Error("the grant was refused");
   return grant;
@@ -95,7 +96,7 @@ test("a void takes what is free at once, and what a video holds when it gives it
   const account = await studio.account("pro");
   const grant = await grantOf(account, 1_000n);
   const [kept, given] = [await studio.submitted(account), await studio.submitted(account)];
-  const voided = await voidGrant(studio.sql, grant, "charged back", "void-1");
+  const voided = await voidGrant(studio.sql, BY_TEST, grant, "charged back", "void-1");
   expect(voided).toMatchObject({ ok: true, value: { amount: 500n, repeated: false } });
   expect(await booksOf(grant)).toEqual({ ...NONE, held: 500n, voided: 500n });
   await finish(kept.id);
@@ -111,6 +112,7 @@ test("the same idempotency key acts once and answers the same; with another requ
     Array.from({ length: 8 }, () =>
       grantCredits(
         studio.sql,
+        BY_TEST,
         { account, amount: milliCredits(900n), category: "plan", priority: 1, effectiveAt: null, expiresAt: null },
         "top-up-7",
       ),
@@ -121,7 +123,7 @@ test("the same idempotency key acts once and answers the same; with another requ
   ).toBe(1);
   expect(grants.filter((granted) => granted.ok && !granted.value.repeated)).toHaveLength(1);
   expect(await balanceOf(studio.sql, account)).toMatchObject({ available: 900n });
-  expect(await adjust(studio.sql, account, milliCredits(900n), "more", "top-up-7")).toMatchObject({
+  expect(await adjust(studio.sql, BY_TEST, account, milliCredits(900n), "more", "top-up-7")).toMatchObject({
     ok: false,
     refusal: { code: "idempotency_key_reuse" },
   });
@@ -129,13 +131,13 @@ test("the same idempotency key acts once and answers the same; with another requ
 
 test("an adjustment adds a grant that never ends, or takes from what can be spent, all or nothing", async () => {
   const account = await studio.account("pro", { amount: "0.1", priority: 10 }, { amount: "0.3" });
-  const taken = await adjust(studio.sql, account, milliCredits(-250n), "fraud", "a-1");
+  const taken = await adjust(studio.sql, BY_TEST, account, milliCredits(-250n), "fraud", "a-1");
   expect(taken).toMatchObject({ ok: true, value: { entries: [{ amount: 100n }, { amount: 150n }] } });
-  expect(await adjust(studio.sql, account, milliCredits(-151n), "fraud", "a-2")).toMatchObject({
+  expect(await adjust(studio.sql, BY_TEST, account, milliCredits(-151n), "fraud", "a-2")).toMatchObject({
     ok: false,
     refusal: { code: "insufficient_credits", numbers: { required: "0.151", available: "0.15" } },
   });
-  expect(await adjust(studio.sql, account, milliCredits(40n), "sorry", "a-3")).toMatchObject({ ok: true });
+  expect(await adjust(studio.sql, BY_TEST, account, milliCredits(40n), "sorry", "a-3")).toMatchObject({ ok: true });
   expect(await balanceOf(studio.sql, account)).toMatchObject({ available: 190n, consumed: 250n });
 });
 
@@ -145,13 +147,13 @@ test("a refund goes back to the grants that paid; the part of one that has ended
   const job = await studio.submitted(account);
   await finish(job.id);
   await studio.expired(grant);
-  expect(await refundVideo(studio.sql, job.id, "it was all grey", "r-1")).toMatchObject({
+  expect(await refundVideo(studio.sql, BY_TEST, job.id, "it was all grey", "r-1")).toMatchObject({
     ok: true,
     value: { amount: PRICE },
   });
   expect(await booksOf(grant)).toEqual({ ...NONE, expired: 100n });
   expect(await balanceOf(studio.sql, account)).toMatchObject({ available: 5_000n, consumed: 0n, expired: 100n });
-  expect(await refundVideo(studio.sql, job.id, "again", "r-2")).toMatchObject({ ok: false });
+  expect(await refundVideo(studio.sql, BY_TEST, job.id, "again", "r-2")).toMatchObject({ ok: false });
   const usage = (await holdUsageOf(studio.sql, [job.id])).get(job.id);
   expect(usage).toMatchObject({ reserved: PRICE, held: 0n, charged: PRICE, released: 0n, refunded: PRICE });
   expect(usage?.lots.map(({ amount }) => amount)).toEqual([100n, 150n]);
@@ -161,9 +163,9 @@ test("an ended grant and one that is not there cannot be voided, and zero cannot
   const account = await studio.account("pro");
   const grant = await grantOf(account, 100n, SOON_MS);
   await studio.expired(grant);
-  expect(await voidGrant(studio.sql, grant, "late", null)).toMatchObject({ refusal: { code: "grant_ended" } });
-  expect(await voidGrant(studio.sql, "grant_x", "no", null)).toMatchObject({ refusal: { code: "not_found" } });
-  expect(await adjust(studio.sql, account, milliCredits(0n), "no", null)).toMatchObject({
+  expect(await voidGrant(studio.sql, BY_TEST, grant, "late", null)).toMatchObject({ refusal: { code: "grant_ended" } });
+  expect(await voidGrant(studio.sql, BY_TEST, "grant_x", "no", null)).toMatchObject({ refusal: { code: "not_found" } });
+  expect(await adjust(studio.sql, BY_TEST, account, milliCredits(0n), "no", null)).toMatchObject({
     refusal: { param: "amount" },
   });
   const backwards = {
@@ -173,7 +175,7 @@ test("an ended grant and one that is not there cannot be voided, and zero cannot
     effectiveAt: null,
     expiresAt: new Date(0),
   } as const;
-  expect(await grantCredits(studio.sql, { account, ...backwards }, null)).toMatchObject({
+  expect(await grantCredits(studio.sql, BY_TEST, { account, ...backwards }, null)).toMatchObject({
     refusal: { param: "expires_at" },
   });
 });

@@ -73,26 +73,54 @@ async function furnishReal(sql: Sql): Promise<void> {
 }
 
 async function realRows(sql: Sql): Promise<Readonly<Record<string, readonly unknown[]>>> {
-  const [leader, jobs, attempts, claims, checkpoints, inbox, holds, lots, grants, entries, events, subscriptions] =
-    await Promise.all([
-      sql`select epoch, holder from leader`.values(),
-      sql`
+  const [
+    leader,
+    jobs,
+    attempts,
+    claims,
+    checkpoints,
+    keys,
+    inbox,
+    holds,
+    lots,
+    grants,
+    entries,
+    events,
+    subscriptions,
+  ] = await Promise.all([
+    sql`select epoch, holder from leader`.values(),
+    sql`
       select id, state, epoch, attempts, progress, steps_done, preemptions, runner_deaths, engine_failures, runner_id, devices, slot,
         avoid_runner_id, error_code, artifact_key, lease_expires_at is not null, not_before is not null, finished_at is not null,
         deleted_at is not null, started_at is not null, run_alone
       from job order by created_at, id`.values(),
-      sql`
+    sql`
       select job_id, epoch, runner_id, from_step, outcome, ended_at is not null, k, build
       from attempt order by job_id, epoch`.values(),
-      sql`select runner_id, device, slot, job_id from device_claim order by runner_id, device, slot`.values(),
-      sql`select job_id, epoch, step, store_key, unusable from checkpoint order by job_id, epoch, step`.values(),
-      sql`select job_id from inbox order by id`.values(),
-      sql`select job_id, amount, captured, released, state from credit_hold order by job_id`.values(),
-      sql`select job_id, grant_id, rank, amount, captured from credit_hold_lot order by job_id`.values(),
-      sql`select id, available, held, consumed, expired, voided from credit_grant order by id`.values(),
-      sql`select account_id, grant_id, job_id, kind, from_book, to_book, amount, available_after from credit_entry order by id`.values(),
-      sql`select account_id, sequence_number, type from event order by account_id, sequence_number`.values(),
-      sql`select account_id, sent_through from edge_subscription order by account_id`.values(),
-    ]);
-  return { leader, jobs, attempts, claims, checkpoints, inbox, holds, lots, grants, entries, events, subscriptions };
+    sql`select runner_id, device, slot, job_id from device_claim order by runner_id, device, slot`.values(),
+    sql`select job_id, epoch, step, store_key, unusable from checkpoint order by job_id, epoch, step`.values(),
+    sql`select fingerprint, job_id from idempotency_key k join job on job.id = job_id order by job.created_at, job.id`.values(),
+    sql`select job_id from inbox order by id`.values(),
+    sql`select job_id, amount, captured, released, state from credit_hold order by job_id`.values(),
+    sql`select job_id, grant_id, rank, amount, captured from credit_hold_lot order by job_id`.values(),
+    sql`select id, available, held, consumed, expired, voided from credit_grant order by id`.values(),
+    sql`select account_id, grant_id, job_id, kind, from_book, to_book, amount, available_after from credit_entry order by id`.values(),
+    sql`select account_id, sequence_number, type from event order by account_id, sequence_number`.values(),
+    sql`select account_id, sent_through from edge_subscription order by account_id`.values(),
+  ]);
+  return {
+    leader,
+    jobs,
+    attempts,
+    claims,
+    checkpoints,
+    keys,
+    inbox,
+    holds,
+    lots,
+    grants,
+    entries,
+    events,
+    subscriptions,
+  };
 }

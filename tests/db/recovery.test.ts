@@ -9,6 +9,7 @@ import { registerRunner } from "#control-plane/usecase/lead.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { Studio } from "#tests/support/studio.ts";
+import { BY_TEST } from "#tests/support/by-test.ts";
 
 let studio: Studio;
 beforeAll(async () => {
@@ -65,7 +66,7 @@ test("a quarantine ends by itself, or when the operator takes the runner back", 
   expect(await quarantinedRunners(studio.sql)).toEqual([B]);
   const caps = { checkpoint: "none", step_progress: false, cancel: "process" } as const;
   await registerRunner(studio.sql, { id: B, engine: "toy", build: "1", models: [], caps, devices: [] });
-  await drainRunner(studio.database, B, false);
+  await drainRunner(studio.database, BY_TEST, B, false);
   expect(await quarantinedRunners(studio.sql)).toEqual([]);
 });
 
@@ -74,7 +75,7 @@ test("a replica that leads no more cannot take a job from its runner", async () 
   const past = (await studio.leaderEpoch()) - 1;
   await expect(loseRunner(studio.sql, past, A, [lease])).rejects.toThrow(NotLeaderError);
   await studio.sql`update job set lease_expires_at = now() - interval '1 second' where id = ${lease.job}`;
-  await expect(sweepLeases(studio.sql, past)).rejects.toThrow(NotLeaderError);
+  await expect(sweepLeases(studio.sql, past, 0)).rejects.toThrow(NotLeaderError);
   expect(await studio.job(lease.job)).toMatchObject({ state: "starting", epoch: lease.epoch });
 });
 
@@ -88,7 +89,7 @@ test("a video that nothing started within twice its tier's bound fails, its cred
   expect(await sweepOld(studio.sql, await studio.leaderEpoch())).toEqual([id]);
   expect(await studio.job(id)).toMatchObject({
     state: "failed",
-    errorCode: "deadline_exceeded",
+    errorCode: "start_deadline_exceeded",
     errorMessage: "The video was not started before its deadline.",
   });
   const [hold] =

@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { Hono } from "hono";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
+import { holdsHash, referenceKeyOf, storeKeyOf } from "#control-plane/store/artifact-store.ts";
+import { storeRoutes } from "#control-plane/http/store.ts";
 import { DiskStore } from "#control-plane/store/disk-store.ts";
 import { STORE_URL_MS, StoreUrls } from "#control-plane/store/store-url.ts";
 import { recordCheckpoint, recordEnd } from "#control-plane/usecase/record-run.ts";
@@ -55,16 +57,16 @@ test("bytes with another hash, too many of them, or a broken stream leave nothin
 
 test("a store URL is good for one method, one key and a while", () => {
   const urls = new StoreUrls("http://127.0.0.1:1", "a secret of some length");
-  const url = new URL(urls.sign({ method: "PUT", key: "jobs/a/1/b.mp4" }, 1_700_000_000_000));
+  const url = new URL(urls.sign({ method: "PUT", key: "jobs/a/1/b.mp4", bytes: 7 }, 1_700_000_000_000));
   const verify = (method: "GET" | "PUT", key: string, nowMs: number) =>
-    urls.verify({ method, key }, url.searchParams, nowMs);
+    urls.verify(method, key, url.searchParams, nowMs) !== null;
   expect(url.pathname).toBe("/store/v1/jobs/a/1/b.mp4");
   expect(verify("PUT", "jobs/a/1/b.mp4", 1_700_000_000_001)).toBe(true);
   expect(verify("GET", "jobs/a/1/b.mp4", 1_700_000_000_001)).toBe(false);
   expect(verify("PUT", "jobs/a/2/b.mp4", 1_700_000_000_001)).toBe(false);
   expect(verify("PUT", "jobs/a/1/b.mp4", 1_700_000_000_001 + STORE_URL_MS)).toBe(false);
   const other = new StoreUrls("http://127.0.0.1:1", "another secret of that length");
-  expect(other.verify({ method: "PUT", key: "jobs/a/1/b.mp4" }, url.searchParams, 1_700_000_000_001)).toBe(false);
+  expect(other.verify("PUT", "jobs/a/1/b.mp4", url.searchParams, 1_700_000_000_001)).toBeNull();
 });
 
 test("of a running job the two newest checkpoints are kept, of a finished one none", async () => {
@@ -100,4 +102,22 @@ test("of a running job the two newest checkpoints are kept, of a finished one no
   await sweepCheckpoints(studio.sql, store);
   expect(await kept()).toEqual([false, false, false]);
   expect(await studio.sql`select 1 from checkpoint where job_id = ${id}`).toHaveLength(0);
+});
+
+test("a URL for an upload takes the bytes that were announced and no others, however long it lives", async () => {
+  const [good, bad] = [hashOf("the film"), hashOf("another film")];
+  for (const key of [storeKeyOf({ job: "video_3", epoch: 1 }, "artifact", good), referenceKeyOf(good)]) {
+    expect([holdsHash(key, good), holdsHash(key, bad)]).toEqual([true, false]);
+  }
+  const urls = new StoreUrls("http://store.test", "a secret of some length");
+  const routes = storeRoutes(store, urls, () => 1_700_000_000_000);
+  const key = storeKeyOf({ job: "video_3", epoch: 1 }, "artifact", good);
+  const url = new URL(urls.sign({ method: "PUT", key, bytes: 12 }, 1_700_000_000_000));
+  const app = new Hono().route("/store/v1", routes);
+  const send = (body: string, sha256: string) =>
+    app.request(url.href, { method: "PUT", body, headers: { "x-content-sha256": sha256 } });
+  expect((await send("the film", good)).status).toBe(200);
+  expect((await send("another film", bad)).status).toBe(422);
+  expect((await send("another film", good)).status).toBe(422);
+  expect(await text(store.read(key, { start: 0, end: 7 }))).toBe("the film");
 });

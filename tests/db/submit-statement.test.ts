@@ -45,7 +45,10 @@ function aJob(account: AccountId, changed: Partial<NewJob> = {}): NewJob {
     metadata: { shot: "4" },
     reference: null,
     webhookUrl: null,
-    deadlineMs: 60_000,
+    claim: null,
+    remixOf: null,
+    startDeadlineS: null,
+    deadlineS: 60,
     terms: { ...terms, gpuMs: GpuMillis.parse(250) },
     event: queuedDataOf(price),
     ...changed,
@@ -110,7 +113,7 @@ test("a replayed call is refused, whether the first was admitted or not, and twi
       submit: { create_key: aCreateKey(), video: CreateVideo.parse(TINY) },
       reference: null,
       seed: 7,
-      loadOf: () => ({ queued: 0, predictedStartS: null, predictedStartP90S: null }),
+      loadOf: () => ({ queued: 0, queuedGpuS: 0, queuedGpuSMax: 1, predictedStartS: null, predictedStartP90S: null }),
     });
   const replayed = { ok: false, refusal: { param: "x-request-id" } };
   const [first, second] = [aRequestId(), aRequestId()];

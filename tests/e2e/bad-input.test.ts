@@ -86,7 +86,9 @@ test("an account over its rate of creates gets 429 with Retry-After", async () =
   let retryAfter: string | null = null;
   for (let n = 0; n < 40; n++) {
     const data = new FormData();
-    data.set("prompt", "");
+    // Well formed, and refused by the control plane: it counts.
+    data.set("prompt", "a fox");
+    data.set("model", "no-such-model");
     const response = await fetch(`${product.dev.edge_url}/v1/videos`, {
       method: "POST",
       headers: { authorization: `Bearer ${apiKey}` },

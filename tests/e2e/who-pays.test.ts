@@ -1,11 +1,13 @@
 /**
- * The table "Who pays when …" of docs/credits.md, row by row, through the HTTP API: real edge, control plane and runners.
+ * The table "Who pays when …" of docs/credits.md, row by row, through the HTTP API: real edge, control plane and runners, and
+ * a moderation hook.
  *
  * Each account holds exactly what its video costs, so the grant that pays is the one that ends. Stories that need the only
  * device busy, or a runner killed, have a phase of their own; the others run side by side.
  */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { HookServer } from "#tests/support/hook-server.ts";
 import { LiveSession } from "#tests/support/live-session.ts";
 import { Payer } from "#tests/support/payer.ts";
 import type { Outcome } from "#tests/support/payer.ts";
@@ -26,6 +28,8 @@ const CRASHING = { ...QUICK, prompt: "!crash a lighthouse" } as const;
 /** The scale's part of one denoise step of five is 12, and it starts at 2. */
 const ONE_STEP_DONE = 14;
 
+const FORBIDDEN = { ...QUICK, prompt: "a forbidden lighthouse" } as const;
+
 const page = readFileSync(new URL("../../docs/credits.md", import.meta.url), "utf8");
 const [section = ""] = (page.split("## Who pays when …")[1] ?? "").split("\n## ");
 const rows = [...section.matchAll(/^\| (?!what happens|-)(.+?) +\| (.+?) +\| (.+?) +\|$/gm)].map(
@@ -33,6 +37,7 @@ const rows = [...section.matchAll(/^\| (?!what happens|-)(.+?) +\| (.+?) +\| (.+
 );
 
 let product: Product;
+let hook: HookServer;
 /** `letNextBegin`: what follows of this story disturbs no other one. */
 type Story = (payer: Payer, letNextBegin: () => void) => Promise<unknown>;
 interface Phase {
@@ -121,6 +126,11 @@ const PHASES: readonly Phase[] = [
         await payer.create(CRASHING);
         await engineFails(payer);
       },
+      async "the moderation hook withholds its result"(payer) {
+        await payer.create(FORBIDDEN);
+        const { error, scheduler } = await payer.over();
+        expect([error?.code, error?.fault, scheduler.attempts]).toEqual(["content_policy_violation", "user", 1]);
+      },
       async "it is cancelled when 40 % of its steps are done"(payer) {
         await payer.create(FIVE_STEPS);
         await cancelAtTwoOfFive(payer);
@@ -177,10 +187,24 @@ const told = new Map(
 );
 
 beforeAll(async () => {
-  product = await Product.start({ CALLSHEET_RUNNERS: "3", CALLSHEET_RUNNER_DEVICES: "1x8gb,4x8gb,4x8gb" });
+  hook = await HookServer.open();
+  // It lets every prompt pass and looks at what became of it.
+  hook.answer = ({ type, data }) => {
+    const forbidden = type === "moderation.result" && String(data.prompt).includes("forbidden");
+    return { json: forbidden ? { allowed: false, policy: "1", reason: "test" } : { allowed: true, policy: "1" } };
+  };
+  product = await Product.start({
+    CALLSHEET_RUNNERS: "3",
+    CALLSHEET_RUNNER_DEVICES: "1x8gb,4x8gb,4x8gb",
+    CALLSHEET_MODERATION_URL: hook.url,
+    CALLSHEET_MODERATION_SECRET: hook.secret,
+  });
   void playAll();
 });
-afterAll(() => product.stop());
+afterAll(async () => {
+  await product.stop();
+  await hook.close();
+});
 
 async function playAll(): Promise<void> {
   const begun: Promise<unknown>[] = [];

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { nextPageAfter, onPage, onPush } from "#edge/core/event-cursor.ts";
 import { objectOfForm } from "#edge/core/form.ts";
-import { jsonDepth } from "#edge/core/json-depth.ts";
+import { JSON_DEPTH_MAX, JSON_VALUES_MAX, jsonShape } from "#edge/core/json-shape.ts";
 import { charge, goDuration, ratePerMinute } from "#edge/core/rate-limit.ts";
 import { mayRetry, pauseMs } from "#edge/core/retry.ts";
 
@@ -22,10 +22,7 @@ test("no window of any length admits more than its burst and rate, and every nam
         tat = charged.tatMicros;
         if (charged.ok) admitted.push(now);
         else
-          waitsNamed.push([
-            charge(tat, rate, now + charged.retryAfterMs - 1).ok,
-            charge(tat, rate, now + charged.retryAfterMs).ok,
-          ]);
+          waitsNamed.push([charge(tat, rate, now + charged.waitMs - 1).ok, charge(tat, rate, now + charged.waitMs).ok]);
         expect(charged.remaining).toBeGreaterThanOrEqual(0);
       }
       expect(waitsNamed).toEqual(waitsNamed.map(() => [false, true]));
@@ -40,7 +37,7 @@ test("no window of any length admits more than its burst and rate, and every nam
 
 test("a clock that jumped back or a smaller tier never locks an account out for longer than its new burst", () => {
   const refused = charge((START + 3_600_000) * 1_000, ratePerMinute(60, 5), START);
-  expect(refused).toMatchObject({ ok: false, retryAfterMs: 1_000 });
+  expect(refused).toMatchObject({ ok: false, waitMs: 1_000 });
 });
 
 test.each([
@@ -69,7 +66,11 @@ test("a form may name a field like a part of the language without harm", () => {
 });
 
 test("depth counts brackets, not text", () => {
-  expect([jsonDepth('"[[["'), jsonDepth('{"a\\"[":[1]}'), jsonDepth("[[],[[]]]")]).toEqual([0, 2, 3]);
+  const depthOf = (text: string) => jsonShape(text).depth;
+  expect([depthOf('"[[["'), depthOf('{"a\\"[":[1]}'), depthOf("[[],[[]]]")]).toEqual([0, 2, 3]);
+  expect(depthOf("[".repeat(1_000))).toBe(JSON_DEPTH_MAX + 1);
+  expect([jsonShape("{}").values, jsonShape('{"a":1,"b":[2,3]}').values]).toEqual([2, 5]);
+  expect(jsonShape(`[${"0,".repeat(100_000)}0]`).values).toBe(JSON_VALUES_MAX + 1);
 });
 
 test("a 503 is always tried again, a lost answer only where that does no harm, a refusal never", () => {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { ErrorEnvelope } from "#protocol/error.ts";
 import { Event } from "#protocol/event.ts";
+import { TIER } from "./control-plane-stand-in.ts";
 import { arrive } from "./customer.ts";
 import { event, VIDEO_ID } from "./sample.ts";
 
@@ -41,7 +42,7 @@ test.each([
 
 test("an estimate uses up no create, and is for those with a key only", async () => {
   const { call, controlPlane } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: 1, creates_burst: 1 };
+  controlPlane.limits = { ...TIER, creates_per_minute: 1, creates_burst: 1 };
   for (let n = 0; n < 3; n++) expect((await call("/v1/videos/estimate", json({ prompt: "a" }))).status).toBe(200);
   expect((await call("/v1/videos", json({ prompt: "a" }))).status).toBe(200);
   const headers = { "content-type": "application/json", authorization: "Bearer cs_nope" };
@@ -84,9 +85,9 @@ test("credits are read-only here", async () => {
 test("a session hears of the account's credits; one that asked for certain videos hears only what is about them", async () => {
   const { listen, push } = await arrive();
   const [all, some] = [await listen(), await listen()];
-  await Promise.all([all.next(), some.next()]);
+  await Promise.all([all.until("caught_up"), some.until("caught_up")]);
   some.send({ type: "subscribe", video_ids: [VIDEO_ID] });
-  expect(await some.untilPong()).toEqual([]);
+  expect((await some.until("caught_up")).map((frame) => frame.type)).toEqual(["snapshot", "caught_up"]);
   const { data: _video, ...envelope } = event(1);
   const low = { type: "credits.low_balance", data: { available: "1", threshold: "25" } };
   const refunded = { type: "credits.refunded", data: { video_id: VIDEO_ID, amount: "1" } };

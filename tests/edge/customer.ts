@@ -7,8 +7,8 @@ import { ControlPlaneStandIn } from "./control-plane-stand-in.ts";
 import { LiveSession } from "./live-session.ts";
 import { newCustomer } from "./sample.ts";
 
-export async function arrive() {
-  const controlPlane = new ControlPlaneStandIn();
+/** `controlPlane`: one that other customers are before already. */
+export async function arrive(controlPlane = new ControlPlaneStandIn()) {
   controlPlane.install();
   const { account, key, hash } = await newCustomer();
   controlPlane.keys.add(hash);
@@ -24,12 +24,19 @@ export async function arrive() {
     hash,
     object: env.ACCOUNT_SESSION.getByName(account),
     call,
-    create: (body: unknown) =>
+    create: (body: unknown, headers: Record<string, string> = {}) =>
       call("/v1/videos", {
         method: "POST",
-        headers: { "content-type": "application/json" },
+        headers: { "content-type": "application/json", ...headers },
         body: typeof body === "string" ? body : JSON.stringify(body),
       }),
+    /** A browser: it has a ticket and an origin, and no key. */
+    browse: (protocols: string, headers: Record<string, string> = {}) =>
+      exports.default.fetch(
+        new Request("https://edge.test/v1/videos/events", {
+          headers: { upgrade: "websocket", "sec-websocket-protocol": protocols, ...headers },
+        }),
+      ),
     async listen(query = "", headers: Record<string, string> = {}): Promise<LiveSession> {
       return LiveSession.of(await call(`/v1/videos/events${query}`, { headers: { upgrade: "websocket", ...headers } }));
     },

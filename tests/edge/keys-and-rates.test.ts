@@ -1,6 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { afterEach, expect, test, vi } from "vitest";
 import { ErrorEnvelope } from "#protocol/error.ts";
+import { TIER } from "./control-plane-stand-in.ts";
 import { arrive } from "./customer.ts";
 import { newCustomer, video, VIDEO_ID } from "./sample.ts";
 
@@ -39,15 +40,15 @@ test("a well-formed key that nobody was given is a 401", async () => {
   expect(controlPlane.received.map((call) => call.path)).toEqual(["/edge/v1/keys/check"]);
 });
 
-test("a key is checked once for calls that arrive together, and again after 4 s", async () => {
+test("a key is checked once for calls that arrive together, and again within 4 s", async () => {
   vi.useFakeTimers({ toFake: ["Date"] });
   const { call, controlPlane } = await arrive();
   const checks = () => controlPlane.calls("POST", "/edge/v1/keys/check").length;
   await Promise.all([call("/v1/videos"), call("/v1/videos"), call("/v1/videos")]);
-  vi.setSystemTime(Date.now() + 3_900);
+  vi.setSystemTime(Date.now() + 3_700);
   await call("/v1/videos");
   expect(checks()).toBe(1);
-  vi.setSystemTime(Date.now() + 100);
+  vi.setSystemTime(Date.now() + 300);
   await call("/v1/videos");
   expect(checks()).toBe(2);
 });
@@ -75,7 +76,7 @@ test("a revoked key is refused at once and its live sessions are closed", async 
 test("the burst is allowed, then a 429 names the exact wait, and after it the next create passes", async () => {
   vi.useFakeTimers({ toFake: ["Date"], now: 1_800_000_000_000 });
   const { create, controlPlane } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: 30, creates_burst: 2 };
+  controlPlane.limits = { ...TIER, creates_per_minute: 30, creates_burst: 2 };
   const first = await create({ prompt: "a" });
   expect(first.headers.get("x-ratelimit-limit-requests")).toBe("2");
   expect(first.headers.get("x-ratelimit-remaining-requests")).toBe("1");
@@ -94,10 +95,23 @@ test("the burst is allowed, then a 429 names the exact wait, and after it the ne
 
 test("an eviction does not refill the rate", async () => {
   const { create, controlPlane, object } = await arrive();
-  controlPlane.limits = { tier: "free", creates_per_minute: 1, creates_burst: 1 };
+  controlPlane.limits = { ...TIER, creates_per_minute: 1, creates_burst: 1 };
   expect((await create({ prompt: "a" })).status).toBe(200);
   await evictDurableObject(object);
   expect((await create({ prompt: "a" })).status).toBe(429);
+});
+
+test("an eviction costs an account at most a tenth of its burst, and gives it nothing", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const { create, controlPlane, object } = await arrive();
+  controlPlane.limits = { ...TIER, tier: "plus", creates_per_minute: 1, creates_burst: 40 };
+  let passed = 0;
+  for (let n = 0; n < 60; n++) {
+    if (n === 22) await evictDurableObject(object);
+    if ((await create({ prompt: "a" })).status === 200) passed++;
+  }
+  expect(passed).toBeGreaterThanOrEqual(36);
+  expect(passed).toBeLessThanOrEqual(40);
 });
 
 test("a burst of reads beyond 200 is refused, and creates are not charged for it", async () => {

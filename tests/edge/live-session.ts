@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 const Frame = z.looseObject({ type: z.string() });
-const EventFrame = z.looseObject({ sequence_number: z.number() });
+const EventFrame = z.looseObject({ object: z.literal("event"), sequence_number: z.number() });
 
 export class LiveSession {
   readonly response: Response;
@@ -46,6 +46,14 @@ export class LiveSession {
       if (event.success) numbers.push(event.data.sequence_number);
     }
     return numbers;
+  }
+
+  /** Frames up to the one of this type, which is the last. */
+  async until(type: string): Promise<z.infer<typeof Frame>[]> {
+    const frames: z.infer<typeof Frame>[] = [];
+    do frames.push(await this.next());
+    while (frames.at(-1)?.type !== type);
+    return frames;
   }
 
   /** All that came before the answer to a ping: proves that nothing else was sent. */

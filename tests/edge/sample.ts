@@ -23,7 +23,7 @@ export async function newCustomer() {
   return { account, key, hash: await hashOfKey(key) };
 }
 
-export function video(part: Partial<z.input<typeof Video>> = {}) {
+export function video(part: Partial<z.input<typeof Video>> = {}): Video {
   return Video.parse({
     id: VIDEO_ID,
     object: "video",
@@ -50,6 +50,7 @@ export function video(part: Partial<z.input<typeof Video>> = {}) {
       preemptions: 0,
       queued_at: 1,
       started_at: null,
+      start_deadline_at: null,
       deadline_at: 2,
     },
     usage: { ...USAGE, refunded: "0", lots: [{ grant_id: "grant_1", amount: "1" }] },
@@ -67,6 +68,12 @@ export function event(sequenceNumber: number, id: string = VIDEO_ID): Event {
     sequence_number: sequenceNumber,
     data: { id, status: "queued", progress: 0, state: "queued", error: null, usage: USAGE },
   });
+}
+
+/** The end of a video. */
+export function ending(sequenceNumber: number, id: string = VIDEO_ID): Event {
+  const { data, ...envelope } = event(sequenceNumber, id);
+  return Event.parse({ ...envelope, type: "video.completed", data: { ...data, status: "completed", progress: 100 } });
 }
 
 export function progress(percent: number, id: string = VIDEO_ID): ProgressFrame {

@@ -34,6 +34,7 @@ const LEADER_MS = 60_000;
 const LATEST = 5;
 const RUNNERS = ["runner-0", "runner-1"].map((id) => RunnerId.parse(id));
 const DEVICES = ["cpu-0", "cpu-1"].map((id) => DeviceId.parse(id));
+const HASHES = ["a", "b"].map((digit) => Sha256Hex.parse(digit.repeat(64)));
 const ERRORS: readonly RunError[] = [
   { class: "retryable", code: "bad_checkpoint", detail: "" },
   { class: "engine_fatal", code: "crashed", detail: "" },
@@ -104,7 +105,7 @@ class Player {
     if (draw < 0.89) return ["delete", async () => (await deleteVideo(sql, account, job))?.job.state ?? null];
     if (draw < 0.92) return ["mail", () => this.#readMail()];
     if (draw < 0.94)
-      return ["sweep", async () => [await sweepLeases(sql, this.#leader), await sweepOld(sql, this.#leader)]];
+      return ["sweep", async () => [(await sweepLeases(sql, this.#leader, 0)).lost, await sweepOld(sql, this.#leader)]];
     if (draw < 0.96) return ["sweep checkpoints", () => sweepCheckpoints(sql, NO_STORE)];
     if (draw < 0.97)
       return [
@@ -138,15 +139,20 @@ class Player {
     const isRepeated = this.#keys.length > 0 && chance.happens(0.2);
     const createKey = isRepeated ? chance.pick(this.#keys) : CreateKey.parse(`ck_${chance.hex(20)}`);
     this.#keys.push(createKey);
+    const idempotency = chance.happens(0.5)
+      ? { key_sha256: chance.pick(HASHES), fingerprint: chance.pick(HASHES) }
+      : undefined;
     const size = chance.pick(["832x480", "1280x720"]);
-    const video = { prompt: "p", size, seconds: 4, steps: chance.whole(2, 12), seed: 5 };
+    const steps = chance.whole(2, 12);
+    const deadline = steps === 12 ? { start_deadline_seconds: 3_600 } : {};
+    const video = { prompt: "p", size, seconds: 4, steps, seed: 5, ...deadline };
     const outcome = await submitJob(this.#stage.sql, {
       account,
       requestId: RequestId.parse(`req_${chance.hex(32)}`),
-      submit: { create_key: createKey, video },
+      submit: { create_key: createKey, video, idempotency },
       reference: null,
       seed: 1,
-      loadOf: () => ({ queued: 0, predictedStartS: null, predictedStartP90S: null }),
+      loadOf: () => ({ queued: 0, queuedGpuS: 0, queuedGpuSMax: 1, predictedStartS: null, predictedStartP90S: null }),
     });
     if (!outcome.ok) return outcome.refusal.code;
     if (!this.#jobs.includes(outcome.job.id)) this.#jobs.push(outcome.job.id);

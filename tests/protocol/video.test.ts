@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { Push } from "#protocol/edge-call.ts";
-import { EventType, SubscribeFrame } from "#protocol/event.ts";
+import { EventType } from "#protocol/event.ts";
+import { SubscribeFrame } from "#protocol/live-session.ts";
 import { ceilDiv, CreditsText, creditsText } from "#protocol/unit.ts";
 import { JobState, ListQuery, STATUS_OF, Video, VideoStatus } from "#protocol/video.ts";
 import { WEBHOOK_DEFAULT_EVENTS } from "#protocol/webhook.ts";

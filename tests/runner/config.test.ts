@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { readConfig } from "#gpu-runner/config.ts";
 
-const NEEDED = { CALLSHEET_CONTROL_PLANE_URLS: "http://127.0.0.1:1", CALLSHEET_RUNNER_TOKEN: "t" };
+const NEEDED = { CALLSHEET_CONTROL_PLANE_URLS: "http://127.0.0.1:1" };
 
 describe("a runner's devices", () => {
   test("are one, unshared and as large as the host allows, if nothing is declared", () => {

@@ -16,10 +16,9 @@ import {
   type RunSpec,
   type ToRunner,
 } from "#protocol/runner.ts";
+import { SECRET } from "./joined.ts";
 
 type Frame<Kind extends FromRunner["t"]> = Extract<FromRunner, { t: Kind }>;
-
-export const TOKEN = "runner-token-of-the-test";
 
 export class Desk {
   readonly heard: FromRunner[] = [];
@@ -62,7 +61,7 @@ export class Desk {
   async open(): Promise<string> {
     this.#sockets.on("connection", (socket, request) => {
       this.dialledAtMs.push(performance.now());
-      if (request.headers.authorization !== `Bearer ${TOKEN}`) return socket.close(1_008);
+      if (request.headers.authorization !== `Bearer ${SECRET}`) return socket.close(1_008);
       if (this.dropDials-- > 0) return socket.terminate();
       if (this.closeWith !== null) return socket.close(this.closeWith.code, this.closeWith.reason);
       socket.on("message", (data: Buffer) => this.#hear(socket, FromRunner.parse(JSON.parse(data.toString()))));
@@ -98,6 +97,10 @@ export class Desk {
 
   say(frame: ToRunner): void {
     this.#runner?.send(JSON.stringify(frame));
+  }
+
+  get socketsOpen(): number {
+    return this.#sockets.clients.size;
   }
 
   hangUp(): void {

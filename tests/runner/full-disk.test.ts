@@ -137,10 +137,10 @@ async function fill(dir: string, bytes: number): Promise<void> {
   await writeFile(join(dir, "ballast"), Buffer.alloc(bytes)).catch(() => undefined); // As much as there is room for.
 }
 
-/** Beside `attempts`, which is empty once the lease is forgotten, only this lies there. */
+/** Beside its identity and `attempts`, which is empty once the lease is forgotten, only this lies there. */
 async function expectSettled(dir: string, rest: readonly string[]): Promise<void> {
   await expect
     .poll(() => readdir(dir, { recursive: true }), { timeout: 5_000 })
-    .toEqual(expect.arrayContaining(["attempts", ...rest]));
-  await expect.poll(async () => (await readdir(dir, { recursive: true })).length).toBe(1 + rest.length);
+    .toEqual(expect.arrayContaining(["attempts", "identity.json", ...rest]));
+  await expect.poll(async () => (await readdir(dir, { recursive: true })).length).toBe(2 + rest.length);
 }

@@ -4,13 +4,14 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { RunnerHub } from "#control-plane/socket/runner-hub.ts";
 import type { HubHost } from "#control-plane/socket/runner-hub.ts";
-import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
-import { ASSIGN_ACK_MS, ToRunner } from "#protocol/runner.ts";
+import { DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
+import { ASSIGN_ACK_MS, HEARTBEAT_MS, ToRunner } from "#protocol/runner.ts";
 import type { FromRunner, LeaseRef } from "#protocol/runner.ts";
 import { HandClock } from "#tests/support/hand-clock.ts";
 import { QUIET } from "#tests/support/quiet-host.ts";
 
 const RUNNER = RunnerId.parse("runner-1");
+const CREDENTIAL = { runner: RUNNER, secretSha256: Sha256Hex.parse("a".repeat(64)) };
 const DEVICE = DeviceId.parse("gpu-0");
 const lease = (n: number): LeaseRef => ({ job: VideoId.parse(`video_${String(n).padStart(32, "0")}`), epoch: 1 });
 
@@ -20,18 +21,29 @@ let server: WebSocketServer;
 /** What the hub told its host, as it came. */
 let told: string[];
 let leaderUrl: string | null;
+let trusted: boolean;
+/** What Postgres says the runner holds. */
+let held: readonly LeaseRef[];
 
 beforeEach(async () => {
   clock = new HandClock();
   const log: string[] = []; // Of this test alone: sockets of the last one may still close.
   told = log;
   leaderUrl = null;
+  trusted = true;
+  held = [];
   const never = () => Promise.reject(new Error("no runner of this test does that"));
   const host: HubHost = {
     register: async () => undefined,
-    heldBy: async () => [],
-    heartbeat: async (_runner, leases) => ({ renewed: leases, stale: [] }),
-    lost: async () => undefined,
+    trusts: async () => trusted,
+    heldBy: async () => held.map((one) => ({ ...one, state: "running" })),
+    heartbeat: async (_runner, leases) => {
+      if (leases.length > 0) log.push("beat");
+      return { renewed: leases, stale: [] };
+    },
+    lost: async (_runner, leases) => {
+      for (const { job } of leases) log.push(`lost ${Number(job.slice(6))}`);
+    },
     notTaken: async ({ job }) => void log.push(`not taken ${Number(job.slice(6))}`),
     up: () => void log.push("up"),
     down: () => void log.push("down"),
@@ -45,7 +57,7 @@ beforeEach(async () => {
   };
   hub = new RunnerHub(host, () => leaderUrl, { clock, ...QUIET });
   server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
-  server.on("connection", (socket) => hub.accept(socket));
+  server.on("connection", (socket) => hub.accept(socket, CREDENTIAL));
   await once(server, "listening");
 });
 afterEach(() => {
@@ -189,7 +201,12 @@ test("a runner that was cut for not taking its work gets none for half a minute 
     const again = await greeted();
     again.say({ t: "heartbeat", beat: 0, leases: [] });
     await again.hear("renewed");
-    await clock.pass(restMs - 1);
+    for (let restedMs = 0; restedMs < restMs - HEARTBEAT_MS; restedMs += HEARTBEAT_MS) {
+      await clock.pass(HEARTBEAT_MS);
+      again.say({ t: "heartbeat", beat: 0, leases: [] });
+      await again.hear("renewed");
+    }
+    await clock.pass(HEARTBEAT_MS - 1);
     expect(told.slice(before)).toEqual([]);
     await clock.pass(1);
     expect(told.slice(before)).toEqual(["up"]);
@@ -199,6 +216,19 @@ test("a runner that was cut for not taking its work gets none for half a minute 
     await closed;
     await until(() => told.at(-1) === "down");
   }
+});
+
+test("a runner whose beats stay out gets no more work until it beats again: it may be frozen, and its lease ends by itself", async () => {
+  hub.open();
+  const runner = await beating();
+  await clock.pass(1.5 * HEARTBEAT_MS - 1);
+  expect(told).toEqual(["up"]);
+  await clock.pass(1);
+  expect(told).toEqual(["up", "down"]);
+  runner.say({ t: "heartbeat", beat: 1, leases: [] });
+  await runner.hear("renewed");
+  expect(told).toEqual(["up", "down", "up"]);
+  expect(runner.socket.readyState).toBe(WebSocket.OPEN);
 });
 
 test("an answer clears a runner of all doubt", async () => {
@@ -214,4 +244,73 @@ test("an answer clears a runner of all doubt", async () => {
     await runner.hear("renewed");
   }
   expect(runner.socket.readyState).toBe(WebSocket.OPEN);
+});
+
+test("a runner that dials beside its socket keeps its work over the new one, and is heard over the old one no more", async () => {
+  hub.open();
+  const old = await beating();
+  held = [lease(1)];
+  const replaced = once(old.socket, "close");
+  const next = await dial();
+  next.say({ ...HELLO, leases: [{ ...lease(1), devices: [DEVICE] }] });
+  await next.hear("welcome");
+  old.say({ t: "heartbeat", beat: 9, leases: [lease(1)] });
+  expect((await replaced)[0]).toBe(4_009);
+  next.say({ t: "heartbeat", beat: 0, leases: [] });
+  await next.hear("renewed");
+  // One by the welcome itself; the old socket's beat was not taken, its close took nothing away.
+  expect(told.filter((what) => what === "beat").length).toBe(1);
+  expect(told).not.toContain("down");
+  assign(2);
+  expect((await next.hear("assign")).lease).toEqual(lease(2));
+});
+
+test("work that was sent over a mute socket was not taken; only what the runner had acknowledged and lost died with it", async () => {
+  hub.open();
+  const old = await beating();
+  assign(1);
+  assign(2);
+  old.say({ t: "accepted", lease: lease(1) });
+  old.say({ t: "heartbeat", beat: 0, leases: [] });
+  await old.hear("renewed");
+  held = [lease(1), lease(2)];
+  await greeted();
+  expect(told.filter((what) => /^(lost|not taken)/.test(what))).toEqual(["not taken 2", "lost 1"]);
+});
+
+test("a frame about a lease that the runner was never given is answered with stale, and goes nowhere", async () => {
+  hub.open();
+  const runner = await beating();
+  // Every frame of this host throws, so one that went through would cut the socket.
+  runner.say({ t: "failed", lease: lease(7), error: { class: "user", code: "no", detail: "" } });
+  expect(await runner.hear("stale")).toEqual({ t: "stale", lease: lease(7) });
+  runner.say({ t: "upload", lease: lease(7), kind: "artifact", sha256: CREDENTIAL.secretSha256, bytes: 1 });
+  expect(await runner.hear("stale")).toEqual({ t: "stale", lease: lease(7) });
+  assign(8);
+  runner.say({ t: "upload", lease: lease(8), kind: "artifact", sha256: CREDENTIAL.secretSha256, bytes: 1 });
+  expect((await runner.hear("upload_url")).lease).toEqual(lease(8));
+});
+
+test("a runner whose secret is revoked between its dial and its welcome is not kept", async () => {
+  hub.open();
+  trusted = false;
+  const runner = await dial();
+  runner.say(HELLO);
+  expect(await once(runner.socket, "close")).toEqual([1_008, Buffer.from("bad hello")]);
+  expect(hub.states().size).toBe(0);
+});
+
+test("a runner whose secret counts no more is cut off without grace, one whose secret counts stays", async () => {
+  hub.open();
+  const runner = await beating();
+  hub.trust(new Map([[RUNNER, CREDENTIAL.secretSha256]]));
+  runner.say({ t: "heartbeat", beat: 1, leases: [] });
+  await runner.hear("renewed");
+  const closed = once(runner.socket, "close");
+  held = [lease(1)];
+  hub.trust(new Map([[RUNNER, Sha256Hex.parse("b".repeat(64))]]));
+  // No time has to pass: its work is given up now.
+  await until(() => told.includes("lost 1"));
+  expect(await closed).toEqual([4_001, Buffer.from("the runner's secret counts no more")]);
+  expect(hub.states().size).toBe(0);
 });

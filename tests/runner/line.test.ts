@@ -5,8 +5,10 @@ import { pino } from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type Line, openLine } from "#gpu-runner/socket.ts";
 import { DeviceId, RunnerId } from "#protocol/id.ts";
-import { REDIAL_GRACE_MS } from "#protocol/runner.ts";
-import { Desk, TOKEN } from "./desk.ts";
+import { REDIAL_GRACE_MS, type ToRunner } from "#protocol/runner.ts";
+import { TcpProxy } from "#tests/chaos/tcp-proxy.ts";
+import { Desk } from "./desk.ts";
+import { SECRET } from "./joined.ts";
 
 const WORST = () => 0.999_999;
 const CLOSE_NOT_LEADER = 4_200;
@@ -48,6 +50,29 @@ describe("a line that breaks is back within the grace, at the worst jitter", () 
     await aMute(port);
     await next.frame("hello");
     expect(performance.now() - cutMs).toBeLessThan(REDIAL_GRACE_MS);
+  });
+});
+
+describe("a line that goes mute", () => {
+  test("is left open while it may heal, and goes on over the same socket when it does", async () => {
+    const { leader, wire, line } = await behindWire();
+    wire.set("to_client_held");
+    // It dials beside what it has: a socket of its own that waits for an answer.
+    await expect.poll(() => leader.dialledAtMs.length, { timeout: 10_000 }).toBe(2);
+    wire.set("open");
+    leader.say({ t: "renewed", beat: 7, leases: [], lease_ms: 1 });
+    await expect.poll(() => line.heard.at(-1)?.t, { timeout: 5_000 }).toBe("renewed");
+    expect([leader.heard.filter(({ t }) => t === "hello").length, line.closed]).toEqual([1, 0]);
+  });
+
+  test("moves to another way that works, and lets go of the mute socket only then", async () => {
+    const { leader, wire, line } = await behindWire((desk) => [desk.url]);
+    wire.set("to_client_held");
+    await expect.poll(() => leader.heard.filter(({ t }) => t === "hello").length, { timeout: 10_000 }).toBe(2);
+    await leader.until(() => leader.socketsOpen === 1);
+    expect(line.closed).toBe(0);
+    leader.say({ t: "renewed", beat: 7, leases: [], lease_ms: 1 });
+    await expect.poll(() => line.heard.at(-1)?.t, { timeout: 5_000 }).toBe("renewed");
   });
 });
 
@@ -97,14 +122,26 @@ test("the leader's answer is heard on one line only, however many dials are on t
 
 interface Dialled {
   opened: number;
+  closed: number;
+  readonly heard: ToRunner[];
+}
+
+/** The leader behind a wire that can be held, which comes first in the list, and more ways to it. */
+async function behindWire(more: (leader: Desk) => readonly string[] = () => []) {
+  const leader = await aDesk();
+  const wire = await TcpProxy.to(Number(new URL(leader.url).port));
+  onTestFinished(() => wire.close());
+  const line = dial([`http://127.0.0.1:${wire.port}`, ...more(leader)]);
+  await expect.poll(() => line.heard.length).toBe(1);
+  return { leader, wire, line };
 }
 
 /** A line that says hello whenever it opens, as a runner does. */
 function dial(urls: readonly string[]): Dialled {
-  const seen: Dialled = { opened: 0 };
+  const seen: Dialled = { opened: 0, closed: 0, heard: [] };
   const line: Line = openLine(
     urls,
-    TOKEN,
+    SECRET,
     {
       opened() {
         seen.opened++;
@@ -120,8 +157,8 @@ function dial(urls: readonly string[]): Dialled {
           leases: [],
         });
       },
-      closed: () => undefined,
-      heard: () => undefined,
+      closed: () => void seen.closed++,
+      heard: (frame) => void seen.heard.push(frame),
     },
     pino({ level: "silent" }),
     WORST,

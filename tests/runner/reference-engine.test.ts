@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ImageDecoder } from "@napi-rs/webcodecs";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { ChildDevice } from "#gpu-runner/engines/reference/child-device.ts";
 import { answer, KNOWN_ANSWER } from "#gpu-runner/engines/reference/known-answer.ts";
@@ -8,11 +9,14 @@ import { bytesOf } from "#gpu-runner/checkpoint/safetensors.ts";
 import { type Picture, makeSampler, type SampleState } from "#gpu-runner/engines/reference/sampler.ts";
 import type { EngineEvent } from "#gpu-runner/engine.ts";
 import { Sha256Hex } from "#protocol/id.ts";
+import { isThumbnail, THUMBNAIL_HEADER_BYTES } from "#protocol/mp4-thumbnail.ts";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { aJob, aSpec, JOB, runJob } from "./reference-job.ts";
 
 const device = new ChildDevice({ faults: true });
-afterAll(() => device.close());
+/** Calls a hang what the product would wait longer for; a child that starts on a busy host is still none. */
+const impatient = new ChildDevice({ faults: true, hangMsMin: 3_000 });
+afterAll(() => Promise.all([device.close(), impatient.close()]));
 
 const TINY: Picture = {
   prompt: "waves at sunset",
@@ -114,6 +118,23 @@ describe("the video", () => {
     });
   });
 
+  test.each([
+    { width: 320, height: 192, small: [320, 192] },
+    { width: 720, height: 400, small: [360, 200] },
+  ])("carries a thumbnail at its end, a WebP of $small for $width x $height", async ({ width, height, small }) => {
+    const { ending } = await runJob(device, await aJob({ spec: aSpec({ width, height, frames: 2, steps: 1 }) }));
+    if (ending.t !== "artifact") throw new Error(JSON.stringify(ending));
+    const file = await readFile(ending.path);
+    const at = file.lastIndexOf("uuid") - 4;
+    expect(isThumbnail(file.subarray(at))).toBe(true);
+    expect(file.readUInt32BE(at)).toBe(file.length - at);
+    const decoder = new ImageDecoder({ data: file.subarray(at + THUMBNAIL_HEADER_BYTES), type: "image/webp" });
+    const { image } = await decoder.decode();
+    expect([image.codedWidth, image.codedHeight]).toEqual(small);
+    image.close();
+    decoder.close();
+  });
+
   test("starts from the reference image", async () => {
     const path = new URL("../support/first-frame.png", import.meta.url).pathname;
     const sha256 = Sha256Hex.parse(
@@ -139,6 +160,13 @@ describe("the video", () => {
 });
 
 describe("fault knobs", () => {
+  test("!hang@3 is called a hang, and the device serves the next job", async () => {
+    const { ending } = await runJob(impatient, await aJob({ spec: aSpec({ prompt: "!hang@3 a fox" }) }));
+    expect(ending).toMatchObject({ t: "failed", error: { class: "engine_fatal", code: "hung_step" } });
+    const next = await runJob(impatient, await aJob());
+    expect(next.ending.t).toBe("artifact");
+  });
+
   test.each([
     ["!crash a fox", { class: "engine_fatal", code: "exited" }],
     ["!oom a fox", { class: "capacity", code: "oom_denoise" }],
@@ -172,10 +200,10 @@ describe("an engine that has failed", () => {
   const broken = Sha256Hex.parse("0".repeat(64));
   const crash = aSpec({ prompt: "!crash a fox" });
 
-  test.each(["!crash a fox", "!nan@3 a fox"])(
+  test.each(["!crash a fox", "!hang@3 a fox", "!nan@3 a fox"])(
     "%s, and then does not give the known answer, gives jobs back as the device's fault",
     async (prompt) => {
-      const suspect = new ChildDevice({ faults: true, knownAnswer: broken });
+      const suspect = new ChildDevice({ faults: true, hangMsMin: 3_000, knownAnswer: broken });
       onTestFinished(() => suspect.close());
       // A device that has not failed is not asked.
       expect((await runJob(suspect, await aJob())).ending.t).toBe("artifact");

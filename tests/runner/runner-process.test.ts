@@ -123,7 +123,7 @@ describe("a runner process", () => {
     expect(steps(LEASE)).toEqual([]);
   });
 
-  test("drains on SIGTERM: leaves a checkpoint, refuses work, exits with 0 and leaves no file and no process", async () => {
+  test("drains on SIGTERM: leaves a checkpoint, refuses work, exits with 0 and leaves no process and no file but its identity", async () => {
     await desk.frame("hello");
     desk.assign(LEASE, aSpec({ prompt: "!idle=60 a fox" }));
     await desk.frame("step", (frame) => frame.done === 2);
@@ -135,7 +135,7 @@ describe("a runner process", () => {
     expect(code).toBe(0);
     expect(await desk.frame("stopped")).toMatchObject({ why: "drain", step: (await desk.frame("checkpoint")).step });
     expect(await desk.frame("refused")).toMatchObject({ reason: "draining" });
-    expect(readdirSync(dir)).toEqual([]);
+    expect(readdirSync(dir)).toEqual(["identity.json"]);
     expect(engines.filter(isAlive)).toEqual([]);
   });
 

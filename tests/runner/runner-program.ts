@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { TOKEN } from "./desk.ts";
+import { haveJoined } from "./joined.ts";
 
 const MAIN = new URL("../../gpu-runner/main.ts", import.meta.url);
 
@@ -21,12 +21,13 @@ export function forkRunner(
   { dir, stderr, stdout }: Options,
   change: Readonly<Record<string, string>> = {},
 ): ChildProcess {
+  haveJoined(change["CALLSHEET_RUNNER_DIR"] ?? dir, change["CALLSHEET_RUNNER_ID"]);
   return fork(MAIN, {
     stdio: ["ignore", stdout, stderr, "ipc"],
     env: {
       ...process.env,
       CALLSHEET_CONTROL_PLANE_URLS: urls.join(","),
-      CALLSHEET_RUNNER_TOKEN: TOKEN,
+      CALLSHEET_ENV: "development",
       CALLSHEET_RUNNER_ID: "runner-1",
       CALLSHEET_RUNNER_DIR: dir,
       CALLSHEET_ENGINE_FAULTS: "allow",

@@ -273,6 +273,25 @@ describe("leases", () => {
     expect(kinds(stage.connect())).toEqual(["hello", "heartbeat"]);
   });
 
+  test("that run out while beats stay unanswered make the runner say anew what it holds, so that no beat keeps them", () => {
+    const stage = working();
+    for (let beat = 1; beat * HEARTBEAT_MS < LEASE_MS; beat++) stage.tickAt(beat * HEARTBEAT_MS);
+    expect(kinds(stage.tickAt(LEASE_MS)).slice(0, 3)).toEqual(["*kill", "*forget", "*redial"]);
+    stage.feed({ t: "closed" });
+    expect(sent(stage.feed({ t: "opened" }))).toMatchObject([{ t: "hello", leases: [] }]);
+  });
+
+  test("a hello over another socket changes nothing until its welcome; then beats of the old one are answered no more", () => {
+    const stage = working();
+    const [beat] = sent(stage.tickAt(HEARTBEAT_MS));
+    expect(sent(stage.feed({ t: "opened" }))).toMatchObject([{ t: "hello", leases: [LEASE] }]);
+    expect(sent(stage.engine({ t: "step", stage: "denoise", done: 1, of: 8, ms: 1 }))).toMatchObject([{ t: "step" }]);
+    expect(kinds(stage.hear({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS }))).toContain("heartbeat");
+    if (beat?.t !== "heartbeat") throw new Error("a tick after the heartbeat's time beats");
+    stage.hear({ t: "renewed", beat: beat.beat, leases: [LEASE], lease_ms: LEASE_MS });
+    expect(stage.session.attempts[0]?.leaseUntilMs).toBe(LEASE_MS);
+  });
+
   test("a line on which heartbeats stay unanswered is dialled again", () => {
     const stage = new Stage();
     stage.connect();

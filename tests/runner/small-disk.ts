@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { TOKEN } from "./desk.ts";
+import { identityOf } from "./joined.ts";
 import { end } from "./runner-program.ts";
 
 const MAIN = new URL("../../gpu-runner/main.ts", import.meta.url).pathname;
@@ -26,14 +26,14 @@ export interface SmallDisk {
 
 export async function aRunnerOnSmallDisk(urls: readonly string[], bytes: number): Promise<SmallDisk> {
   const mounted = await mkdtemp(join(tmpdir(), "callsheet-disk-"));
-  const script = `${MOUNT} && shift 2 && exec "$@"`;
-  const command = ["sh", "-c", script, "sh", String(bytes), mounted, process.execPath, MAIN];
+  const script = `${MOUNT} && printf %s "$3" > "$2/identity.json" && shift 3 && exec "$@"`;
+  const command = ["sh", "-c", script, "sh", String(bytes), mounted, identityOf("runner-1"), process.execPath, MAIN];
   const runner = spawn(PROGRAM, [...UNSHARE, ...command], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     env: {
       ...process.env,
       CALLSHEET_CONTROL_PLANE_URLS: urls.join(","),
-      CALLSHEET_RUNNER_TOKEN: TOKEN,
+      CALLSHEET_ENV: "development",
       CALLSHEET_RUNNER_ID: "runner-1",
       CALLSHEET_RUNNER_DIR: mounted,
       CALLSHEET_ENGINE_FAULTS: "allow",

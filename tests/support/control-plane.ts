@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "#cli/free-port.ts";
+import { joinTokenFor } from "#cli/runner-tokens.ts";
 import { stopProcess } from "./product.ts";
 
 const SECRET = "only-for-tests-0123456789abcdef";
@@ -17,7 +18,7 @@ export class ControlPlane {
   readonly #adminPort: number;
   readonly #children: ChildProcess[] = [];
 
-  static async start(databaseUrl: string): Promise<ControlPlane> {
+  static async start(databaseUrl: string, env: Readonly<Record<string, string>> = {}): Promise<ControlPlane> {
     const dir = await mkdtemp(join(tmpdir(), "callsheet-plane-"));
     const plane = new ControlPlane(dir, await freePort(), await freePort());
     await plane.#run("control-plane/main.ts", {
@@ -26,14 +27,14 @@ export class ControlPlane {
       CALLSHEET_PORT: String(plane.#port),
       CALLSHEET_ADMIN_PORT: String(plane.#adminPort),
       CALLSHEET_ADMIN_TOKEN: SECRET,
-      CALLSHEET_RUNNER_TOKEN: SECRET,
       CALLSHEET_EDGE_SECRET: SECRET,
       // Nobody listens there: no account of these tests has a live session.
       CALLSHEET_EDGE_URL: "http://127.0.0.1:9",
-      CALLSHEET_PUBLIC_URL: plane.#url,
+      CALLSHEET_PUBLIC_URL: plane.url,
       CALLSHEET_STORE_DIR: join(dir, "store"),
       CALLSHEET_STORE_SECRET: SECRET,
       CALLSHEET_LOG: "fatal",
+      ...env,
     });
     return plane;
   }
@@ -44,15 +45,21 @@ export class ControlPlane {
     this.#adminPort = adminPort;
   }
 
-  get #url(): string {
+  /** Where runners dial. */
+  get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  get #adminUrl(): string {
+    return `http://127.0.0.1:${this.#adminPort}`;
+  }
+
   /** A runner with the reference engine; resolves when it was welcomed. */
-  runner(id: string, devices: number): Promise<ChildProcess> {
+  async runner(id: string, devices: number): Promise<ChildProcess> {
     return this.#run("gpu-runner/main.ts", {
-      CALLSHEET_CONTROL_PLANE_URLS: this.#url,
-      CALLSHEET_RUNNER_TOKEN: SECRET,
+      CALLSHEET_ENV: "development",
+      CALLSHEET_CONTROL_PLANE_URLS: this.url,
+      CALLSHEET_RUNNER_JOIN_TOKEN: await this.joinToken(id),
       CALLSHEET_RUNNER_ID: id,
       CALLSHEET_RUNNER_DIR: join(this.#dir, id),
       CALLSHEET_DEVICES: String(devices),
@@ -61,13 +68,19 @@ export class ControlPlane {
     });
   }
 
-  async admin(method: string, path: string, body: unknown): Promise<void> {
-    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/admin/v1${path}`, {
+  /** Throws for any answer but success. */
+  async admin(method: string, path: string, body?: unknown): Promise<unknown> {
+    const response = await fetch(`${this.#adminUrl}/admin/v1${path}`, {
       method,
       headers: { authorization: `Bearer ${SECRET}`, "idempotency-key": randomUUID() },
-      body: JSON.stringify(body),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!response.ok) throw new Error(`admin ${method} ${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  }
+
+  joinToken(runner: string): Promise<string> {
+    return joinTokenFor({ url: this.#adminUrl, token: SECRET }, runner);
   }
 
   async stop(): Promise<void> {

@@ -48,6 +48,7 @@ export class Leader {
       ...QUIET,
       send: (work: Dispatched) => this.#heard(this.sent, work),
       stop: (_runner: Runner, lease: LeaseRef) => this.#heard(this.stops, lease),
+      trust: () => undefined,
     };
     this.#loop = new SchedulerLoop(studio.sql, new DiskStore("/nonexistent"), epoch, host);
   }
@@ -163,20 +164,23 @@ export async function requestAdmin(
   body?: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
-  const app = adminApp({
+  return anAdminApp(studio).request(`/admin/v1${path}`, {
+    method,
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+export function anAdminApp(studio: Studio) {
+  return adminApp({
     database: studio.database,
     limits: PRODUCTION_LIMITS,
-    token: ADMIN_TOKEN,
+    tokens: [{ name: "test", token: ADMIN_TOKEN }],
     keyEnv: "dev",
     randomBytes: (count) => new Uint8Array(count),
     runnerStates: () => new Map(),
     keyRevoked: () => undefined,
     termsChanged: () => undefined,
     scraped: async () => ({ type: "text/plain", text: "" }),
-  });
-  return app.request(`/admin/v1${path}`, {
-    method,
-    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...headers },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
 }

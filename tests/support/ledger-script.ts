@@ -10,6 +10,7 @@ import { milliCredits } from "#protocol/unit.ts";
 import { replayJournal } from "./journal-replay.ts";
 import { anArtifact, TINY } from "./studio.ts";
 import type { Studio } from "./studio.ts";
+import { BY_TEST } from "./by-test.ts";
 
 /** What a step of this many costs: `TINY` is priced 25 milli-credits a step. */
 const PRICE_OF_STEP = 25n;
@@ -89,7 +90,7 @@ class Actor {
         return this.#adjust(milliCredits(BigInt(line.amount)));
       case "void": {
         const grant = at(this.#grants, line.nth);
-        if (grant !== undefined) await voidGrant(sql, grant, "script", null);
+        if (grant !== undefined) await voidGrant(sql, BY_TEST, grant, "script", null);
         return;
       }
       case "let_end": {
@@ -108,7 +109,7 @@ class Actor {
     const lifeMs = { never: null, soon: SHORT_MS, later: 60_000 }[ends];
     const expiresAt = lifeMs === null ? null : new Date(Date.now() + lifeMs);
     const terms = { amount: milliCredits(BigInt(amount)), priority, category, effectiveAt: null, expiresAt };
-    const granted = await grantCredits(this.#studio.sql, { account: this.#account, ...terms }, null);
+    const granted = await grantCredits(this.#studio.sql, BY_TEST, { account: this.#account, ...terms }, null);
     const grant = granted.ok ? granted.value.entries[0]?.grantId : undefined;
     if (grant === undefined) return;
     this.#grants.push(grant);
@@ -122,7 +123,7 @@ class Actor {
   }
 
   async #adjust(amount: ReturnType<typeof milliCredits>): Promise<void> {
-    const outcome = await adjust(this.#studio.sql, this.#account, amount, "script", null);
+    const outcome = await adjust(this.#studio.sql, BY_TEST, this.#account, amount, "script", null);
     if (!outcome.ok && amount < 0n) await this.#checkPoverty(0n - amount);
   }
 

@@ -9,6 +9,7 @@ import type { AccountId, VideoId } from "#protocol/id.ts";
 import { milliCredits } from "#protocol/unit.ts";
 import { anArtifact, sha256, TINY } from "./studio.ts";
 import type { Studio } from "./studio.ts";
+import { BY_TEST } from "./by-test.ts";
 
 export interface Storm {
   readonly clients: number;
@@ -79,7 +80,7 @@ class Client {
     const category = this.#pick(CATEGORIES) ?? "paid";
     const expiresAt = lifeMs === null ? null : new Date(Date.now() + lifeMs);
     const terms = { account: account.id, amount, priority, category, effectiveAt: null, expiresAt };
-    const granted = await grantCredits(this.#studio.sql, terms, null);
+    const granted = await grantCredits(this.#studio.sql, BY_TEST, terms, null);
     this.#count(granted.ok ? "top-up" : `top-up refused: ${granted.refusal.code}`);
     const grant = granted.ok ? granted.value.entries[0]?.grantId : undefined;
     if (grant !== undefined) account.grants.push(grant);
@@ -94,13 +95,13 @@ class Client {
   async #void(account: Possessions): Promise<void> {
     const grant = this.#pick(account.grants);
     if (grant === undefined) return this.#topUp(account);
-    const voided = await voidGrant(this.#studio.sql, grant, "storm", null);
+    const voided = await voidGrant(this.#studio.sql, BY_TEST, grant, "storm", null);
     this.#count(voided.ok ? "void" : `void refused: ${voided.refusal.code}`);
   }
 
   async #adjust(account: Possessions): Promise<void> {
     const amount = milliCredits(BigInt(Math.floor(this.#random() * 400) - 250) || 1n);
-    const adjusted = await adjust(this.#studio.sql, account.id, amount, "storm", null);
+    const adjusted = await adjust(this.#studio.sql, BY_TEST, account.id, amount, "storm", null);
     this.#count(adjusted.ok ? "adjust" : `adjust refused: ${adjusted.refusal.code}`);
   }
 

@@ -5,19 +5,28 @@ import { z } from "zod";
 
 const Frame = z.looseObject({
   type: z.string(),
+  /** "event" of what is in the log or tells of progress; frames about the session have none. */
+  object: z.string().optional(),
   sequence_number: z.int().optional(),
   data: z.looseObject({ id: z.string().optional(), progress: z.int().optional() }).optional(),
 });
 export type Frame = z.infer<typeof Frame>;
 
+/** As our own client (`cli/event-session.ts`). */
+const CLOSE_MS = 500;
+const PONG = Buffer.from("pong");
+
 export class LiveSession {
   readonly frames: Frame[] = [];
   readonly #socket: WebSocket;
+  /** The code that the session ends with. */
+  readonly closed: Promise<number>;
   readonly #waiters = new Set<() => void>();
 
   static async open(edgeUrl: string, apiKey: string, query = ""): Promise<LiveSession> {
     const url = `${edgeUrl.replace(/^http/, "ws")}/v1/videos/events${query}`;
-    const socket = new WebSocket(url, "callsheet.v1", { headers: { authorization: `Bearer ${apiKey}` } });
+    const options = { headers: { authorization: `Bearer ${apiKey}` }, closeTimeout: CLOSE_MS };
+    const socket = new WebSocket(url, "callsheet.v1", options);
     const session = new LiveSession(socket);
     await once(socket, "open");
     await session.until("hello", (frame) => frame.type === "hello");
@@ -26,8 +35,10 @@ export class LiveSession {
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
+    this.closed = new Promise((resolve) => socket.on("close", resolve));
     socket.on("message", (data) => {
       if (!Buffer.isBuffer(data)) throw new TypeError("frames are text");
+      if (data.equals(PONG)) return;
       this.frames.push(Frame.parse(JSON.parse(data.toString("utf8"))));
       for (const wake of this.#waiters) wake();
     });
@@ -60,10 +71,21 @@ export class LiveSession {
     return this.frames.filter((frame) => frame.data?.id === video);
   }
 
-  async close(): Promise<number> {
-    const closed = once(this.#socket, "close");
+  send(frame: unknown): void {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  /** Resolves once so many frames have come. */
+  async count(frames: number): Promise<void> {
+    while (this.frames.length < frames) await new Promise<void>((resolve) => this.#waiters.add(resolve));
+  }
+
+  ping(): void {
+    this.#socket.send("ping");
+  }
+
+  close(): Promise<number> {
     this.#socket.close(1_000);
-    const [code] = (await closed) as [number];
-    return code;
+    return this.closed;
   }
 }

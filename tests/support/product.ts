@@ -37,13 +37,14 @@ export type DevFile = z.infer<typeof DevFile>;
 
 export class Product {
   readonly home: string;
-  readonly #supervisor: ChildProcess;
+  /** Null: another process holds the stack. */
+  readonly #supervisor: ChildProcess | null;
   readonly #output: string[];
   readonly sql: postgres.Sql;
   readonly dev: DevFile;
 
   static async start(env: Readonly<Record<string, string>> = {}, startMs = START_MS): Promise<Product> {
-    const home = await mkdtemp(join(tmpdir(), "callsheet-e2e-"));
+    const home = env["CALLSHEET_HOME"] ?? (await mkdtemp(join(tmpdir(), "callsheet-e2e-")));
     const output: string[] = [];
     const supervisor = spawn(process.execPath, [join(ROOT, "cli/start.ts")], {
       cwd: ROOT,
@@ -52,15 +53,26 @@ export class Product {
     });
     for (const stream of [supervisor.stdout, supervisor.stderr])
       stream?.on("data", (text) => output.push(String(text)));
-    const dev = await until("the product is up", startMs, async () => {
-      if (supervisor.exitCode !== null)
-        throw new Error(`npm start ended with ${supervisor.exitCode}:\n${output.join("")}`);
-      return readDevFile(home);
-    });
-    return new Product(home, supervisor, output, dev);
+    try {
+      const dev = await until("the product is up", startMs, async () => {
+        if (supervisor.exitCode !== null)
+          throw new Error(`npm start ended with ${supervisor.exitCode}:\n${output.join("")}`);
+        return readDevFile(home);
+      });
+      return new Product(home, supervisor, output, dev);
+    } catch (error) {
+      // Nobody else would stop it.
+      await stopProcess(supervisor);
+      throw error;
+    }
   }
 
-  constructor(home: string, supervisor: ChildProcess, output: string[], dev: DevFile) {
+  /** A stack that somebody else started and will stop. */
+  static join(home: string, dev: DevFile): Product {
+    return new Product(home, null, [], dev);
+  }
+
+  constructor(home: string, supervisor: ChildProcess | null, output: string[], dev: DevFile) {
     this.home = home;
     this.#supervisor = supervisor;
     this.#output = output;
@@ -113,14 +125,22 @@ export class Product {
 
   async stop(): Promise<void> {
     await this.sql.end();
+    if (this.#supervisor === null) return;
     await stopProcess(this.#supervisor);
     await rm(this.home, { recursive: true, force: true });
   }
 }
 
+/** Where the leading replica listens; no customer knows it. */
+export async function controlPlaneOf(product: Product): Promise<string> {
+  const [row] = await product.sql<{ url: string }[]>`select url from leader`;
+  if (row === undefined) throw new Error("nobody leads");
+  return row.url;
+}
+
 /** SIGTERM and the exit code; SIGKILL after a deadline fails the test. */
 export async function stopProcess(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode !== null) return child.exitCode;
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exit = once(child, "exit");
   child.kill("SIGTERM");
   const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);

@@ -13,9 +13,11 @@ import { expireGrants } from "#control-plane/usecase/expire-grants.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
 import type { Submitted } from "#control-plane/usecase/submit-job.ts";
 import { CreateVideo } from "#protocol/create-video.ts";
+import type { IdempotencyClaim } from "#protocol/edge-call.ts";
 import { CreateKey, DeviceId, RequestId, RunnerId, Sha256Hex } from "#protocol/id.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import type { Artifact } from "#protocol/runner.ts";
+import { BY_TEST } from "./by-test.ts";
 import { createTestDatabase } from "./postgres.ts";
 
 export const RUNNER = RunnerId.parse("runner-1");
@@ -65,23 +67,28 @@ export class Studio {
 
   async account(
     tier: string,
-    ...grants: readonly Partial<Omit<Parameters<typeof createGrant>[1], "account_id">>[]
+    ...grants: readonly Partial<Omit<Parameters<typeof createGrant>[2], "account_id">>[]
   ): Promise<AccountId> {
-    const created = await createAccount(this.database, { name: "test", tier }, (count) => randomBytes(count));
+    const created = await createAccount(this.database, BY_TEST, { name: "test", tier }, (count) => randomBytes(count));
     if (!created.ok) throw new Error(created.refusal.message);
     for (const grant of grants) {
       const terms = { amount: "1000", category: "paid", priority: 50, ...grant } as const;
-      const granted = await createGrant(this.database, { account_id: created.value.id, ...terms });
+      const granted = await createGrant(this.database, BY_TEST, { account_id: created.value.id, ...terms });
       if (!granted.ok) throw new Error(granted.refusal.message);
     }
     return created.value.id;
   }
 
-  async submit(account: AccountId, request: object = TINY, createKey: CreateKey = aCreateKey()): Promise<Submitted> {
+  async submit(
+    account: AccountId,
+    request: object = TINY,
+    createKey: CreateKey = aCreateKey(),
+    idempotency?: IdempotencyClaim,
+  ): Promise<Submitted> {
     return submitJob(this.sql, {
       account,
       requestId: RequestId.parse(`req_${randomBytes(16).toString("hex")}`),
-      submit: { create_key: createKey, video: CreateVideo.parse(request) },
+      submit: { create_key: createKey, video: CreateVideo.parse(request), idempotency },
       reference: null,
       seed: 7,
       // Read anew for every submit: tests write what the leader would.

@@ -16,6 +16,7 @@ const NAME_OF = {
   skipMs: "skip_ms",
   passedMaxMs: "passed_max_ms",
   dryRunEveryMs: "dry_run_every_ms",
+  queuedGpuSecondsMax: "queued_gpu_seconds_max",
 } as const satisfies Record<keyof SchedulerLimits, LimitName>;
 
 const FIELDS = Object.keys(NAME_OF) as readonly (keyof SchedulerLimits)[];

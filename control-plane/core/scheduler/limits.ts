@@ -23,6 +23,8 @@ export interface SchedulerLimits {
   readonly retriesPerMinute: number;
   /** Quotes come from a dry run that is at most this old. */
   readonly dryRunEveryMs: number;
+  /** Fair charge that may wait in all; beyond it nobody's video is admitted. The lever for a spike that tiers do not stop. */
+  readonly queuedGpuSecondsMax: number;
 }
 
 export const PRODUCTION_LIMITS: SchedulerLimits = {
@@ -39,6 +41,8 @@ export const PRODUCTION_LIMITS: SchedulerLimits = {
   wasteShare: 0.03,
   retriesPerMinute: 10,
   dryRunEveryMs: 1_000,
+  // A day of a thousand GPUs: a video that waits longer meets its deadline.
+  queuedGpuSecondsMax: 86_400_000,
 };
 
 /** Share of GPU time that a gang may waste for speed: less and less as the work that could run now piles up. */

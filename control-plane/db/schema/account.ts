@@ -1,6 +1,5 @@
 /** Who may ask for what, at which price: tiers, accounts, keys, models and their classes, credit grants. */
-import { sql } from "drizzle-orm";
-import { check, index, integer, jsonb, pgEnum, pgTable, primaryKey, text, unique } from "drizzle-orm/pg-core";
+import { check, index, integer, jsonb, pgEnum, pgTable, primaryKey, sql, text, unique } from "../drizzle.ts";
 import type { ClassShape, ModelSize } from "#control-plane/core/model.ts";
 import { RESUMES } from "#control-plane/core/scheduler/job-class.ts";
 import { GrantCategory } from "#protocol/admin.ts";
@@ -25,6 +24,9 @@ export const tier = pgTable(
     maxQueued: integer("max_queued").notNull(),
     createsPerMinute: integer("creates_per_minute").notNull(),
     createsBurst: integer("creates_burst").notNull(),
+    /** Of all calls but creates. */
+    readsPerMinute: integer("reads_per_minute").notNull().default(6_000),
+    readsBurst: integer("reads_burst").notNull().default(200),
     startBoundS: integer("start_bound_s").notNull(),
   },
   (table) => [
@@ -32,7 +34,7 @@ export const tier = pgTable(
     check(
       "tier_limits_make_sense",
       sql`least(${table.maxRunning}, ${table.tierMaxRunning}, ${table.maxQueued}) >= 0
-        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.startBoundS}) > 0`,
+        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.readsPerMinute}, ${table.readsBurst}, ${table.startBoundS}) > 0`,
     ),
   ],
 );
@@ -56,6 +58,8 @@ export const apiKey = pgTable("api_key", {
   keySha256: text("key_sha256").$type<Sha256Hex>().notNull().unique(),
   last4: text().notNull(),
   createdAt: moment("created_at").notNull().defaultNow(),
+  /** To the minute. */
+  lastUsedAt: moment("last_used_at"),
   revokedAt: moment("revoked_at"),
 });
 
@@ -75,6 +79,7 @@ export const model = pgTable("model", {
   loadMs: integer("load_ms").notNull().default(0),
   /** Whether its videos may be stopped at a step and go on elsewhere without loss. */
   resume: modelResume().notNull().default("exact"),
+  createdAt: moment("created_at").notNull().defaultNow(),
 });
 
 /**

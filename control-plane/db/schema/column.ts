@@ -1,5 +1,5 @@
 /** Columns that every table spells the same way. */
-import { bigint, timestamp } from "drizzle-orm/pg-core";
+import { bigint, timestamp } from "../drizzle.ts";
 import type { MilliCredits } from "#protocol/unit.ts";
 
 export const moment = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });

@@ -1,6 +1,5 @@
 /** What accounts were told about their credits, and how far the journal was looked through for it. Written by the leader. */
-import { sql } from "drizzle-orm";
-import { boolean, check, integer, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { boolean, check, integer, pgTable, primaryKey, sql, text } from "../drizzle.ts";
 import type { AccountId } from "#protocol/id.ts";
 import { account } from "./account.ts";
 import { moment } from "./column.ts";

@@ -1,6 +1,5 @@
 /** What happened, and who is told: the numbered event log and live subscriptions. Webhooks: `webhook.ts`. */
-import { sql } from "drizzle-orm";
-import { check, integer, jsonb, pgEnum, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { check, integer, jsonb, pgEnum, pgTable, primaryKey, sql, text } from "../drizzle.ts";
 import { EventType } from "#protocol/event.ts";
 import type { Happening } from "#protocol/event.ts";
 import { moment, valuesOf } from "./column.ts";

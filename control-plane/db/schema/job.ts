@@ -3,7 +3,6 @@
  * `core/job.ts`, so a bug in a program cannot break them. The lease columns of a job are set exactly while a runner
  * holds it.
  */
-import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
@@ -15,10 +14,12 @@ import {
   pgEnum,
   pgTable,
   primaryKey,
+  sql,
   text,
   unique,
   uniqueIndex,
-} from "drizzle-orm/pg-core";
+} from "../drizzle.ts";
+import type { AnyPgColumn } from "../drizzle.ts";
 import { COST_STAGES } from "#control-plane/core/scheduler/cost-correction.ts";
 import type { AccountId, CreateKey, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { Exactness } from "#protocol/runner.ts";
@@ -61,6 +62,9 @@ export const job = pgTable(
     metadata: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
     referenceSha256: text("reference_sha256").$type<Sha256Hex>(),
     referenceMediaType: text("reference_media_type"),
+    remixedFromVideoId: text("remixed_from_video_id")
+      .$type<VideoId>()
+      .references((): AnyPgColumn => job.id),
     price: amount("price").notNull(),
     gpuMs: integer("gpu_ms").$type<GpuMillis>().notNull(),
 
@@ -84,6 +88,7 @@ export const job = pgTable(
     createdAt: moment("created_at").notNull().defaultNow(),
     startedAt: moment("started_at"),
     finishedAt: moment("finished_at"),
+    startDeadlineAt: moment("start_deadline_at"),
     deadlineAt: moment("deadline_at").notNull(),
     expiresAt: moment("expires_at"),
     deletedAt: moment("deleted_at"),
@@ -96,17 +101,37 @@ export const job = pgTable(
     artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
     latentsSha256: text("latents_sha256"),
     framesSha256: text("frames_sha256"),
+
+    /** The version of the policy by which the moderation hook let the prompt through, and judged the result. */
+    promptPolicy: text("prompt_policy"),
+    resultPolicy: text("result_policy"),
+    /** While its result waits for a verdict: when to ask, and how often nobody answered. */
+    moderateAt: moment("moderate_at"),
+    moderationTries: integer("moderation_tries").notNull().default(0),
   },
   (table) => [
     foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
     unique("job_one_per_create_key").on(table.accountId, table.createKey),
     index("job_by_account").on(table.accountId, table.createdAt, table.id),
+    /** A live session starts with them, however long the account's history is. */
+    index("job_unfinished_by_account")
+      .on(table.accountId, table.createdAt, table.id)
+      .where(sql`${table.finishedAt} is null`),
     index("job_by_lease_end")
       .on(table.leaseExpiresAt)
       .where(sql`${table.leaseExpiresAt} is not null`),
     index("job_by_deadline")
       .on(table.deadlineAt)
       .where(sql`${table.finishedAt} is null`),
+    index("job_by_start_deadline")
+      .on(table.startDeadlineAt)
+      .where(sql`${table.startDeadlineAt} is not null and ${table.startedAt} is null and ${table.finishedAt} is null`),
+    index("job_to_moderate")
+      .on(table.moderateAt)
+      .where(sql`${table.moderateAt} is not null`),
+    index("job_with_a_withheld_result")
+      .on(table.id)
+      .where(sql`${table.artifactKey} is not null and ${table.errorCode} is not null`),
     index("job_unfinished")
       .on(table.state)
       .where(sql`${table.finishedAt} is null`),
@@ -125,7 +150,16 @@ export const job = pgTable(
       sql`(${table.state} in ('completed', 'failed', 'cancelled')) = (${table.finishedAt} is not null)`,
     ),
     check("job_progress_full_iff_completed", sql`(${table.progress} = 100) = (${table.state} = 'completed')`),
-    check("job_artifact_iff_completed", sql`(${table.artifactKey} is not null) = (${table.state} = 'completed')`),
+    // As text: a value of an enum cannot be used in the migration that adds it.
+    check(
+      "job_artifact_if_rendered",
+      sql`case when ${table.state}::text in ('completed', 'moderating') then ${table.artifactKey} is not null
+        when ${table.state} in ('failed', 'cancelled') then true else ${table.artifactKey} is null end`,
+    ),
+    check(
+      "job_moderated_iff_moderating",
+      sql`(${table.state}::text = 'moderating') = (${table.moderateAt} is not null)`,
+    ),
     check("job_error_iff_failed", sql`(${table.state} in ('failed', 'cancelled')) = (${table.errorCode} is not null)`),
     check(
       "job_progress_in_range",

@@ -1,5 +1,4 @@
 /** What replicas share to work together: the leader's lease, its mail, seen calls, known runners. */
-import { sql } from "drizzle-orm";
 import {
   bigint,
   bigserial,
@@ -11,8 +10,9 @@ import {
   jsonb,
   pgTable,
   primaryKey,
+  sql,
   text,
-} from "drizzle-orm/pg-core";
+} from "../drizzle.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { Device, EngineCaps } from "#protocol/runner.ts";
 import { moment } from "./column.ts";

@@ -5,7 +5,6 @@
  * grant to another: it has both sides of the entry, so it nets to zero by its shape. A grant's and a hold's columns are
  * sums of the journal, kept because a submit must not add up a history.
  */
-import { sql } from "drizzle-orm";
 import {
   bigint,
   bigserial,
@@ -18,10 +17,11 @@ import {
   pgEnum,
   pgTable,
   primaryKey,
+  sql,
   text,
   unique,
   uniqueIndex,
-} from "drizzle-orm/pg-core";
+} from "../drizzle.ts";
 import { ACT_KINDS, BOOKS, ENTRY_KINDS } from "#control-plane/core/ledger.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { account, creditGrant } from "./account.ts";

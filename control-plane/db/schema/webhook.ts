@@ -1,6 +1,5 @@
 /** Where webhooks go, the secrets that sign them, and the outbox that holds every delivery. */
-import { sql } from "drizzle-orm";
-import { boolean, check, index, integer, jsonb, pgEnum, pgTable, text, uniqueIndex } from "drizzle-orm/pg-core";
+import { boolean, check, index, integer, jsonb, pgEnum, pgTable, sql, text, uniqueIndex } from "../drizzle.ts";
 import type { RetiringSecret } from "#control-plane/core/webhook-secret.ts";
 import type { AccountId } from "#protocol/id.ts";
 import { DisabledReason } from "#protocol/event.ts";

@@ -20,6 +20,8 @@ import { gridOf } from "./sampler.ts";
 /** A step may take three times what is expected of the slowest, and never less than this is called a hang. */
 export const HANG_MS_MIN = 10_000;
 const HANG_MULTIPLE = 3;
+/** A process on a host that is short of cores takes seconds to begin; one that never does is the host's fault. */
+const BEGIN_MS_MAX = 60_000;
 /** A pessimistic cost of one cell of one clip in one step: a loaded host with slow cores. */
 const CELL_NANOSECONDS_MAX = 150;
 const CHILD_HEAP_MIB = 256;
@@ -37,6 +39,8 @@ interface Run {
 export class ChildDevice implements EngineDevice {
   readonly #options: ReferenceOptions;
   #child: ChildProcess | null = null;
+  /** The child takes orders. */
+  #ready = false;
   #run: Run | null = null;
   #runs = 0;
   #suspect = false;
@@ -86,7 +90,11 @@ export class ChildDevice implements EngineDevice {
     const child = fork(new URL("./child.ts", import.meta.url), {
       execArgv: [`--max-old-space-size=${CHILD_HEAP_MIB}`, "--expose-gc"],
     });
-    child.on("message", (message: FromChild) => this.#hear(message));
+    this.#ready = false;
+    child.on("message", (message: FromChild) => {
+      if (message.t !== "ready") this.#hear(message);
+      else if (this.#child === child) this.#begun();
+    });
     child.on("error", () => undefined); // `exit` follows and says what happened.
     child.on("exit", (code, signal) => {
       if (this.#child !== child) return;
@@ -101,7 +109,12 @@ export class ChildDevice implements EngineDevice {
     if (this.#child?.connected === true) this.#child.send(message, () => undefined);
   }
 
-  #hear(message: FromChild): void {
+  #begun(): void {
+    this.#ready = true;
+    if (this.#run !== null) this.#watch(this.#run);
+  }
+
+  #hear(message: Exclude<FromChild, { t: "ready" }>): void {
     const run = this.#run;
     if (run === null || run.number !== message.run) return;
     if (message.t === "checked") return this.#checked(run, message.latents);
@@ -125,17 +138,17 @@ export class ChildDevice implements EngineDevice {
 
   #watch(run: Run): void {
     clearTimeout(run.watchdog ?? undefined);
-    run.watchdog = setTimeout(() => {
-      this.#fail({ code: "hung_step", detail: `no progress for ${run.hangMs} ms` });
-    }, run.hangMs);
+    const [code, ms] = this.#ready ? (["hung_step", run.hangMs] as const) : (["not_begun", BEGIN_MS_MAX] as const);
+    run.watchdog = setTimeout(() => this.#fail({ code, detail: `no progress for ${ms} ms` }), ms);
   }
 
   /** A device that fails before the job began is at fault itself; only what happens in a job may be the job's. */
   #fail(what: Pick<RunError, "code" | "detail">): void {
     const run = this.#run;
+    const began = this.#ready && run?.held === null;
     this.#over();
     this.#suspectIt();
-    run?.emit({ t: "failed", error: { class: run.held === null ? "engine_fatal" : "gpu_fatal", ...what } });
+    run?.emit({ t: "failed", error: { class: began ? "engine_fatal" : "gpu_fatal", ...what } });
   }
 
   #suspectIt(): void {

@@ -9,5 +9,7 @@ export type ToChild =
   | { readonly t: "stop"; readonly run: number; readonly why: StopWhy };
 
 export type FromChild =
+  /** Once, when it can take its first order: the time until then is the host's, not a job's. */
+  | { readonly t: "ready" }
   | { readonly t: "event"; readonly run: number; readonly event: EngineEvent }
   | { readonly t: "checked"; readonly run: number; readonly latents: Sha256Hex };

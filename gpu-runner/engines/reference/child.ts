@@ -36,6 +36,8 @@ process.on("message", (message: ToChild) => {
   void render({ job, faults, control, emit }).catch((fault: unknown) => emit({ t: "failed", error: classify(fault) }));
 });
 
+tell({ t: "ready" });
+
 function classify(fault: unknown): Extract<EngineEvent, { t: "failed" }>["error"] {
   const detail = (fault instanceof Error ? `${fault.name}: ${fault.message}` : String(fault)).slice(
     0,

@@ -17,10 +17,10 @@ const DROP_POLL_MS = 20;
 const CLOCKS_MS = 100;
 const BESIDE_WAIT_MS = 16_000;
 /**
- * Wires over which the control plane hears nothing of a runner that hangs up. Over the others it hears the close, takes it
+ * Wires that only go silent: the runner's own clock ends the attempt first. Of a cut one the control plane hears at once, takes it
  * for a death after its grace, and the epoch alone is what fences the runner that still runs.
  */
-const SILENT: ReadonlySet<Wire> = new Set<Wire>(["held", "from_client_held"]);
+const SILENT: ReadonlySet<Wire> = new Set<Wire>(["held", "to_client_held", "from_client_held"]);
 
 interface Partition {
   readonly wire: Wire;

@@ -44,6 +44,7 @@ export const lostPostgres: Row = {
       const running = await stage.victim(500, 30);
       const before = await processesOf(site);
       signal(supervisor, "SIGSTOP");
+      const endedMs = performance.now();
       try {
         signal(before.postgres, name);
         await sleep(AWAY_MS / 2);
@@ -52,7 +53,9 @@ export const lostPostgres: Row = {
       } finally {
         signal(supervisor, "SIGCONT");
       }
-      stage.notes.push(`${how}: a create worked ${Math.round(await recovery(stage))} ms after it answered`);
+      const { answeredMs, tookMs } = await recovery(stage);
+      const awayMs = Math.round(answeredMs - endedMs);
+      stage.notes.push(`${how}: answered after ${awayMs} ms, a create worked ${Math.round(tookMs)} ms later`);
       await site.product.sql`select 1`;
       const after = await processesOf(site);
       const ended = [...before.others].filter((pid) => !after.others.has(pid));
@@ -91,7 +94,7 @@ async function refusals(stage: Stage): Promise<void> {
 }
 
 /** From the first query that PostgreSQL answers to the first create that is acknowledged. */
-async function recovery(stage: Stage): Promise<number> {
+async function recovery(stage: Stage): Promise<{ readonly answeredMs: number; readonly tookMs: number }> {
   const { site } = stage;
   await until("PostgreSQL answers", BACK_WAIT_MS, async () => {
     const own = postgres(site.product.dev.database_url, { max: 1, connect_timeout: 1, onnotice: () => undefined });
@@ -104,7 +107,7 @@ async function recovery(stage: Stage): Promise<number> {
       await own.end({ timeout: 0 });
     }
   });
-  const answeredAt = performance.now();
+  const answeredMs = performance.now();
   for (;;) {
     try {
       await stage.submit("!idle=50 a pier", 2, stage.random.int(0, 1));
@@ -113,9 +116,9 @@ async function recovery(stage: Stage): Promise<number> {
       await sleep(POLL_MS); // The submit itself has tried for long.
     }
   }
-  const tookMs = performance.now() - answeredAt;
+  const tookMs = performance.now() - answeredMs;
   stage.figures.note("recovery", tookMs);
-  return tookMs;
+  return { answeredMs, tookMs };
 }
 
 async function ends(stage: Stage, job: string, epoch: number): Promise<void> {

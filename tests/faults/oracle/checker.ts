@@ -9,11 +9,13 @@ import type { Process } from "../kernel/process.ts";
 import type { Commit, PostgresServer } from "../postgres/server.ts";
 import type { AttemptRow, LeaderRow, SubscriptionRow } from "../postgres/tables.ts";
 import type { Replica } from "../world/replica.ts";
+import type { SimulatedHook } from "../world/moderation-hook.ts";
 import type { SimulatedStore } from "../world/store.ts";
 import { CreditRules } from "./credit-rules.ts";
 import { EventRules } from "./event-rules.ts";
 import { JobRules } from "./job-rules.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { SocketWatch } from "./socket-watch.ts";
 
 /** A rule answers what breaks it; null: nothing. */
 export type Finding = string | null;
@@ -22,6 +24,7 @@ export interface CheckerHost {
   readonly kernel: Kernel;
   readonly server: PostgresServer;
   readonly store: SimulatedStore;
+  readonly hook: SimulatedHook;
   readonly replicas: () => Iterable<Replica>;
   /** The highest number of the account's events that came to the edge. */
   readonly received: (account: AccountId) => number;
@@ -31,6 +34,7 @@ export class Checker {
   /** Something was committed since the last look. */
   moved = true;
   readonly leases: LeaseWatch;
+  readonly sockets: SocketWatch;
   readonly #kernel: Kernel;
   readonly #server: PostgresServer;
   readonly #jobs: JobRules;
@@ -42,15 +46,16 @@ export class Checker {
   readonly #replicas: () => Iterable<Replica>;
   readonly #received: (account: AccountId) => number;
 
-  constructor({ kernel, server, store, replicas, received }: CheckerHost) {
+  constructor({ kernel, server, store, hook, replicas, received }: CheckerHost) {
     this.#replicas = replicas;
     this.#received = received;
     this.#kernel = kernel;
     this.#server = server;
-    this.#jobs = new JobRules(server.tables, store);
+    this.#jobs = new JobRules(server.tables, store, hook);
     this.#credits = new CreditRules(server.tables);
     this.#events = new EventRules(server.tables);
     this.leases = new LeaseWatch(kernel, server.tables);
+    this.sockets = new SocketWatch(kernel);
     server.onCommit = (commit) => this.#committed(commit);
   }
 

@@ -1,4 +1,4 @@
-/** Rules of a job's life: who may hold it, which writes count, what an end leaves behind. */
+/** Rules of a job's life: who may hold it, which writes count, what an end leaves behind, and what may be shown. */
 import { PHASE_OF } from "#control-plane/core/job.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { Change } from "../postgres/table.ts";
@@ -6,6 +6,7 @@ import type { AttemptRow, CheckpointRow, ClaimRow, HoldRow, Tables } from "../po
 import type { Accepted } from "../postgres/tx.ts";
 import type { Commit } from "../postgres/server.ts";
 import { finished, hashOf } from "../world/rendering.ts";
+import type { SimulatedHook } from "../world/moderation-hook.ts";
 import type { SimulatedStore } from "../world/store.ts";
 import type { Finding } from "./checker.ts";
 
@@ -21,10 +22,12 @@ interface Changes {
 export class JobRules {
   readonly #tables: Tables;
   readonly #store: SimulatedStore;
+  readonly #hook: SimulatedHook;
 
-  constructor(tables: Tables, store: SimulatedStore) {
+  constructor(tables: Tables, store: SimulatedStore, hook: SimulatedHook) {
     this.#tables = tables;
     this.#store = store;
+    this.#hook = hook;
   }
 
   findings({ tx, changes }: Commit): readonly Finding[] {
@@ -35,6 +38,7 @@ export class JobRules {
         stepFinding(before, after, sorted),
         this.#attemptFinding(before, after, sorted),
         this.#endFinding(before, after),
+        this.#shownFinding(before, after),
       ]),
       ...[...sorted.touched].map((job) => this.#claimFinding(job)),
     ];
@@ -68,6 +72,14 @@ export class JobRules {
     const due = dueOf(after);
     if (hold.captured !== due) return `${after.id} is ${after.state} and was charged ${hold.captured}, not ${due}`;
     return after.state === "completed" ? this.#artifactFinding(after, hold) : null;
+  }
+
+  /** Where there is a hook nothing is shown that it has not allowed. */
+  #shownFinding(before: JobRow | null, after: JobRow): Finding {
+    if (after.state !== "completed" || before?.state === "completed" || !this.#hook.reviews) return null;
+    if (before?.state !== "moderating" || after.resultPolicy === null)
+      return `${after.id} is shown and nobody judged it`;
+    return this.#hook.forbids(after.id) ? `${after.id} is shown although the hook forbids it` : null;
   }
 
   #artifactFinding(job: JobRow, _hold: HoldRow): Finding {

@@ -47,6 +47,9 @@ export function modelRows(tables: Tables): Readonly<Record<string, readonly unkn
     checkpoints: [...tables.checkpoint.committed()]
       .sort((a, b) => by(a) - by(b) || a.epoch - b.epoch || a.step - b.step)
       .map((row) => [row.jobId, row.epoch, row.step, row.storeKey, row.unusable]),
+    keys: [...tables.idempotencyKey.committed()]
+      .sort((a, b) => by(a) - by(b))
+      .map((row) => [row.fingerprint, row.jobId]),
     inbox: [...tables.inbox.committed()].sort((a, b) => a.id - b.id).map(({ jobId }) => [jobId]),
     holds: [...tables.hold.committed()]
       .sort((a, b) => by(a) - by(b))

@@ -106,6 +106,12 @@ export interface EventRow {
   readonly createdAt: Date;
 }
 
+export interface KeyRow {
+  readonly fingerprint: Sha256Hex;
+  readonly jobId: VideoId;
+  readonly createdAt: Date;
+}
+
 export interface SubscriptionRow {
   readonly accountId: AccountId;
   readonly sentThrough: number;
@@ -116,6 +122,7 @@ export interface SummaryTableRow {
   readonly tier: string;
   readonly class: string;
   readonly queued: number;
+  readonly backlogMs: bigint;
   readonly startP50Ms: bigint | null;
   readonly startP90Ms: bigint | null;
   readonly epoch: number;
@@ -149,6 +156,7 @@ export class Tables {
   readonly incident = new Table<IncidentRow>("runner_incident");
   readonly nonce = new Table<Date>("nonce");
   readonly createKey = new Table<VideoId>("job_one_per_create_key");
+  readonly idempotencyKey = new Table<KeyRow>("idempotency_key");
   readonly fairTag = new Table<bigint>("fair_tag");
   readonly tierClock = new Table<{ readonly tier: string; readonly tag: number; readonly virtual: number }>(
     "tier_clock",
@@ -178,7 +186,10 @@ function jobBreach(row: JobRow): string | null {
   if (row.slot !== null && row.devices?.length !== 1) return "job_slot_of_one_device";
   if (ended !== (row.finishedAt !== null)) return "job_finished_iff_terminal";
   if ((row.progress === 100) !== (row.state === "completed")) return "job_progress_full_iff_completed";
-  if ((row.artifactKey !== null) !== (row.state === "completed")) return "job_artifact_iff_completed";
+  const mayHaveResult = row.state === "failed" || row.state === "cancelled";
+  const hasResult = row.state === "completed" || row.state === "moderating";
+  if (!mayHaveResult && (row.artifactKey !== null) !== hasResult) return "job_artifact_if_rendered";
+  if ((row.state === "moderating") !== (row.moderateAt !== null)) return "job_moderated_iff_moderating";
   if ((row.errorCode !== null) !== (row.state === "failed" || row.state === "cancelled")) return "job_error_iff_failed";
   const inRange = row.progress >= 0 && row.progress <= 100 && row.stepsDone >= 0 && row.stepsDone <= row.steps;
   return inRange ? null : "job_progress_in_range";

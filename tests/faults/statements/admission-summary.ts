@@ -7,11 +7,12 @@ import { tables } from "../postgres/here.ts";
 
 export function saveOutlooks(tx: Transaction, epoch: number, outlooks: readonly Outlook[]): Promise<void> {
   return statement(tx, "saveOutlooks", (on) => {
-    for (const { tier, class: className, queued, start } of outlooks) {
+    for (const { tier, class: className, queued, backlogMs, start } of outlooks) {
       on.put(tables().summary, `${tier}|${className}`, {
         tier,
         class: className,
         queued,
+        backlogMs: BigInt(Math.round(backlogMs)),
         startP50Ms: start === null ? null : BigInt(Math.round(start.p50Ms)),
         startP90Ms: start === null ? null : BigInt(Math.round(start.p90Ms)),
         epoch,

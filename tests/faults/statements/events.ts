@@ -67,12 +67,22 @@ export function unsubscribe(sql: Sql | Transaction, account: AccountId): Promise
   return statement(sql, "unsubscribe", (on) => on.put(tables().subscription, account, null));
 }
 
+export function endSeenSubscription(sql: Sql, account: AccountId, expiresAt: Date): Promise<void> {
+  return statement(sql, "endSeenSubscription", (on) => {
+    const { subscription } = tables();
+    on.lock(subscription, account);
+    const isSeen = on.get(subscription, account)?.expiresAt.getTime() === expiresAt.getTime();
+    if (isSeen) on.put(subscription, account, null);
+  });
+}
+
 export function liveSubscriptions(sql: Sql): Promise<readonly Subscription[]> {
   return statement(sql, "liveSubscriptions", (on) =>
     [...on.rows(tables().subscription)]
       .filter(({ expiresAt }) => expiresAt > on.now)
-      .map(({ accountId, sentThrough }) => ({
+      .map(({ accountId, expiresAt, sentThrough }) => ({
         accountId,
+        expiresAt,
         sentThrough,
         last: on.get(tables().counter, accountId) ?? 0,
       })),

@@ -1,6 +1,6 @@
 /** As `control-plane/db/jobs.ts`, as far as the simulated product reads and moves jobs. */
 import type { JobChange } from "#control-plane/core/job.ts";
-import type { JobRow, JobWithUsage, Mail } from "#control-plane/db/jobs.ts";
+import type { JobRow, JobWithUsage, Mail, WithheldResult } from "#control-plane/db/jobs.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { milliCredits } from "#protocol/unit.ts";
@@ -35,7 +35,7 @@ export function saveChange(tx: Transaction, before: JobRow, change: JobChange): 
     on.lock(job, before.id);
     const row = on.get(job, before.id);
     if (row === null || row.state !== before.state || row.epoch !== before.epoch) return null;
-    const moved: JobRow = { ...row, ...columnsOf(change, on.now), notBefore: notBeforeOf(change, on.now) };
+    const moved: JobRow = { ...row, ...columnsOf(change, on.now), ...timesOf(change, on.now) };
     on.put(job, row.id, moved);
     if (moved.runnerId === null) freeClaims(on, row.id);
     return moved;
@@ -55,14 +55,15 @@ function columnsOf(change: JobChange, at: Date): Partial<JobRow> {
       return {
         state: change.to,
         ...OFF_RUNNER,
+        ...resultColumns(change),
         progress: 100,
         finishedAt: at,
-        artifactKey: change.artifactKey,
-        artifactSha256: change.artifact.sha256,
-        artifactBytes: BigInt(change.artifact.bytes),
-        latentsSha256: change.artifact.latents_sha256,
-        framesSha256: change.artifact.frames_sha256,
+        resultPolicy: change.policy,
       };
+    case "moderating":
+      return { state: change.to, ...OFF_RUNNER, ...resultColumns(change), stepsDone: change.stepsDone };
+    case "asked_in_vain":
+      return { moderationTries: change.tries };
     case "failed":
     case "cancelled":
       return {
@@ -73,6 +74,7 @@ function columnsOf(change: JobChange, at: Date): Partial<JobRow> {
         errorCode: change.failure.code,
         errorMessage: change.failure.message,
         errorFault: change.failure.fault,
+        resultPolicy: change.policy,
       };
     case "preempted":
     case "retrying":
@@ -92,8 +94,52 @@ function columnsOf(change: JobChange, at: Date): Partial<JobRow> {
   }
 }
 
-function notBeforeOf(change: JobChange, at: Date): Date | null {
-  return "delayMs" in change ? new Date(at.getTime() + change.delayMs) : null;
+function resultColumns({ artifact, artifactKey }: Extract<JobChange, { artifactKey: string }>): Partial<JobRow> {
+  return {
+    artifactKey,
+    artifactSha256: artifact.sha256,
+    artifactBytes: BigInt(artifact.bytes),
+    latentsSha256: artifact.latents_sha256,
+    framesSha256: artifact.frames_sha256,
+  };
+}
+
+function timesOf(change: JobChange, at: Date): Pick<JobRow, "notBefore" | "moderateAt"> {
+  const later = (ms: number) => new Date(at.getTime() + ms);
+  return {
+    notBefore: "delayMs" in change ? later(change.delayMs) : null,
+    moderateAt: change.to === "moderating" ? at : change.to === "asked_in_vain" ? later(change.askAgainMs) : null,
+  };
+}
+
+export function resultsToModerate(sql: Sql, limit: number): Promise<readonly JobRow[]> {
+  return statement(sql, "resultsToModerate", (on) =>
+    [...on.rows(tables().job)]
+      .filter(({ moderateAt }) => moderateAt !== null && moderateAt <= on.now)
+      .sort((a, b) => Number(a.moderateAt) - Number(b.moderateAt) || (a.id < b.id ? -1 : 1))
+      .slice(0, limit),
+  );
+}
+
+export function withheldResults(sql: Sql, limit: number): Promise<readonly WithheldResult[]> {
+  return statement(sql, "withheldResults", (on) =>
+    [...on.rows(tables().job)]
+      .flatMap(({ id, artifactKey, errorCode }) =>
+        artifactKey === null || errorCode === null ? [] : [{ id, artifactKey }],
+      )
+      .slice(0, limit),
+  );
+}
+
+export function forgetResult(sql: Sql, { id, artifactKey }: WithheldResult): Promise<void> {
+  return statement(sql, "forgetResult", (on) => {
+    const { job } = tables();
+    on.lock(job, id);
+    const row = on.get(job, id);
+    if (row?.artifactKey !== artifactKey || row.errorCode === null) return;
+    const hashes = { artifactSha256: null, latentsSha256: null, framesSha256: null };
+    on.put(job, id, { ...row, ...hashes, artifactKey: null, artifactBytes: null });
+  });
 }
 
 export function unfinishedJobs(sql: Sql): Promise<readonly JobRow[]> {

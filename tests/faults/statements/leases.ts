@@ -2,7 +2,7 @@
 import type { AttemptOutcome } from "#control-plane/core/job.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Dispatch, HeldLease, NewCheckpoint, NotStarted, ProgressReport } from "#control-plane/db/leases.ts";
-import type { DoneCheckpoint, PastDeadline, StoredCheckpoint } from "#control-plane/db/leases.ts";
+import type { DoneCheckpoint, EndingLease, PastDeadline, StoredCheckpoint } from "#control-plane/db/leases.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import type { RunnerId, VideoId } from "#protocol/id.ts";
@@ -24,6 +24,7 @@ export function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: numbe
     on.lock(job, dispatch.job);
     const row = on.get(job, dispatch.job);
     if (row === null || !WAITING.has(row.state) || row.deletedAt !== null) return "moved";
+    if (isTooLate(row, on)) return "held";
     if (on.get(runner, dispatch.runner)?.drained === true) return "held";
     const wanted = dispatch.devices.flatMap((device) =>
       Array.from({ length: slot === null ? slots : 1 }, (_, at) => ({ device, slot: slot ?? at })),
@@ -49,6 +50,11 @@ export function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs: numbe
     on.accepted.push({ what: "placement", job: row.id, epoch: started.epoch });
     return started;
   });
+}
+
+/** Past the start that its create asked for. */
+function isTooLate(row: JobRow, on: Tx): boolean {
+  return row.startedAt === null && row.startDeadlineAt !== null && row.startDeadlineAt <= on.now;
 }
 
 export function openAttempt(tx: Transaction, job: JobRow, fromStep: number): Promise<void> {
@@ -194,13 +200,20 @@ export function forgetCheckpoint(sql: Sql, { jobId, epoch, step }: DoneCheckpoin
   return statement(sql, "forgetCheckpoint", (on) => on.put(tables().checkpoint, `${jobId}/${epoch}/${step}`, null));
 }
 
-export function expiredLeases(sql: Sql, limit: number): Promise<readonly (LeaseRef & { readonly runner: RunnerId })[]> {
-  return statement(sql, "expiredLeases", (on) =>
+export function endingLeases(
+  sql: Sql,
+  { graceMs, withinMs, limit }: { readonly graceMs: number; readonly withinMs: number; readonly limit: number },
+): Promise<readonly EndingLease[]> {
+  return statement(sql, "endingLeases", (on) =>
     [...on.rows(tables().job)]
-      .filter((row) => row.leaseExpiresAt !== null && row.leaseExpiresAt < on.now)
-      .sort((a, b) => Number(a.leaseExpiresAt) - Number(b.leaseExpiresAt))
-      .slice(0, limit)
-      .map((row) => ({ job: row.id, epoch: row.epoch, runner: row.runnerId as RunnerId })),
+      .flatMap(({ id, epoch, runnerId, leaseExpiresAt }) =>
+        leaseExpiresAt === null || runnerId === null
+          ? []
+          : [{ job: id, epoch, runner: runnerId, leftMs: Number(leaseExpiresAt) - Number(on.now) + graceMs }],
+      )
+      .filter(({ leftMs }) => leftMs <= withinMs)
+      .sort((a, b) => a.leftMs - b.leftMs)
+      .slice(0, limit),
   );
 }
 
@@ -215,7 +228,10 @@ export function jobsPastDeadline(sql: Sql, limit: number): Promise<readonly Past
     return [
       ...unfinished.filter((row) => row.deadlineAt < on.now).map((row) => ({ job: row.id, which: "total" as const })),
       ...unfinished
-        .filter((row) => row.startedAt === null && row.deadlineAt >= on.now && isLate(row))
+        .filter((row) => row.deadlineAt >= on.now && isTooLate(row, on))
+        .map((row) => ({ job: row.id, which: "asked_start" as const })),
+      ...unfinished
+        .filter((row) => row.startedAt === null && row.deadlineAt >= on.now && isLate(row) && !isTooLate(row, on))
         .map((row) => ({ job: row.id, which: "start" as const })),
     ].slice(0, limit);
   });

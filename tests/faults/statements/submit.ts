@@ -11,6 +11,7 @@ import { freshId, tables } from "../postgres/here.ts";
 import type { GrantRow } from "../postgres/tables.ts";
 import type { Tx } from "../postgres/tx.ts";
 import { append } from "./events.ts";
+import { standingKey } from "./idempotency.ts";
 import { moveBooks, writeEntry } from "./ledger.ts";
 
 const WAITING: ReadonlySet<string> = new Set(["queued", "preempted", "retrying"]);
@@ -37,6 +38,10 @@ function waitingOf(on: Tx, account: AccountId): number {
   return [...on.rows(tables().job)].filter((row) => row.accountId === account && WAITING.has(row.state)).length;
 }
 
+function runningOf(on: Tx, account: AccountId): number {
+  return [...on.rows(tables().job)].filter((row) => row.accountId === account && row.runnerId !== null).length;
+}
+
 function spendableOf(on: Tx, account: AccountId, at: Date): readonly GrantRow[] {
   return [...on.rows(tables().grant)]
     .filter((row) => row.accountId === account && row.available > 0n && row.effectiveAt <= at)
@@ -58,6 +63,7 @@ export function standingOf(
       maxQueued: tier.maxQueued,
       startBoundS: tier.startBoundS,
       waiting: waitingOf(on, account),
+      full: runningOf(on, account) >= tier.maxRunning,
       available: spendableOf(on, account, on.now).reduce((sum, { available }) => sum + available, 0n),
       sound: true,
       replayed: call !== null && on.get(nonce, call.requestId) !== null,
@@ -68,14 +74,15 @@ export function standingOf(
 
 export function insertJob(sql: Sql, wanted: NewJob): Promise<JobRecord | null> {
   return statement(sql, "insertJob", (on): JobRecord | null => {
-    const { account: accounts, tier: tiers, job, createKey, hold, inbox } = tables();
-    const { account, terms } = wanted;
+    const { account: accounts, tier: tiers, job, createKey, idempotencyKey, hold, inbox } = tables();
+    const { account, terms, claim } = wanted;
     on.lock(accounts, account);
     on.nextSnapshot();
     const at = on.clock();
     const tier = tiers.get(wanted.tier);
     if (tier === null || on.get(accounts, account)?.tier !== tier.name) return null;
     if (on.get(createKey, `${account}/${wanted.createKey}`) !== null) return null;
+    if (claim !== null && standingKey(on, account, claim.key_sha256, at) !== null) return null;
     if (waitingOf(on, account) >= tier.maxQueued) return null;
     const spendable = spendableOf(on, account, at);
     if (spendable.reduce((sum, { available }) => sum + available, 0n) < terms.price) return null;
@@ -84,6 +91,10 @@ export function insertJob(sql: Sql, wanted: NewJob): Promise<JobRecord | null> {
     const row = newJobRow(id, wanted, at);
     on.insert(createKey, `${account}/${wanted.createKey}`, id);
     on.insert(job, id, row);
+    if (claim !== null) {
+      const { key_sha256: key, fingerprint } = claim;
+      on.put(idempotencyKey, `${account}/${key}`, { fingerprint, jobId: id, createdAt: at });
+    }
     const settled = { captured: 0n, released: 0n, refunded: 0n };
     on.insert(hold, id, { jobId: id, accountId: account, amount: terms.price, ...settled, state: "open" });
     pin(on, id, spendable, wanted, at);
@@ -137,6 +148,7 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     metadata: wanted.metadata,
     referenceSha256: null,
     referenceMediaType: null,
+    remixedFromVideoId: wanted.remixOf,
     price: terms.price,
     gpuMs: terms.gpuMs,
     state: "queued",
@@ -157,7 +169,8 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     createdAt: at,
     startedAt: null,
     finishedAt: null,
-    deadlineAt: new Date(at.getTime() + wanted.deadlineMs),
+    startDeadlineAt: wanted.startDeadlineS === null ? null : new Date(at.getTime() + wanted.startDeadlineS * 1_000),
+    deadlineAt: new Date(at.getTime() + wanted.deadlineS * 1_000),
     expiresAt: null,
     deletedAt: null,
     errorCode: null,
@@ -168,6 +181,10 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     artifactBytes: null,
     latentsSha256: null,
     framesSha256: null,
+    promptPolicy: wanted.promptPolicy ?? null,
+    resultPolicy: null,
+    moderateAt: null,
+    moderationTries: 0,
   };
 }
 

@@ -40,10 +40,10 @@ export class WebSocket extends EventEmitter {
   send(text: string): void {
     if (this.readyState !== WebSocket.OPEN) return;
     theWorld().kernel.log.add(text);
-    if (this.#wire !== null) watcher?.sent(this.owner, this.#wire.to, text);
+    if (this.#wire !== null) for (const watcher of watchers) watcher.sent(this.owner, this.#wire.to, text, this);
     this.#frame(`frame ${text.slice(0, 90)}`, (peer) => {
       if (peer.readyState !== WebSocket.OPEN) return;
-      watcher?.heard(peer.owner, text);
+      for (const watcher of watchers) watcher.heard(peer.owner, text, peer);
       peer.emit("message", Buffer.from(text), false);
     });
   }
@@ -153,13 +153,23 @@ export class WebSocket extends EventEmitter {
 }
 
 /** The raw socket of an upgrade: it becomes a WebSocket or is refused. */
-class UpgradeSocket {
+class UpgradeSocket extends EventEmitter {
   readonly client: WebSocket;
   readonly wires: { readonly there: Wire; readonly back: Wire };
 
   constructor(client: WebSocket, wires: UpgradeSocket["wires"]) {
+    super();
     this.client = client;
     this.wires = wires;
+  }
+
+  /** The client may have given up while its secret was looked up. */
+  get destroyed(): boolean {
+    return this.client.readyState === WebSocket.CLOSED;
+  }
+
+  destroy(): void {
+    // Nobody is there to be told.
   }
 
   end(answer: string): void {
@@ -187,14 +197,14 @@ export class WebSocketServer {
   }
 }
 
-/** Hears every frame when it is sent, and when it comes. */
+/** Hears every frame when it is sent, and when it comes; `over` is the end of the socket that did it. */
 export interface FrameWatch {
-  sent(from: Process, to: Process, text: string): void;
-  heard(by: Process, text: string): void;
+  sent(from: Process, to: Process, text: string, over: WebSocket): void;
+  heard(by: Process, text: string, over: WebSocket): void;
 }
 
-let watcher: FrameWatch | null = null;
+let watchers: readonly FrameWatch[] = [];
 
-export function watchFrames(watch: FrameWatch | null): void {
-  watcher = watch;
+export function watchFrames(watches: readonly FrameWatch[]): void {
+  watchers = watches;
 }

@@ -12,6 +12,7 @@ import { acceptRunners } from "#control-plane/socket/runner-upgrade.ts";
 import { StoreUrls } from "#control-plane/store/store-url.ts";
 import { AdmissionOutlook } from "#control-plane/usecase/admission-outlook.ts";
 import { leadOf } from "#control-plane/usecase/lead.ts";
+import { identifyRunner } from "#control-plane/usecase/runner-identity.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import type { AccountId } from "#protocol/id.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -19,16 +20,16 @@ import type { Process } from "../kernel/process.ts";
 import { SimulatedSql } from "../postgres/client.ts";
 import type { Postgres } from "../postgres/client.ts";
 import { listen } from "./listeners.ts";
+import type { SimulatedHook } from "./moderation-hook.ts";
 import { simulatedLog } from "./quiet-log.ts";
 import { STORE_SECRET } from "./store.ts";
 import type { SimulatedStore } from "./store.ts";
-
-export const RUNNER_TOKEN = "token-of-the-simulated-runners";
 
 export interface ReplicaHost {
   readonly kernel: Kernel;
   readonly postgres: Postgres;
   readonly store: SimulatedStore;
+  readonly hook: SimulatedHook;
   push(from: Process, account: AccountId, push: Push): Promise<boolean>;
 }
 
@@ -46,7 +47,7 @@ export interface Replica {
 }
 
 /** Runs inside the new process. */
-export function startReplica({ kernel, postgres, store, push }: ReplicaHost, process: Process): Replica {
+export function startReplica({ kernel, postgres, store, hook, push }: ReplicaHost, process: Process): Replica {
   const sql = new SimulatedSql(postgres, process) as unknown as Sql;
   const { clock } = process;
   const meter: Meter = { count: () => undefined, show: () => undefined };
@@ -54,7 +55,14 @@ export function startReplica({ kernel, postgres, store, push }: ReplicaHost, pro
   const view = store.viewOf(process);
   const urls = new StoreUrls("http://store.sim", STORE_SECRET);
   const reign: LeaderReign = new LeaderReign(
-    { sql, store: view, urls, limits: DEVELOPMENT_LIMITS, ...host },
+    {
+      sql,
+      store: view,
+      urls,
+      limits: DEVELOPMENT_LIMITS,
+      judgeResult: (result) => hook.judge(process, result),
+      ...host,
+    },
     () => hub,
     () => sender,
   );
@@ -71,6 +79,7 @@ export function startReplica({ kernel, postgres, store, push }: ReplicaHost, pro
     urls,
     now: () => clock.nowMs(),
     meter,
+    reviews: hook.reviews,
     leaderEpoch: () => reign.epoch,
     report(frame) {
       recorder.report(frame);
@@ -86,7 +95,10 @@ export function startReplica({ kernel, postgres, store, push }: ReplicaHost, pro
   const url = `http://${process.name}.sim`;
   const leadership: Leadership = new Leadership(leadOf(sql), { holder: process.label, url }, reign, host);
   const server = listen(`${process.name}.sim`, process) as unknown as Parameters<typeof acceptRunners>[0];
-  const endSockets = acceptRunners(server, hub, RUNNER_TOKEN);
+  const endSockets = acceptRunners(server, hub, {
+    identify: (authorization) => identifyRunner(sql, authorization),
+    log: host.log,
+  });
   recorder.start();
   leadership.start();
   return {

@@ -10,7 +10,7 @@ import type { Process } from "../kernel/process.ts";
 import { simulatedEngine } from "./engine.ts";
 import type { EngineFaults, EngineWatch, Pace } from "./engine.ts";
 import { simulatedLog } from "./quiet-log.ts";
-import { RUNNER_TOKEN } from "./replica.ts";
+import { secretOf } from "./runner-secret.ts";
 
 const VRAM_BYTES = 80 * 2 ** 30;
 
@@ -41,7 +41,7 @@ export async function openRunner(host: RunnerHost, process: Process): Promise<Ru
       caps: engine.caps,
       devices: [...bay.devices],
     },
-    dial: (lineHost) => openLine(urls, RUNNER_TOKEN, lineHost, log),
+    dial: (lineHost) => openLine(urls, secretOf(process.name), lineHost, log),
     greeted: () => undefined,
   });
   void runner.ended.then(() => process.kill());

@@ -19,6 +19,7 @@ import { Client } from "./client.ts";
 import { SimulatedEdge } from "./edge.ts";
 import type { EngineFaults, Pace } from "./engine.ts";
 import { closeAll } from "./listeners.ts";
+import { SimulatedHook } from "./moderation-hook.ts";
 import { Nemesis } from "./nemesis.ts";
 import { Network } from "./network.ts";
 import { startReplica } from "./replica.ts";
@@ -40,6 +41,7 @@ export class Simulation implements Cast {
   readonly network: Network;
   readonly server: PostgresServer;
   readonly store: SimulatedStore;
+  readonly hook: SimulatedHook;
   readonly engineFaults: EngineFaults = { failed: 0 };
   readonly replicaNames: readonly string[];
   readonly runnerNames: readonly string[];
@@ -62,6 +64,7 @@ export class Simulation implements Cast {
     const chance = kernel.chance.fork("cast");
     this.network = new Network(kernel);
     this.store = new SimulatedStore(kernel, this.network);
+    this.hook = new SimulatedHook(seed);
     this.server = new PostgresServer(kernel, chance.between(-SKEW_MS, SKEW_MS));
     this.replicaNames = names("replica", chance.whole(1, 3));
     this.runnerNames = names("runner", chance.whole(1, 4));
@@ -79,6 +82,7 @@ export class Simulation implements Cast {
       kernel,
       server: this.server,
       store: this.store,
+      hook: this.hook,
       replicas: () => this.#replicas.values(),
       received: (account) => this.#edge.received.get(account) ?? 0,
     });
@@ -98,7 +102,7 @@ export class Simulation implements Cast {
     setWorld(this);
     setServer(this.server);
     wipeDisks();
-    watchFrames(this.checker.leases);
+    watchFrames([this.checker.leases, this.checker.sockets]);
     try {
       this.reviveAll();
       this.nemesis.start();
@@ -108,7 +112,7 @@ export class Simulation implements Cast {
       this.#mustRest();
     } finally {
       closeAll();
-      watchFrames(null);
+      watchFrames([]);
       setServer(null);
       setWorld(null);
     }
@@ -132,6 +136,7 @@ export class Simulation implements Cast {
       kernel: this.kernel,
       postgres: { server, network },
       store: this.store,
+      hook: this.hook,
       push: (from: Process, account: AccountId, push: Push) => this.#push(from, account, push),
     };
     this.within(process, "start", () => this.#replicas.set(name, startReplica(host, process)));

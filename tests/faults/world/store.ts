@@ -122,7 +122,7 @@ export class SimulatedStore {
     const url = new URL(text);
     const key = url.pathname.slice(STORE_PATH.length);
     const nowMs = Math.floor(EPOCH_MS + this.#kernel.nowMs);
-    if (!this.#urls.verify({ method, key }, url.searchParams, nowMs)) throw new Error(`${method} was answered 403`);
+    if (this.#urls.verify(method, key, url.searchParams, nowMs) === null) throw new Error(`${method} was answered 403`);
     return key;
   }
 }

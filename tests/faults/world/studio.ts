@@ -13,7 +13,14 @@ export function accountId(index: number): AccountId {
 }
 
 export function furnish(tables: Tables, accounts: number): void {
-  const limits = { maxQueued: 50, createsPerMinute: 600, createsBurst: 600, startBoundS: 7_200 };
+  const limits = {
+    maxQueued: 50,
+    createsPerMinute: 600,
+    createsBurst: 600,
+    readsPerMinute: 6_000,
+    readsBurst: 200,
+    startBoundS: 7_200,
+  };
   for (const [name, weight, maxRunning] of [
     ["free", 1, 2],
     ["pro", 5, 8],
@@ -37,6 +44,7 @@ export function furnish(tables: Tables, accounts: number): void {
     stepsMax: STEPS_MAX,
     loadMs: 0,
     resume: "exact",
+    createdAt: new Date(EPOCH_MS),
   });
   aClass(tables, "480p", 1, 2_000);
   aClass(tables, "720p", 2, 4_000);
