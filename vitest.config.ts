@@ -17,6 +17,7 @@ export default defineConfig({
           include: [
             "tests/*.test.ts",
             "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts",
+            "tests/engines/*.test.ts",
             "tests/security/core/**/*.test.ts",
           ],
           testTimeout: HANG_MS,

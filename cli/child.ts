@@ -23,6 +23,8 @@ export interface NodeProgram {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
   readonly log: LogFile;
+  /** How long it may take to serve. */
+  readonly readyMs?: number;
 }
 
 /**
@@ -43,15 +45,20 @@ export function forkNode(node: NodeProgram): Child {
   child.on("message", (message) => {
     if (Ready.safeParse(message).success) ready.resolve();
   });
-  return asChild(child, ready, STOP_MS);
+  return asChild(child, ready, STOP_MS, node.readyMs);
 }
 
 /** The rest of a `Child` around a process whose owner settles `ready`. */
-export function asChild(process_: ChildProcess, ready: PromiseWithResolvers<void>, stopMs: number): Child {
+export function asChild(
+  process_: ChildProcess,
+  ready: PromiseWithResolvers<void>,
+  stopMs: number,
+  readyMs = READY_MS,
+): Child {
   const exited = Promise.withResolvers<string>();
   process_.once("error", (error) => exited.resolve(error.message));
   process_.once("exit", (code, signal) => exited.resolve(signal ?? `code ${code}`));
-  const late = setTimeout(() => ready.reject(new Error(`not ready after ${READY_MS / 1000} s`)), READY_MS);
+  const late = setTimeout(() => ready.reject(new Error(`not ready after ${readyMs / 1000} s`)), readyMs);
   void exited.promise.then((why) => ready.reject(new Error(`ended before it was ready (${why})`)));
   // `ready` is awaited by whoever started the child; a later end must not count as unhandled.
   ready.promise.catch(() => undefined).finally(() => clearTimeout(late));

@@ -35,6 +35,8 @@ const Environment = z
     CALLSHEET_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     CALLSHEET_HOME: z.string().optional(),
     CALLSHEET_LOG: z.string().default("info"),
+    CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
+    CALLSHEET_MODEL_FILE: z.string().optional(),
     /** npm runs scripts in the package's folder; this is where the user stood. */
     INIT_CWD: z.string().optional(),
     npm_lifecycle_event: z.string().optional(),
@@ -77,6 +79,9 @@ export interface Config {
   readonly replicas: number;
   readonly databaseUrl: string | null;
   readonly logLevel: string;
+  /** Of every runner. */
+  readonly engine: "reference" | "diffusers";
+  readonly modelFile: string | null;
   readonly request: PromptRequest | null;
   readonly help: boolean;
   /** The environment children inherit. */
@@ -88,7 +93,7 @@ export const HELP = `Usage: npm start [-- "prompt" [--model M] [--size 1280x720]
 Starts PostgreSQL, the control plane, the edge and the runners on this machine. With a prompt it also renders
 that video, saves it and stops. Variables: CALLSHEET_EDGE_PORT, CALLSHEET_ADMIN_PORT, CALLSHEET_RUNNERS,
 CALLSHEET_RUNNER_DEVICES (as 2x80gb/2,1x24gb: devices, memory, slots of each runner), CALLSHEET_REPLICAS,
-CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_LOG.`;
+CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_LOG; CALLSHEET_ENGINE and CALLSHEET_MODEL_FILE (docs/engines.md).`;
 
 /** Throws one error that lists everything wrong. */
 export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Config {
@@ -125,6 +130,8 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd:
     replicas: variables.CALLSHEET_REPLICAS,
     databaseUrl: variables.CALLSHEET_DATABASE_URL ?? null,
     logLevel: variables.CALLSHEET_LOG,
+    engine: variables.CALLSHEET_ENGINE,
+    modelFile: variables.CALLSHEET_MODEL_FILE === undefined ? null : resolve(userDir, variables.CALLSHEET_MODEL_FILE),
     request:
       positionals.length === 0
         ? null

@@ -58,7 +58,8 @@ export function runnerEnv(
     CALLSHEET_DEVICES: String(declared?.devices ?? 1),
     CALLSHEET_DEVICE_VRAM_GB: declared === undefined ? undefined : String(declared.vramGb),
     CALLSHEET_DEVICE_SLOTS: String(declared?.slots ?? 1),
-    CALLSHEET_ENGINE: "reference",
+    CALLSHEET_ENGINE: config.engine,
+    CALLSHEET_MODEL_FILE: config.modelFile ?? undefined,
     CALLSHEET_ENGINE_FAULTS: "allow",
     CALLSHEET_LOG: config.logLevel,
   };

@@ -22,6 +22,8 @@ import { controlPlaneEnv, runnerEnv, type Ports } from "./part-env.ts";
 
 /** How long a killed predecessor's parts may take to free their ports. */
 const TAKE_OVER_MS = 6_000;
+/** Loading the libraries of a real engine from a cold disk. */
+const ENGINE_READY_MS = 300_000;
 const DATABASE = "callsheet";
 
 export interface StackFacts {
@@ -162,6 +164,7 @@ export class Stack {
           cwd: ROOT,
           env: runnerEnv(this.#config, tokens.get(id) ?? "", this.#home.path, ports, id, index),
           log: this.#log(name),
+          ...(this.#config.engine === "reference" ? {} : { readyMs: ENGINE_READY_MS }),
         }),
       ),
     );

@@ -1,6 +1,7 @@
 /** The runner's environment, read once; every fault is reported in one message. */
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { RunnerId } from "#protocol/id.ts";
 import { JoinToken } from "#protocol/runner-identity.ts";
@@ -10,6 +11,9 @@ const CONTROL_PLANES_MAX = 16;
 /** More than any GPU has; a larger figure is bytes or megabytes by mistake. */
 const DEVICE_VRAM_GB_MAX = 4_096;
 const BYTES_PER_GB = 1_000_000_000;
+
+/** Where `npm run engine:diffusers:setup` puts it. */
+const DIFFUSERS_VENV = fileURLToPath(new URL("../.callsheet/diffusers-venv", import.meta.url));
 
 const BaseUrl = z
   .url({ protocol: /^https?$/, error: "must be http or https URLs" })
@@ -46,7 +50,10 @@ const Environment = z.object({
   CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
   /** Fault knobs are for development only, so a runner that is told nothing has none. */
   CALLSHEET_ENV: z.enum(["development", "staging", "production"]).default("production"),
-  CALLSHEET_ENGINE: z.enum(["reference"]).default("reference"),
+  CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
+  /** For the diffusers engine: the models it serves, and the Python of its virtual environment. */
+  CALLSHEET_MODEL_FILE: z.string().min(1).optional(),
+  CALLSHEET_DIFFUSERS_VENV: z.string().min(1).default(DIFFUSERS_VENV),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
   CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
   CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
@@ -59,13 +66,17 @@ export interface DeclaredDevices {
   readonly slots: number;
 }
 
+export type EngineChoice =
+  | { readonly name: "reference" }
+  | { readonly name: "diffusers"; readonly modelFile: string; readonly python: string };
+
 export interface RunnerConfig {
   readonly controlPlaneUrls: readonly string[];
   readonly joinToken: string | null;
   readonly runner: RunnerId;
   readonly dir: string;
   readonly devices: DeclaredDevices;
-  readonly engine: "reference";
+  readonly engine: EngineChoice;
   readonly faults: boolean;
   readonly drainMs: number;
   readonly logLevel: string;
@@ -77,6 +88,9 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
     ...(read.error?.issues ?? []).map((issue) => `${issue.path.join(".")}: ${issue.message}`),
     ...(environment["CALLSHEET_ENGINE_FAULTS"] === "allow" && environment["CALLSHEET_ENV"] !== "development"
       ? ["CALLSHEET_ENGINE_FAULTS: may be allowed in development only (CALLSHEET_ENV)"]
+      : []),
+    ...(environment["CALLSHEET_ENGINE"] === "diffusers" && environment["CALLSHEET_MODEL_FILE"] === undefined
+      ? ["CALLSHEET_MODEL_FILE: is needed by the diffusers engine"]
       : []),
   ];
   if (!read.success || faults.length > 0) {
@@ -94,9 +108,15 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
       vramBytes: vramGb === undefined ? null : Math.floor(vramGb * BYTES_PER_GB),
       slots: variables.CALLSHEET_DEVICE_SLOTS,
     },
-    engine: variables.CALLSHEET_ENGINE,
+    engine: engineOf(variables),
     faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
     drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,
     logLevel: variables.CALLSHEET_LOG,
   });
+}
+
+function engineOf(variables: z.infer<typeof Environment>): EngineChoice {
+  const { CALLSHEET_ENGINE: name, CALLSHEET_MODEL_FILE: modelFile, CALLSHEET_DIFFUSERS_VENV: venv } = variables;
+  if (name === "reference" || modelFile === undefined) return { name: "reference" };
+  return { name, modelFile: resolve(modelFile), python: resolve(venv, "bin/python") };
 }

@@ -13,6 +13,8 @@ import type { Engine, EngineDevice, EngineEvent, EngineRun, StopWhy } from "./en
 import { isStorageFull, reasonOf, storageFull } from "./storage-fault.ts";
 import { getFile, putFile, WrongHashError } from "./transfer.ts";
 
+const GPU_NAME_CHARS_MAX = 64;
+
 export interface Assignment {
   readonly lease: LeaseRef;
   readonly devices: readonly DeviceId[];
@@ -46,11 +48,13 @@ export class DeviceBay {
   /** `dir` belongs to this process alone: what an earlier one left there is removed by `open`. */
   private constructor(dir: string, engine: Engine, { count, vramBytes, slots }: DeclaredDevices) {
     this.#dir = dir;
-    // The reference engine computes on the CPU and says so; undeclared, the host's memory is shared out among its devices.
-    const vram_bytes = vramBytes ?? Math.floor(totalmem() / count);
-    const ids = Array.from({ length: count }, (_, index) => DeviceId.parse(`cpu-${index}`));
-    this.devices = ids.map((id) => ({ id, gpu: "CPU", vram_bytes, slots }));
-    this.#engines = new Map(ids.map((id) => [id, Array.from({ length: slots }, () => engine.openDevice())]));
+    this.devices = Array.from({ length: count }, (_, index) => ({
+      ...deviceAt(index, engine, { count, vramBytes, slots }),
+      slots,
+    }));
+    this.#engines = new Map(
+      this.devices.map(({ id }, index) => [id, Array.from({ length: slots }, () => engine.openDevice(index))]),
+    );
   }
 
   static async open(dir: string, engine: Engine, devices: DeclaredDevices): Promise<DeviceBay> {
@@ -135,6 +139,18 @@ export class DeviceBay {
     // The whole gang is ours (the session gives none of it to another); its first device leads.
     run.engine = slot.start({ lease, spec, dir, checkpointPath, referencePath }, emit);
   }
+}
+
+/** On a CPU, undeclared, the host's memory is shared out among its devices. */
+function deviceAt(index: number, { gpus }: Engine, { count, vramBytes }: DeclaredDevices): Omit<Device, "slots"> {
+  if (gpus === null) {
+    const id = DeviceId.parse(`cpu-${index}`);
+    return { id, gpu: "CPU", vram_bytes: vramBytes ?? Math.floor(totalmem() / count) };
+  }
+  const gpu = gpus[index];
+  if (gpu === undefined) throw new Error(`${count} devices are declared, and there are ${gpus.length} GPUs`);
+  const id = DeviceId.parse(`gpu-${index}`);
+  return { id, gpu: gpu.name.slice(0, GPU_NAME_CHARS_MAX), vram_bytes: vramBytes ?? gpu.vramBytes };
 }
 
 /** A run that said one of these uses its engine no more. */

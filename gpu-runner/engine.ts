@@ -32,9 +32,16 @@ export interface EngineRun {
   kill(): void;
 }
 
+/** A slot of a device, with an engine of its own. */
 export interface EngineDevice {
   start(job: EngineJob, emit: (event: EngineEvent) => void): EngineRun;
   close(): Promise<void>;
+}
+
+export interface Gpu {
+  /** As its driver calls it. */
+  readonly name: string;
+  readonly vramBytes: number;
 }
 
 export interface Engine {
@@ -43,5 +50,8 @@ export interface Engine {
   readonly build: string;
   readonly models: readonly string[];
   readonly caps: EngineCaps;
-  openDevice(): EngineDevice;
+  /** What it found to compute on; null if that is the CPU, which may be declared to be any number of devices. */
+  readonly gpus: readonly Gpu[] | null;
+  /** `index` counts the devices of the host. */
+  openDevice(index: number): EngineDevice;
 }

@@ -5,7 +5,7 @@ import { SAFE_LOG } from "#protocol/log-line.ts";
 import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
 import { DeviceBay } from "./device.ts";
-import { referenceEngine } from "./engines/reference/reference-engine.ts";
+import { openEngine } from "./engines/open-engine.ts";
 import { keepIdentity } from "./identity.ts";
 import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
@@ -21,7 +21,7 @@ const leave = (): never => process.exit(0);
 process.once("disconnect", leave);
 const secret = await keepIdentity({ ...config, log });
 process.off("disconnect", leave);
-const engine = referenceEngine({ faults: config.faults });
+const engine = await openEngine(config);
 const bay = await DeviceBay.open(config.dir, engine, config.devices);
 
 const runner = startRunner({

@@ -4,6 +4,7 @@
  * A `PUT` replaces the whole; a field that is left out gets its default, never its old value. A `PATCH` changes what it names.
  */
 import { z } from "zod";
+import { Size } from "./create-video.ts";
 import { CreditsText } from "./unit.ts";
 
 const WEIGHT_MAX = 10_000;
@@ -18,6 +19,9 @@ const DAY_MS = DAY_S * 1_000;
 const GANG_MAX = 64;
 const SHAPES_MAX = 16;
 const SECONDS_MAX = 600;
+const STEPS_MAX = 1_000;
+const FPS_MAX = 120;
+const SIZES_MAX = 64;
 const PRICE_MAX = 1_000_000_000;
 const GPU_MS_MAX = 2_000_000_000;
 
@@ -61,6 +65,8 @@ export const ClassName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9/._-]{0,63}$/, "it must be a short lower-case name, e.g. 720p/4s.");
 
+const ClassResolution = z.string().regex(/^[1-9]\d{1,4}p$/, "it must be a resolution such as 720p.");
+
 /** One way to run a class: `k` devices of one runner together. Times at the model's default steps on the reference GPU. */
 const ClassShape = z
   .strictObject({
@@ -78,7 +84,7 @@ const ClassShape = z
   });
 
 export const PutModelClass = z.strictObject({
-  resolution: z.string().regex(/^[1-9]\d{1,4}p$/, "it must be a resolution such as 720p."),
+  resolution: ClassResolution,
   /** The longest video of the class. */
   seconds_max: z.int().min(1).max(SECONDS_MAX),
   /** Credits at the model's default steps. */
@@ -110,6 +116,45 @@ export const AdminModelClass = z.object({
   retired: z.boolean(),
 });
 export type AdminModelClass = z.infer<typeof AdminModelClass>;
+
+export const ModelName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "it must be a short name without spaces, e.g. wan2.2-t2v-a14b.");
+
+const ModelSize = z.strictObject({
+  size: Size,
+  /** The bucket this size is priced and packed in: the `resolution` of a class. */
+  resolution: ClassResolution,
+});
+
+/** What may be asked of a model. It is offered as soon as it has a class, and runs where a runner announces its name. */
+export const PutModel = z
+  .strictObject({
+    /** By which engine; a runner of another one that announces the model is used all the same. */
+    engine: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "it must be the short name of an engine, e.g. diffusers."),
+    fps: z.int().min(1).max(FPS_MAX),
+    sizes: z.array(ModelSize).min(1).max(SIZES_MAX),
+    default_size: Size,
+    seconds_min: z.int().min(1).max(SECONDS_MAX).default(1),
+    seconds_max: z.int().min(1).max(SECONDS_MAX),
+    seconds_default: z.int().min(1).max(SECONDS_MAX),
+    steps_default: z.int().min(1).max(STEPS_MAX),
+    steps_max: z.int().min(1).max(STEPS_MAX),
+    load_ms: z.int().min(0).max(DAY_MS).default(0),
+    resume: z.enum(["exact", "none"]).default("none"),
+  })
+  .refine(({ sizes, default_size: size }) => sizes.some((known) => known.size === size), {
+    path: ["default_size"],
+    message: "it must be one of 'sizes'.",
+  })
+  .refine(({ seconds_min: min, seconds_default: usual, seconds_max: max }) => min <= usual && usual <= max, {
+    path: ["seconds_default"],
+    message: "it must be within 'seconds_min' and 'seconds_max'.",
+  })
+  .refine(({ steps_default: usual, steps_max: max }) => usual <= max, {
+    path: ["steps_default"],
+    message: "it must not be more than 'steps_max'.",
+  });
 
 export const PatchModel = z.strictObject({
   /** Time to make its weights resident on a device. */

@@ -39,6 +39,7 @@ export function leaseName(lease: LeaseRef): string {
 }
 
 export const Exactness = z.enum(["exact", "numerical"]);
+export type Exactness = z.infer<typeof Exactness>;
 
 /** What an engine can do; decides what the scheduler may ask of it. */
 export const EngineCaps = z.object({

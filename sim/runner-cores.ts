@@ -79,7 +79,7 @@ export class RunnerCores {
     const stopped = { t: "stopped", step: stepsDone } as const;
     if (stepsDone === job.stepsDone) return this.#report(job, run, [stopped], nowMs, ["stopped", "forget"]);
     // The engine has stopped before its checkpoint is uploaded; the session says so only after that.
-    const checkpoint = { t: "checkpoint", step: stepsDone, path: "", ...FILE } as const;
+    const checkpoint = { t: "checkpoint", step: stepsDone, path: "", exactness: "exact", ...FILE } as const;
     const said = ["upload", "upload", "checkpoint", "stopped", "forget"];
     this.#report(job, run, [checkpoint, stopped], nowMs, said);
   }

@@ -35,6 +35,23 @@ export async function allModels(sql: Sql | Transaction): Promise<readonly ModelR
   return sql<ModelRow[]>`select * from model order by name`;
 }
 
+/** The model as it is from now on. */
+export async function upsertModel(tx: Transaction, model: Omit<ModelRow, "createdAt">): Promise<ModelRow> {
+  const [row] = await tx<ModelRow[]>`
+    insert into model (name, engine, fps, sizes, default_size, seconds_min, seconds_max, seconds_default, steps_default,
+      steps_max, load_ms, resume)
+    values (${model.name}, ${model.engine}, ${model.fps}, ${tx.json(model.sizes.map((size) => ({ ...size })))},
+      ${model.defaultSize}, ${model.secondsMin}, ${model.secondsMax}, ${model.secondsDefault}, ${model.stepsDefault},
+      ${model.stepsMax}, ${model.loadMs}, ${model.resume})
+    on conflict (name) do update set engine = excluded.engine, fps = excluded.fps, sizes = excluded.sizes,
+      default_size = excluded.default_size, seconds_min = excluded.seconds_min, seconds_max = excluded.seconds_max,
+      seconds_default = excluded.seconds_default, steps_default = excluded.steps_default,
+      steps_max = excluded.steps_max, load_ms = excluded.load_ms, resume = excluded.resume
+    returning *`;
+  if (row === undefined) throw new Error("an upsert returns its row");
+  return row;
+}
+
 /** Changes what is named; false if there is no such model. */
 export async function updateModel(
   tx: Transaction,

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import type { SchedulerLimits } from "#control-plane/core/scheduler/limits.ts";
 import type { Database } from "#control-plane/db/connect.ts";
 import type { Answer } from "#control-plane/usecase/admin-answer.ts";
-import { changeModel, endClass, listModels, putClass } from "#control-plane/usecase/set-classes.ts";
+import { changeModel, endClass, listModels, putClass, putModel } from "#control-plane/usecase/set-classes.ts";
 import {
   changeAccount,
   changeLimits,
@@ -14,7 +14,16 @@ import {
   readTier,
 } from "#control-plane/usecase/set-terms.ts";
 import { PatchAccount, PatchRunner } from "#protocol/admin.ts";
-import { ClassName, PatchLimits, PatchModel, PutModelClass, PutTier, TierName } from "#protocol/admin-terms.ts";
+import {
+  ClassName,
+  ModelName,
+  PatchLimits,
+  PatchModel,
+  PutModel,
+  PutModelClass,
+  PutTier,
+  TierName,
+} from "#protocol/admin-terms.ts";
 import { AccountId, RunnerId } from "#protocol/id.ts";
 import type { z } from "zod";
 import { parse, refuse, render } from "./admin-body.ts";
@@ -56,6 +65,11 @@ export function termsRoutes({ database, limits, termsChanged }: TermsHost) {
       return change(c, PatchAccount, (wanted) => changeAccount(database, c.var.operator, id.data, wanted));
     })
     .get("/models", async (c) => c.json({ object: "list", data: await listModels(database) }))
+    .put("/models/:name", async (c) => {
+      const name = ModelName.safeParse(c.req.param("name"));
+      if (!name.success) return invalid("name", name.error);
+      return change(c, PutModel, (wanted) => putModel(database, c.var.operator, name.data, wanted));
+    })
     .patch("/models/:name", (c) =>
       change(c, PatchModel, (wanted) => changeModel(database, c.var.operator, c.req.param("name"), wanted)),
     )

@@ -3,9 +3,9 @@
  * it out of the offer at once, and its videos run on their terms.
  */
 import type { Database } from "#control-plane/db/connect.ts";
-import { allClasses, allModels, retireClass, updateModel, upsertClass } from "#control-plane/db/models.ts";
+import { allClasses, allModels, retireClass, updateModel, upsertClass, upsertModel } from "#control-plane/db/models.ts";
 import type { ClassRow, ModelRow } from "#control-plane/db/models.ts";
-import type { AdminModel, AdminModelClass, PatchModel, PutModelClass } from "#protocol/admin-terms.ts";
+import type { AdminModel, AdminModelClass, PatchModel, PutModel, PutModelClass } from "#protocol/admin-terms.ts";
 import { creditsText, GpuMillis, milliCreditsOf } from "#protocol/unit.ts";
 import type { z } from "zod";
 import { answer, refuse } from "./admin-answer.ts";
@@ -18,6 +18,32 @@ const NO_MODEL = { code: "not_found", message: "No such model." } as const;
 export async function listModels({ sql }: Database): Promise<readonly AdminModel[]> {
   const [models, classes] = await Promise.all([allModels(sql), allClasses(sql)]);
   return models.map((model) => modelOf(model, classes));
+}
+
+/** A model of that name is there afterwards, with exactly these terms; its classes, and what was admitted, stay. */
+export function putModel(
+  { sql }: Database,
+  by: Operator,
+  name: string,
+  wanted: z.infer<typeof PutModel>,
+): Promise<Answer<AdminModel>> {
+  return changing(sql, by, { act: "model.put", target: name, changes: { ...wanted } }, async (tx) => {
+    const row = await upsertModel(tx, {
+      name,
+      engine: wanted.engine,
+      fps: wanted.fps,
+      sizes: wanted.sizes,
+      defaultSize: wanted.default_size,
+      secondsMin: wanted.seconds_min,
+      secondsMax: wanted.seconds_max,
+      secondsDefault: wanted.seconds_default,
+      stepsDefault: wanted.steps_default,
+      stepsMax: wanted.steps_max,
+      loadMs: wanted.load_ms,
+      resume: wanted.resume,
+    });
+    return answer(modelOf(row, await allClasses(tx)));
+  });
 }
 
 export function changeModel(

@@ -6,7 +6,7 @@
  * After `stale` or expiry the attempt is dropped and nothing about its lease is said again.
  */
 import type { DeviceId, Sha256Hex } from "#protocol/id.ts";
-import type { Artifact, FromRunner, LeaseRef, Resume, RunError, RunSpec, Stage } from "#protocol/runner.ts";
+import type { Artifact, Exactness, FromRunner, LeaseRef, Resume, RunError, RunSpec, Stage } from "#protocol/runner.ts";
 
 export type StopWhy = "preempt" | "cancel" | "drain";
 export type UploadKind = "checkpoint" | "artifact";
@@ -20,6 +20,7 @@ export type EngineReport =
       readonly path: string;
       readonly sha256: Sha256Hex;
       readonly bytes: number;
+      readonly exactness: Exactness;
     }
   /** A checkpoint was due and the disk did not take it; the rendering goes on. */
   | { readonly t: "unsaved"; readonly step: number; readonly detail: string }
@@ -64,8 +65,8 @@ export interface Parcel {
   readonly bytes: number;
   readonly phase: "asking" | "sending" | "announcing";
   readonly asks: number;
-  /** What to say once it is there: the checkpoint's step, or the finished artifact. */
-  readonly announce: { readonly step: number } | { readonly artifact: Artifact };
+  /** What to say once it is there: the checkpoint's step and worth, or the finished artifact. */
+  readonly announce: { readonly step: number; readonly exactness: Exactness } | { readonly artifact: Artifact };
 }
 
 export type Ending = Extract<FromRunner, { t: "failed" | "stopped" }>;
@@ -130,8 +131,8 @@ export function onEngine(attempt: Attempt, report: EngineReport, up: boolean): T
       return { attempt: { ...attempt, step, unsentStep: up ? null : frame }, effects: sendIf(up, frame) };
     }
     case "checkpoint": {
-      const { step, path, sha256, bytes } = report;
-      return post(attempt, makeParcel("checkpoint", path, sha256, bytes, { step }), up);
+      const { step, path, sha256, bytes, exactness } = report;
+      return post(attempt, makeParcel("checkpoint", path, sha256, bytes, { step, exactness }), up);
     }
     case "unsaved":
       return { attempt, effects: [] };
@@ -273,8 +274,8 @@ function speakParcel({ lease, parcel }: Attempt): Effect[] {
   const { kind, sha256, bytes, announce } = parcel;
   if (parcel.phase === "asking") return [{ t: "send", frame: { t: "upload", lease, kind, sha256, bytes } }];
   if ("artifact" in announce) return [{ t: "send", frame: { t: "finished", lease, artifact: announce.artifact } }];
-  const { step } = announce;
-  return [{ t: "send", frame: { t: "checkpoint", lease, step, sha256, bytes, exactness: "exact" } }];
+  const { step, exactness } = announce;
+  return [{ t: "send", frame: { t: "checkpoint", lease, step, sha256, bytes, exactness } }];
 }
 
 /** Checkpoints that wait behind a slow store must not fill the disk. */

@@ -104,6 +104,34 @@ test("limits are the environment's until the operator sets them, and again once 
   expect(await mail()).toBe(3);
 });
 
+const MODEL = {
+  engine: "diffusers",
+  fps: 16,
+  sizes: [{ size: "832x480", resolution: "480p" }],
+  default_size: "832x480",
+  seconds_max: 5,
+  seconds_default: 5,
+  steps_default: 40,
+  steps_max: 60,
+} as const;
+
+test("a model is there as it was put, takes classes, and keeps them when it is put again", async () => {
+  const put = await call("PUT", "/models/Wan2.2-T2V", { ...MODEL, resume: "exact" });
+  const stored = {
+    name: "Wan2.2-T2V",
+    engine: "diffusers",
+    steps_default: 40,
+    load_ms: 0,
+    resume: "exact",
+    classes: [],
+  };
+  expect(put).toEqual({ status: 200, body: stored });
+  await call("PUT", "/models/Wan2.2-T2V/classes/480p/5s", { ...CLASS, resolution: "480p", seconds_max: 5 });
+  const again = await call("PUT", "/models/Wan2.2-T2V", { ...MODEL, load_ms: 60_000 });
+  expect(again.body).toMatchObject({ load_ms: 60_000, resume: "none", classes: [{ name: "480p/5s", retired: false }] });
+  expect(await mail()).toBe(3);
+});
+
 const everything = () => studio.sql`
   select (select json_agg(t order by name) from tier t) as tiers, (select json_agg(m) from model m) as models,
     (select json_agg(c order by name) from model_class c) as classes, (select json_agg(l) from scheduler_limit l) as limits,
@@ -120,6 +148,18 @@ test.each<[string, string, string, unknown, number, string | null]>([
   ["an account of an unknown tier", "PATCH", "/accounts/:account", { tier: "gold" }, 400, "tier"],
   ["an account that is none", "PATCH", "/accounts/acct_0000000000000000", { tier: "pro" }, 404, null],
   ["an account id that is none", "PATCH", "/accounts/me", { tier: "pro" }, 404, null],
+  [
+    "a model whose default is none of its sizes",
+    "PUT",
+    "/models/m",
+    { ...MODEL, default_size: "1x1" },
+    400,
+    "default_size",
+  ],
+  ["a model with a size that is none", "PUT", "/models/m", { ...MODEL, sizes: [{ size: "big" }] }, 400, "sizes.0.size"],
+  ["a usual length beyond the longest", "PUT", "/models/m", { ...MODEL, seconds_default: 6 }, 400, "seconds_default"],
+  ["more usual steps than allowed", "PUT", "/models/m", { ...MODEL, steps_max: 39 }, 400, "steps_default"],
+  ["a name no model may have", "PUT", "/models/a%20b", MODEL, 400, "name"],
   ["a class of an unknown model", "PUT", "/models/sora-2/classes/192p/2s", CLASS, 404, null],
   ["a class for nothing", "PUT", "/models/reference/classes/x", { ...CLASS, price: "0" }, 400, "price"],
   ["a class that pays", "PUT", "/models/reference/classes/x", { ...CLASS, price: "-1" }, 400, "price"],

@@ -20,3 +20,17 @@ describe("a runner's devices", () => {
     );
   });
 });
+
+describe("a runner's engine", () => {
+  test("is the reference engine, if nothing is said", () => {
+    expect(readConfig(NEEDED).engine).toEqual({ name: "reference" });
+  });
+
+  test("may be diffusers, which needs to know its models", () => {
+    const said = { CALLSHEET_ENGINE: "diffusers", CALLSHEET_MODEL_FILE: "/m.json", CALLSHEET_DIFFUSERS_VENV: "/venv" };
+    const python = "/venv/bin/python";
+    expect(readConfig({ ...NEEDED, ...said }).engine).toEqual({ name: "diffusers", modelFile: "/m.json", python });
+    expect(() => readConfig({ ...NEEDED, CALLSHEET_ENGINE: "diffusers" })).toThrow(/CALLSHEET_MODEL_FILE/);
+    expect(() => readConfig({ ...NEEDED, CALLSHEET_ENGINE: "sora" })).toThrow(/CALLSHEET_ENGINE/);
+  });
+});

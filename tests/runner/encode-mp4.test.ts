@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openEncoder } from "#gpu-runner/engines/reference/encode-mp4.ts";
+import { openEncoder } from "#gpu-runner/mp4/encode-mp4.ts";
 
 const ROUNDS = 10;
 

@@ -5,7 +5,7 @@ import { ImageDecoder } from "@napi-rs/webcodecs";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { ChildDevice } from "#gpu-runner/engines/reference/child-device.ts";
 import { answer, KNOWN_ANSWER } from "#gpu-runner/engines/reference/known-answer.ts";
-import { bytesOf } from "#gpu-runner/engines/reference/safetensors.ts";
+import { bytesOf } from "#gpu-runner/checkpoint/safetensors.ts";
 import { type Picture, makeSampler, type SampleState } from "#gpu-runner/engines/reference/sampler.ts";
 import type { EngineEvent } from "#gpu-runner/engine.ts";
 import { Sha256Hex } from "#protocol/id.ts";

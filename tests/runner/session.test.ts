@@ -135,6 +135,14 @@ describe("reporting", () => {
     expect(kinds(stage.connect())).not.toContain("checkpoint");
   });
 
+  test("a checkpoint that is only numerically equal is announced as such", () => {
+    const stage = working();
+    stage.engine({ ...CHECKPOINT, exactness: "numerical" } as EngineReport);
+    stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" });
+    const said = sent(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: null }));
+    expect(said).toMatchObject([{ t: "checkpoint", step: 3, exactness: "numerical" }]);
+  });
+
   test("a finished video is announced only after its upload, and repeated until recorded", () => {
     const stage = working();
     expect(kinds(stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT }))).toEqual(["stage", "upload"]);

@@ -17,7 +17,14 @@ export const LEASE: LeaseRef = { job: JOB, epoch: 1 };
 export const SHA = Sha256Hex.parse("1".repeat(64));
 export const OTHER_SHA = Sha256Hex.parse("2".repeat(64));
 export const ARTIFACT = { sha256: OTHER_SHA, bytes: 9, latents_sha256: SHA, frames_sha256: SHA };
-export const CHECKPOINT: EngineReport = { t: "checkpoint", step: 3, path: "/c", sha256: SHA, bytes: 5 };
+export const CHECKPOINT: EngineReport = {
+  t: "checkpoint",
+  step: 3,
+  path: "/c",
+  sha256: SHA,
+  bytes: 5,
+  exactness: "exact",
+};
 
 export class Stage {
   session: Session;

@@ -43,7 +43,7 @@ export class Product {
   readonly sql: postgres.Sql;
   readonly dev: DevFile;
 
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<Product> {
+  static async start(env: Readonly<Record<string, string>> = {}, startMs = START_MS): Promise<Product> {
     const home = env["CALLSHEET_HOME"] ?? (await mkdtemp(join(tmpdir(), "callsheet-e2e-")));
     const output: string[] = [];
     const supervisor = spawn(process.execPath, [join(ROOT, "cli/start.ts")], {
@@ -54,7 +54,7 @@ export class Product {
     for (const stream of [supervisor.stdout, supervisor.stderr])
       stream?.on("data", (text) => output.push(String(text)));
     try {
-      const dev = await until("the product is up", START_MS, async () => {
+      const dev = await until("the product is up", startMs, async () => {
         if (supervisor.exitCode !== null)
           throw new Error(`npm start ended with ${supervisor.exitCode}:\n${output.join("")}`);
         return readDevFile(home);

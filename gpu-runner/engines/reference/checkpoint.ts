@@ -1,6 +1,5 @@
 /**
- * `ckpt/1`: the sampler's state in one safetensors file, its manifest as JSON text in the metadata. One file, so that
- * manifest and tensors cannot be parted or mixed up.
+ * The reference engine's own part of `ckpt/1` (`gpu-runner/checkpoint/manifest.ts`): the sampler's state, and whose it is.
  *
  * A checkpoint fits only the job and code that made it: `compat` covers the engine build and every field of the spec
  * that decides the latents. Whatever does not fit is refused with its reason (`checkpoint-error.ts`), never patched over.
@@ -8,37 +7,38 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { LeaseRef, type RunSpec } from "#protocol/runner.ts";
+import type { LeaseRef, RunSpec } from "#protocol/runner.ts";
 import { Sha256Hex, type VideoId } from "#protocol/id.ts";
+import { CheckpointError } from "../../checkpoint/checkpoint-error.ts";
+import {
+  checkHash,
+  checkJob,
+  checkStep,
+  checkTensors,
+  Manifest as BaseManifest,
+  MANIFEST_KEY,
+  manifestOf,
+  reading,
+  stageAt,
+} from "../../checkpoint/manifest.ts";
+import {
+  hashTensors,
+  readTensors,
+  type TensorHeader,
+  type Tensors,
+  writeTensors,
+} from "../../checkpoint/safetensors.ts";
 import { REFERENCE_BUILD } from "./build.ts";
-import { CheckpointError } from "./checkpoint-error.ts";
 import { CHANNELS } from "./colour.ts";
 import { gridOf, SAMPLER, SIGMA_SHIFT, sigmaAt, type SampleState } from "./sampler.ts";
-import { hashTensors, readTensors, type TensorHeader, type Tensors, writeTensors } from "./safetensors.ts";
 
-const MANIFEST_KEY = "ckpt";
 /** The reference engine computes on one CPU, however many devices the gang has; its pictures are the same on any. */
 const GPU = "CPU";
 const WORLD_SIZE = 1;
 
-const Manifest = z.object({
-  format: z.literal("ckpt/1"),
-  lease: LeaseRef,
-  step: z.int().positive(),
-  of: z.int().positive(),
-  /** After the last step only the decoding is left to do. */
-  stage: z.enum(["denoise", "decode-pending"]),
-  build: z.string(),
-  compat: Sha256Hex,
-  gpu: z.string(),
-  world_size: z.int().positive(),
+const Manifest = BaseManifest.extend({
   /** The seed is the whole state of the random numbers: all of them are drawn before the first step. */
   sampler: z.object({ name: z.string(), shift: z.number(), sigma: z.number(), seed: z.int().nonnegative() }),
-  tensors: z.array(z.object({ name: z.string(), dtype: z.string(), shape: z.array(z.int().nonnegative()) })),
-  /** Of the tensors' bytes. */
-  sha256: Sha256Hex,
-  bytes: z.int().nonnegative(),
-  created_at: z.iso.datetime(),
 });
 type Manifest = z.infer<typeof Manifest>;
 
@@ -79,7 +79,7 @@ export async function saveCheckpoint(
     lease,
     step: state.step,
     of: spec.steps,
-    stage: state.step === spec.steps ? "decode-pending" : "denoise",
+    stage: stageAt(state.step, spec.steps),
     build: REFERENCE_BUILD,
     compat,
     gpu: GPU,
@@ -95,54 +95,37 @@ export async function saveCheckpoint(
 
 /** Throws a `CheckpointError` unless the file is exactly what this job needs. */
 export async function loadCheckpoint(path: string, resuming: Resuming): Promise<SampleState> {
-  try {
-    const read = await readTensors(path, (header) => {
-      const manifest = manifestOf(header);
+  const read = await reading(() =>
+    readTensors(path, (header) => {
+      const manifest = manifestOf(header, Manifest);
       checkOrigin(manifest, resuming);
       checkShapes(header, manifest, resuming.spec);
       return manifest;
-    });
-    const { step, sha256 } = read.accepted;
-    if (read.sha256 !== sha256) throw new CheckpointError("wrong_hash", "the tensors are not those that were written");
-    const latents = read.tensors.get("latents") ?? new Float32Array(0);
-    return { step, latents, velocity: read.tensors.get("velocity") ?? new Float32Array(0) };
-  } catch (fault) {
-    if (fault instanceof CheckpointError) throw fault;
-    if (fault instanceof Error && "errno" in fault) {
-      throw new CheckpointError("unreadable", fault.message, { cause: fault });
-    }
-    throw fault;
-  }
-}
-
-function manifestOf({ metadata }: TensorHeader): Manifest {
-  try {
-    return Manifest.parse(JSON.parse(metadata[MANIFEST_KEY] ?? "null"));
-  } catch (cause) {
-    throw new CheckpointError("no_manifest", "it has no ckpt/1 manifest that we can read", { cause });
-  }
+    }),
+  );
+  checkHash(read.accepted, read.sha256);
+  const latents = read.tensors.get("latents") ?? new Float32Array(0);
+  return { step: read.accepted.step, latents, velocity: read.tensors.get("velocity") ?? new Float32Array(0) };
 }
 
 function checkOrigin(manifest: Manifest, { job, spec, compat }: Resuming): void {
-  const { lease, step, of, stage, build, sampler } = manifest;
+  const { step, of, build, sampler } = manifest;
   if (build !== REFERENCE_BUILD)
     throw new CheckpointError("other_build", `made by ${build}, this is ${REFERENCE_BUILD}`);
-  if (lease.job !== job) throw new CheckpointError("other_job", `made for ${lease.job}`);
+  checkJob(manifest, job);
   if (manifest.compat !== compat) throw new CheckpointError("other_spec", "made for another picture of this job");
   const due = samplerAt(step, spec);
-  const fits = of === spec.steps && step <= of && (stage === "decode-pending") === (step === of);
-  if (!fits || JSON.stringify(sampler) !== JSON.stringify(due)) {
-    throw new CheckpointError("wrong_step", `${stage} after ${step} of ${of} steps, where ${spec.steps} are due`);
+  checkStep(manifest, spec.steps);
+  if (JSON.stringify(sampler) !== JSON.stringify(due)) {
+    throw new CheckpointError("wrong_step", `${sampler.name} after ${step} of ${of} steps is not where this one is`);
   }
 }
 
 function checkShapes(header: TensorHeader, manifest: Manifest, spec: RunSpec): void {
+  checkTensors(manifest, header);
   const due = JSON.stringify(shapesAt(manifest.step, spec));
   const found = JSON.stringify(header.tensors.map(({ name, shape }) => [name, shape]));
-  const said = JSON.stringify(manifest.tensors.map(({ name, shape }) => [name, shape]));
-  if (found !== due || said !== due || manifest.bytes !== header.bytes) {
-    throw new CheckpointError("wrong_tensors", `${found}, where ${due} is due`);
-  }
+  if (found !== due) throw new CheckpointError("wrong_tensors", `${found}, where ${due} is due`);
 }
 
 function samplerAt(step: number, spec: RunSpec): Manifest["sampler"] {

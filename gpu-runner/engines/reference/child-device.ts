@@ -12,7 +12,7 @@ import type { RunError } from "#protocol/runner.ts";
 import type { EngineDevice, EngineEvent, EngineJob, EngineRun, StopWhy } from "../../engine.ts";
 import type { FromChild, ToChild } from "./child-message.ts";
 import { CLIPS_LARGE, CLIPS_SMALL, LARGE_GRID_CELLS } from "./dictionary.ts";
-import { readKnobs } from "./knobs.ts";
+import { readKnobs } from "../../knobs.ts";
 import { KNOWN_ANSWER } from "./known-answer.ts";
 import type { ReferenceOptions } from "./reference-engine.ts";
 import { gridOf } from "./sampler.ts";

@@ -4,7 +4,7 @@
  */
 import type { EngineEvent } from "../../engine.ts";
 import { isStorageFull, storageFull } from "../../storage-fault.ts";
-import { CheckpointError } from "./checkpoint-error.ts";
+import { CheckpointError } from "../../checkpoint/checkpoint-error.ts";
 import type { FromChild, ToChild } from "./child-message.ts";
 import { NotFiniteError } from "./finite.ts";
 import { answer } from "./known-answer.ts";
@@ -46,8 +46,8 @@ function classify(fault: unknown): Extract<EngineEvent, { t: "failed" }>["error"
   if (fault instanceof ReferenceImageError) return { class: "user", code: "invalid_input_reference", detail };
   // Nobody's failure but the file's: the next attempt resumes from an older one, or starts anew.
   if (fault instanceof CheckpointError) return { class: "retryable", code: "bad_checkpoint", detail: fault.message };
-  if (fault instanceof OutOfMemoryError || fault instanceof RangeError)
-    return { class: "capacity", code: "oom_denoise", detail };
+  if (fault instanceof OutOfMemoryError) return { class: "capacity", code: `oom_${fault.stage}`, detail };
+  if (fault instanceof RangeError) return { class: "capacity", code: "oom_denoise", detail };
   if (fault instanceof NotFiniteError) return { class: "engine_fatal", code: "nan_latents", detail };
   if (isStorageFull(fault)) return storageFull(fault);
   return { class: "engine_fatal", code: "render_failed", detail };

@@ -5,10 +5,10 @@
 import type { Canvas } from "./brush.ts";
 import { CELL_FRAMES, CELL_PIXELS } from "./sampler.ts";
 import { CHANNELS, writeRgb } from "./colour.ts";
+import { BYTES_PER_PIXEL } from "../../mp4/encode-mp4.ts";
 import type { Grid } from "./clip.ts";
 import { uniform } from "./noise.ts";
 
-export const BYTES_PER_PIXEL = 4;
 const DAB_SHARE = 0.68;
 const DAB_TONE = 16;
 const RELIEF_GAIN = 15 / 127;

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { Sha256Hex } from "#protocol/id.ts";
-import { bytesOf } from "./safetensors.ts";
+import { bytesOf } from "../../checkpoint/safetensors.ts";
 import { makeSampler, type Picture } from "./sampler.ts";
 
 const PICTURE: Picture = {

@@ -19,6 +19,7 @@ export function referenceEngine(options: ReferenceOptions): Engine {
     build: REFERENCE_BUILD,
     models: ["reference"],
     caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
+    gpus: null,
     openDevice: () => new ChildDevice(options),
   };
 }

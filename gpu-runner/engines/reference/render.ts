@@ -2,25 +2,21 @@
  * One job from spec to MP4, inside the engine child: load or resume, denoise with checkpoints, decode and encode.
  * `control.stop` is looked at between steps and between frames.
  */
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Sha256Hex } from "#protocol/id.ts";
-import { thumbnailHeader } from "#protocol/mp4-thumbnail.ts";
 import type { EngineEvent, EngineJob, StopWhy } from "../../engine.ts";
-import { writeAll, writeWhole } from "../../whole-file.ts";
+import { bytesOf } from "../../checkpoint/safetensors.ts";
+import { type Knobs, readKnobs } from "../../knobs.ts";
+import { type WrittenMp4, writeMp4 } from "../../mp4/write-mp4.ts";
 import { layCanvas } from "./brush.ts";
 import { compatKey, loadCheckpoint } from "./checkpoint.ts";
-import { BYTES_PER_PIXEL, makeDecoder } from "./decode.ts";
-import { openEncoder } from "./encode-mp4.ts";
+import { makeDecoder } from "./decode.ts";
 import { assertFinite } from "./finite.ts";
-import { type Knobs, readKnobs } from "./knobs.ts";
 import { readReference } from "./reference-image.ts";
-import { bytesOf } from "./safetensors.ts";
 import { gridOf, makeSampler, type SampleState } from "./sampler.ts";
 import { Saver } from "./saver.ts";
-import { thumbnailOf } from "./thumbnail.ts";
 
-const DECODE_REPORT_MS = 100;
 const BREATHE_MS = 25;
 
 export interface Control {
@@ -49,9 +45,11 @@ export async function render(renderer: Renderer): Promise<void> {
   if (denoised === null) return;
   const { latents, saver } = denoised;
   emit({ t: "stage", stage: "decode" });
-  const decoded = await decode(renderer, latents);
-  if (decoded === null) return leave(renderer, saver, spec.steps);
-  const { path, bytes, sha256, framesSha256 } = decoded;
+  if (knobs.oomDecode) throw new OutOfMemoryError("the fault knob asked for more memory than a decode has", "decode");
+  const path = join(job.dir, "video.mp4");
+  const written = await decode(renderer, latents, path);
+  if (written === null) return leave(renderer, saver, spec.steps);
+  const { bytes, sha256, framesSha256 } = written;
   emit({
     t: "artifact",
     path,
@@ -126,6 +124,11 @@ async function breathing(work: Generator<void, void, void>): Promise<void> {
 
 export class OutOfMemoryError extends Error {
   override readonly name = "OutOfMemoryError";
+  readonly stage: "denoise" | "decode";
+  constructor(message: string, stage: "denoise" | "decode") {
+    super(message);
+    this.stage = stage;
+  }
 }
 
 async function provoke(knobs: Knobs, epoch: number, step: number, steps: number): Promise<void> {
@@ -133,58 +136,20 @@ async function provoke(knobs: Knobs, epoch: number, step: number, steps: number)
   const crashAt = knobs.crashAt === "middle" ? middle : knobs.crashAt;
   if (step === crashAt || (step === knobs.crashOnceAt && epoch === 1)) process.kill(process.pid, "SIGKILL");
   if (step === knobs.hangAt) for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
-  if (knobs.oom && step === middle) throw new OutOfMemoryError("the fault knob asked for more memory than there is");
-}
-
-interface Decoded {
-  readonly path: string;
-  readonly bytes: number;
-  readonly sha256: Sha256Hex;
-  readonly framesSha256: Sha256Hex;
+  if (knobs.oom && step === middle) {
+    throw new OutOfMemoryError("the fault knob asked for more memory than there is", "denoise");
+  }
 }
 
 /** Null if it was stopped between two frames. */
-async function decode({ job, control, emit }: Renderer, latents: Float32Array): Promise<Decoded | null> {
-  const { width, height, fps, frames } = job.spec;
+function decode({ job, control, emit }: Renderer, latents: Float32Array, path: string): Promise<WrittenMp4 | null> {
+  const { width, height, frames } = job.spec;
   const decoder = makeDecoder(latents, gridOf(width, height, frames), layCanvas(width, height));
-  const encoder = openEncoder(width, height, fps);
-  const rgba = new Uint8ClampedArray(width * height * BYTES_PER_PIXEL);
-  const hash = createHash("sha256");
-  let thumbnail: Uint8Array = new Uint8Array(0);
-  let reportedAt = performance.now();
-  try {
-    for (let frame = 0; frame < frames; frame++) {
-      if (control.stop !== null) return null;
-      const from = performance.now();
-      decoder.paint(frame, rgba);
-      hash.update(rgba);
-      // The middle one: a first frame is often a reference image, or black.
-      if (frame === Math.floor(frames / 2)) thumbnail = await thumbnailOf(rgba, width, height);
-      await encoder.add(rgba);
-      const now = performance.now();
-      if (now - reportedAt >= DECODE_REPORT_MS || frame === frames - 1) {
-        reportedAt = now;
-        emit({ t: "step", stage: "decode", done: frame + 1, of: frames, ms: now - from });
-        await new Promise(setImmediate);
-      }
-    }
-    const mp4 = await encoder.finish();
-    const path = join(job.dir, "video.mp4");
-    // Part by part: a long video is not copied for the sake of its thumbnail.
-    const parts = [mp4, thumbnailHeader(thumbnail.length), thumbnail];
-    const whole = createHash("sha256");
-    await writeWhole(path, async (file) => {
-      for (const part of parts) {
-        whole.update(part);
-        await writeAll(file, part);
-      }
-    });
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    const digest = (of: Hash): Sha256Hex => Sha256Hex.parse(of.digest("hex"));
-    return { path, bytes, sha256: digest(whole), framesSha256: digest(hash) };
-  } finally {
-    encoder.close();
-  }
+  return writeMp4(path, job.spec, {
+    paint: (frame, rgba) => decoder.paint(frame, rgba),
+    stopped: () => control.stop !== null,
+    progress: (done, ms) => emit({ t: "step", stage: "decode", done, of: frames, ms }),
+  });
 }
 
 function hashOf(values: Float32Array): Sha256Hex {

@@ -60,7 +60,7 @@ export class Saver {
     try {
       const { sha256, bytes } = await saveCheckpoint(path, lease, spec, this.#compat, state);
       this.#savedStep = step;
-      this.#emit({ t: "checkpoint", step, path, sha256, bytes });
+      this.#emit({ t: "checkpoint", step, path, sha256, bytes, exactness: "exact" });
     } catch (fault) {
       if (!isStorageFull(fault)) throw fault;
       // The rendering needs no disk to go on; the video may fit when it is done.

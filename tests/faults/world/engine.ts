@@ -49,6 +49,7 @@ export function simulatedEngine(
     name: "simulated",
     build: "simulated 1",
     models: ["reference"],
+    gpus: null,
     caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
     openDevice: () => ({
       start: (job, emit) => new Run(process, chance, pace, faults, watch, job, emit),
@@ -134,7 +135,8 @@ class Run implements EngineRun {
     this.#savedStep = step;
     const path = `${this.#job.dir}/${step}.safetensors`;
     writeRendering(path, this.#rendering);
-    this.#emit({ t: "checkpoint", step, path, sha256: hashOf(this.#rendering), bytes: CHECKPOINT_BYTES });
+    const file = { path, sha256: hashOf(this.#rendering), bytes: CHECKPOINT_BYTES };
+    this.#emit({ t: "checkpoint", step, exactness: "exact", ...file });
   }
 
   #stopped(why: StopWhy): void {

@@ -1,7 +1,7 @@
 /**
  * The safetensors container: 8 bytes header length, a JSON header, then raw little-endian tensors. Only what checkpoints
- * need: named float32 tensors and text metadata. Reading runs no code, trusts no offset, and takes memory only for what
- * the caller accepts.
+ * need: named tensors, read and written here as float32 or only hashed, and text metadata. Reading runs no code, trusts
+ * no offset, and takes memory only for what the caller accepts.
  */
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
@@ -9,13 +9,23 @@ import { endianness } from "node:os";
 import { z } from "zod";
 import { Sha256Hex } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
-import { withFile, writeAll, writeWhole } from "../../whole-file.ts";
+import { withFile, writeAll, writeWhole } from "../whole-file.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 
 export const HEADER_BYTES_MAX = 1024 * 1024;
 const PREFIX_BYTES = 8;
 const PIECE_BYTES = 4 * 1024 * 1024;
-const F32_BYTES = 4;
+/** The types of numbers that occur in checkpoints. */
+const DTYPE_BYTES: ReadonlyMap<string, number> = new Map([
+  ["F64", 8],
+  ["F32", 4],
+  ["F16", 2],
+  ["BF16", 2],
+  ["I64", 8],
+  ["I32", 4],
+  ["U8", 1],
+  ["BOOL", 1],
+]);
 
 export interface Tensor {
   readonly shape: readonly number[];
@@ -75,7 +85,10 @@ export async function hashTensors(tensors: Tensors): Promise<Sha256Hex> {
   return Sha256Hex.parse(hash.digest("hex"));
 }
 
-/** `accept` sees the header first, and throws if this is not the file it wants; what it makes of it comes back too. */
+/**
+ * Float32 tensors and nothing else. `accept` sees the header first, and throws if this is not the file it wants; what it
+ * makes of it comes back too.
+ */
 export function readTensors<Accepted>(
   path: string,
   accept: (header: TensorHeader) => Accepted,
@@ -90,13 +103,31 @@ export function readTensors<Accepted>(
     const hash = createHash("sha256");
     const tensors = new Map<string, Float32Array<ArrayBuffer>>();
     let at = dataAt;
-    for (const { name, shape } of header.tensors) {
+    for (const { name, dtype, shape } of header.tensors) {
+      if (dtype !== "F32") throw new CheckpointError("wrong_tensors", `"${name}" is of ${dtype}, not F32`);
       const values = new Float32Array(lengthOf(shape));
       await readAll(file, bytesOf(values), at, hash);
       tensors.set(name, values);
       at += values.byteLength;
     }
     return { accepted, tensors, sha256: Sha256Hex.parse(hash.digest("hex")) };
+  });
+}
+
+/** As `readTensors`, of any type, for those who leave the reading to somebody else: only the hash of the bytes is made. */
+export function hashStored<Accepted>(
+  path: string,
+  accept: (header: TensorHeader) => Accepted,
+): Promise<{ accepted: Accepted; sha256: Sha256Hex }> {
+  return withFile(path, "r", async (file) => {
+    const { header, dataAt } = await readHeader(file);
+    const accepted = accept(header);
+    const hash = createHash("sha256");
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, header.bytes));
+    for (let at = 0; at < header.bytes; at += piece.length) {
+      await readAll(file, piece.subarray(0, Math.min(piece.length, header.bytes - at)), dataAt + at, hash);
+    }
+    return { accepted, sha256: Sha256Hex.parse(hash.digest("hex")) };
   });
 }
 
@@ -128,7 +159,8 @@ function parseHeader(text: Uint8Array, bytes: number): TensorHeader {
   );
   let end = 0;
   for (const [name, { dtype, shape, data_offsets: offsets }] of tensors) {
-    if (dtype !== "F32" || offsets[0] !== end || offsets[1] - offsets[0] !== lengthOf(shape) * F32_BYTES) {
+    const width = DTYPE_BYTES.get(dtype);
+    if (width === undefined || offsets[0] !== end || offsets[1] - offsets[0] !== lengthOf(shape) * width) {
       const found = JSON.stringify([dtype, shape, offsets]);
       throw new CheckpointError("wrong_tensors", `"${name}" is ${found}, and ${end} is where it should begin`);
     }

@@ -14,6 +14,9 @@ export type CheckpointFault =
   | "other_job"
   /** The same job, but another picture than this one. */
   | "other_spec"
+  /** The same picture by other weights, or by another scheduler, type of numbers or guidance. */
+  | "other_weights"
+  | "other_sampler"
   /** Step, stage and sampler do not fit together. */
   | "wrong_step"
   /** The disk does not give it back. */

@@ -3,9 +3,10 @@
  * does not grow with duration.
  */
 import { type EncodedVideoChunk, Mp4Muxer, VideoEncoder, VideoFrame } from "@napi-rs/webcodecs";
-import { BYTES_PER_PIXEL } from "./decode.ts";
 import { fixDuration } from "./mp4-timing.ts";
 
+/** RGBA. */
+export const BYTES_PER_PIXEL = 4;
 const CODEC = "avc1.640033";
 const QUEUE_MAX = 4;
 const BITS_PER_PIXEL = 0.12;

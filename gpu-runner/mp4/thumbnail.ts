@@ -1,6 +1,6 @@
 /** One frame as a small WebP. The key frame of a VP8 stream is a lossy WebP but for its header (RFC 9649), so the video encoder does it. */
 import { VideoEncoder, VideoFrame } from "@napi-rs/webcodecs";
-import { BYTES_PER_PIXEL } from "./decode.ts";
+import { BYTES_PER_PIXEL } from "./encode-mp4.ts";
 
 /** Of the longer side. Frames are shrunk by whole factors only. */
 const SIDE_MAX = 640;

@@ -1,0 +1,115 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, onTestFinished, test } from "vitest";
+import { openDiffusersEngine } from "#gpu-runner/engines/diffusers/diffusers-engine.ts";
+import { type ModelEntry, readModelFile } from "#gpu-runner/engines/diffusers/model-file.ts";
+import { SidecarDevice } from "#gpu-runner/engines/diffusers/sidecar-device.ts";
+import { conforms } from "../engine-suite.ts";
+import { aJob, checkpointsOf, denoiseSteps, picturesOf, play, type Subject } from "../subject.ts";
+import { makeTinyModels, PYTHON } from "./tiny-models.ts";
+
+const tiny = await makeTinyModels("wan", "wan-other");
+afterAll(() => tiny.remove());
+const options = { python: PYTHON, faults: true, saving: { interval_ms: 0, cost_multiple: 0 } };
+const engine = await openDiffusersEngine({ modelFile: tiny.modelFile, ...options });
+const found = await readModelFile(tiny.modelFile);
+const models = new Map([
+  ...found,
+  ["wan-gone", { ...found.get("wan"), name: "wan-gone", path: "/nowhere" } as ModelEntry],
+]);
+const device = new SidecarDevice({ ...options, models }, null);
+afterAll(() => device.close());
+
+const subject: Subject = {
+  name: "diffusers",
+  caps: engine.caps,
+  spec: {
+    model: "wan",
+    prompt: "a red fox in the snow",
+    negative_prompt: "",
+    width: 48,
+    height: 32,
+    fps: 8,
+    frames: 8,
+    steps: 8,
+    seed: 7,
+    reference: null,
+  },
+  open: (change) => new SidecarDevice({ ...options, models, ...change }, null),
+  decodesInTiles: true,
+  hangMs: 10_000,
+};
+
+conforms(subject);
+
+test("the engine says what it is: its libraries, its models, exact checkpoints", () => {
+  expect(engine).toMatchObject({
+    name: "diffusers",
+    build: expect.stringMatching(/^diffusers-[\d.]+\+torch-[\d.]+.*\+sidecar-\d+$/),
+    models: ["wan", "wan-other", "wan-euler", "wan-dpm"],
+    caps: { checkpoint: "exact", step_progress: true, cancel: "step" },
+  });
+});
+
+test("a checkpoint is refused by other weights and by another scheduler, and still good for its own", async () => {
+  const { events } = await play(device, await aJob(subject, { prompt: "!idle=40 a fox" }));
+  const saved = checkpointsOf(events).find(({ step }) => step === 4);
+  if (saved === undefined) throw new Error("no checkpoint after step 4");
+  for (const [model, fault] of [
+    ["wan-other", "other_weights"],
+    ["wan-euler", "other_sampler"],
+  ] as const) {
+    const { ending } = await play(device, await aJob(subject, { model, prompt: "a fox" }, saved));
+    expect(ending).toMatchObject({ t: "failed", error: { class: "retryable", code: "bad_checkpoint" } });
+    expect(ending.t === "failed" && ending.error.detail).toMatch(new RegExp(`^${fault}: `));
+  }
+  const resumed = await play(device, await aJob(subject, { prompt: "a fox" }, saved));
+  expect(denoiseSteps(resumed.events)).toEqual([5, 6, 7, 8]);
+  expect(picturesOf(resumed)).toEqual(picturesOf(await play(device, await aJob(subject, { prompt: "a fox" }))));
+});
+
+test("a reference image, which a text-to-video model cannot take, is the user's fault", async () => {
+  const reference = { url: "unused", sha256: "0".repeat(64), media_type: "image/png" } as never;
+  const { ending } = await play(device, await aJob(subject, { reference }));
+  expect(ending).toMatchObject({ t: "failed", error: { class: "user", code: "invalid_input_reference" } });
+});
+
+test("a model whose weights are not there is the host's fault, and the others still work", async () => {
+  const { ending } = await play(device, await aJob(subject, { model: "wan-gone" }));
+  expect(ending).toMatchObject({ t: "failed", error: { class: "host_fatal", code: "model_unusable" } });
+  expect((await play(device, await aJob(subject))).ending.t).toBe("artifact");
+});
+
+test.each([
+  ["says something else than an event", "echo Loading weights...; sleep 60", "stdout_garbage"],
+  ["skips an event", `echo '{"t":"pong","seq":1,"n":1}'; sleep 60`, "stdout_garbage"],
+  ["ends", "exit 3", "exited"],
+])("a sidecar that %s is replaced, and the job given back as the device's fault", async (_what, script, code) => {
+  const dir = await mkdtemp(join(tmpdir(), "callsheet-conformance-"));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const python = join(dir, "python");
+  await writeFile(python, `#!/bin/sh\n${script}\n`);
+  await chmod(python, 0o755);
+  const strange = new SidecarDevice({ ...options, python, models }, null);
+  onTestFinished(() => strange.close());
+  const { ending } = await play(strange, await aJob(subject));
+  expect(ending).toMatchObject({ t: "failed", error: { class: "gpu_fatal", code } });
+});
+
+test("a model file with a fault is refused at start, by field", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "callsheet-conformance-"));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const modelFile = join(dir, "models.json");
+  const [wan] = Object.values(JSON.parse(await readFile(tiny.modelFile, "utf8")) as Record<string, object>);
+  for (const [change, fault] of [
+    [{ dtype: "int8" }, /dtype/],
+    [{ path: undefined }, /either 'path' or 'repo'/],
+    [{ repo: "a/b", path: undefined }, /revision/],
+    [{ stepz: 4 }, /stepz/],
+    [{ pipeline: "SoraPipeline" }, /SoraPipeline/],
+  ] as const) {
+    await writeFile(modelFile, JSON.stringify({ wan: { ...wan, ...change } }));
+    await expect(openDiffusersEngine({ modelFile, ...options })).rejects.toThrow(fault);
+  }
+});
