@@ -18,6 +18,7 @@ export default defineConfig({
             "tests/*.test.ts",
             "tests/{core,protocol,runner,cli,sim,properties,faults}/**/*.test.ts",
             "tests/engines/*.test.ts",
+            "tests/engines/openai-video/*.test.ts",
             "tests/security/core/**/*.test.ts",
           ],
           testTimeout: HANG_MS,

@@ -35,7 +35,7 @@ const Environment = z
     CALLSHEET_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     CALLSHEET_HOME: z.string().optional(),
     CALLSHEET_LOG: z.string().default("info"),
-    CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
+    CALLSHEET_ENGINE: z.enum(["reference", "diffusers", "openai-video"]).default("reference"),
     CALLSHEET_MODEL_FILE: z.string().optional(),
     /** npm runs scripts in the package's folder; this is where the user stood. */
     INIT_CWD: z.string().optional(),
@@ -80,7 +80,7 @@ export interface Config {
   readonly databaseUrl: string | null;
   readonly logLevel: string;
   /** Of every runner. */
-  readonly engine: "reference" | "diffusers";
+  readonly engine: "reference" | "diffusers" | "openai-video";
   readonly modelFile: string | null;
   readonly request: PromptRequest | null;
   readonly help: boolean;

@@ -50,10 +50,13 @@ const Environment = z.object({
   CALLSHEET_DEVICE_SLOTS: z.coerce.number().pipe(z.int().min(1).max(DEVICE_SLOTS_MAX)).default(1),
   /** Fault knobs are for development only, so a runner that is told nothing has none. */
   CALLSHEET_ENV: z.enum(["development", "staging", "production"]).default("production"),
-  CALLSHEET_ENGINE: z.enum(["reference", "diffusers"]).default("reference"),
-  /** For the diffusers engine: the models it serves, and the Python of its virtual environment. */
+  CALLSHEET_ENGINE: z.enum(["reference", "diffusers", "openai-video"]).default("reference"),
+  /** The models that it serves. */
   CALLSHEET_MODEL_FILE: z.string().min(1).optional(),
+  /** For the diffusers engine: its Python. */
   CALLSHEET_DIFFUSERS_VENV: z.string().min(1).default(DIFFUSERS_VENV),
+  /** As CUDA understands it: indices or UUIDs. */
+  CUDA_VISIBLE_DEVICES: z.string().optional(),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
   CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
   CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
@@ -68,7 +71,8 @@ export interface DeclaredDevices {
 
 export type EngineChoice =
   | { readonly name: "reference" }
-  | { readonly name: "diffusers"; readonly modelFile: string; readonly python: string };
+  | { readonly name: "diffusers"; readonly modelFile: string; readonly python: string }
+  | { readonly name: "openai-video"; readonly modelFile: string };
 
 export interface RunnerConfig {
   readonly controlPlaneUrls: readonly string[];
@@ -77,6 +81,8 @@ export interface RunnerConfig {
   readonly dir: string;
   readonly devices: DeclaredDevices;
   readonly engine: EngineChoice;
+  /** Of the host's GPUs; null: all. */
+  readonly visibleGpus: string | null;
   readonly faults: boolean;
   readonly drainMs: number;
   readonly logLevel: string;
@@ -89,8 +95,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
     ...(environment["CALLSHEET_ENGINE_FAULTS"] === "allow" && environment["CALLSHEET_ENV"] !== "development"
       ? ["CALLSHEET_ENGINE_FAULTS: may be allowed in development only (CALLSHEET_ENV)"]
       : []),
-    ...(environment["CALLSHEET_ENGINE"] === "diffusers" && environment["CALLSHEET_MODEL_FILE"] === undefined
-      ? ["CALLSHEET_MODEL_FILE: is needed by the diffusers engine"]
+    ...(read.data !== undefined && read.data.CALLSHEET_ENGINE !== "reference" && !read.data.CALLSHEET_MODEL_FILE
+      ? [`CALLSHEET_MODEL_FILE: is needed by the ${read.data.CALLSHEET_ENGINE} engine`]
       : []),
   ];
   if (!read.success || faults.length > 0) {
@@ -109,6 +115,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
       slots: variables.CALLSHEET_DEVICE_SLOTS,
     },
     engine: engineOf(variables),
+    visibleGpus: variables.CUDA_VISIBLE_DEVICES ?? null,
     faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
     drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,
     logLevel: variables.CALLSHEET_LOG,
@@ -118,5 +125,6 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
 function engineOf(variables: z.infer<typeof Environment>): EngineChoice {
   const { CALLSHEET_ENGINE: name, CALLSHEET_MODEL_FILE: modelFile, CALLSHEET_DIFFUSERS_VENV: venv } = variables;
   if (name === "reference" || modelFile === undefined) return { name: "reference" };
+  if (name === "openai-video") return { name, modelFile: resolve(modelFile) };
   return { name, modelFile: resolve(modelFile), python: resolve(venv, "bin/python") };
 }

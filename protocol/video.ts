@@ -92,6 +92,8 @@ export const Scheduler = z.object({
   preemptions: z.int().nonnegative(),
   queued_at: z.int(),
   started_at: z.int().nullable(),
+  /** True where the engine says nothing until it is done: `progress` is then by how long such videos took before. */
+  progress_estimated: z.boolean(),
   /** What the create asked for; null if it asked for nothing. */
   start_deadline_at: z.int().nullable(),
   deadline_at: z.int(),

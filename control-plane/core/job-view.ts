@@ -73,6 +73,7 @@ export function standingOf(job: JobRecord, explanation: Explanation): VideoStand
       preemptions: job.preemptions,
       queued_at: seconds(job.createdAt),
       started_at: secondsOrNull(job.startedAt),
+      progress_estimated: job.progressEstimated,
       start_deadline_at: secondsOrNull(job.startDeadlineAt),
       deadline_at: seconds(job.deadlineAt),
     },

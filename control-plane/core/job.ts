@@ -49,6 +49,7 @@ export interface JobRecord {
   readonly gpuMs: GpuMillis;
   readonly state: JobState;
   readonly progress: number;
+  readonly progressEstimated: boolean;
   /** Denoise steps whose result is kept: they are never run again. */
   readonly stepsDone: number;
   readonly epoch: number;

@@ -37,6 +37,9 @@ export async function markStarting(tx: Transaction, dispatch: Dispatch, leaseMs:
       update job set
         state = 'starting', epoch = epoch + 1, attempts = attempts + 1, runner_id = ${dispatch.runner},
         devices = ${devices}, slot = ${slot}, not_before = null,
+        progress_estimated = exists (
+          select 1 from runner where id = ${dispatch.runner} and not (caps ->> 'step_progress')::boolean
+        ),
         started_at = coalesce(started_at, now()),
         lease_expires_at = now() + make_interval(secs => ${leaseMs / 1_000})
       where id = ${dispatch.job} and state in ('queued', 'preempted', 'retrying') and deleted_at is null

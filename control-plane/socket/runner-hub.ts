@@ -177,7 +177,7 @@ export class RunnerHub {
     this.#graces.get(runner)?.();
     this.#graces.delete(runner);
     this.#replace(hello);
-    const terms = runnerTermsOf({ id: runner, build: hello.build, models: hello.models, devices: hello.devices });
+    const terms = runnerTermsOf({ ...hello, id: runner });
     const own = () => this.#sessions.get(runner) === session;
     const events = {
       hearing: () => this.#mayWork(runner, () => own() && session.hearing && this.#host.up(terms)),

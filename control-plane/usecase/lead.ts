@@ -88,12 +88,13 @@ export async function knownRunners(sql: Sql): Promise<readonly RunnerTerms[]> {
   return (await allRunners(sql)).map(runnerTermsOf);
 }
 
-export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "build" | "models" | "devices">): RunnerTerms {
+export function runnerTermsOf(runner: Pick<RunnerRow, "id" | "build" | "models" | "caps" | "devices">): RunnerTerms {
   return {
     id: runner.id,
     gpu: withBuild(runner.devices[0]?.gpu ?? "none", runner.build),
     devices: runner.devices.map((device) => ({ id: device.id, vramBytes: device.vram_bytes, slots: device.slots })),
     models: runner.models,
+    keeps: runner.caps.checkpoint === "exact",
   };
 }
 

@@ -202,6 +202,18 @@ describe("preemption", () => {
     expect(placed(scheduler, 161_000).map(({ job }) => job.id)).toEqual([victim.id]);
   });
 
+  test("nobody is pushed aside on a runner that keeps nothing", () => {
+    for (const keeps of [true, false]) {
+      const scheduler = aScheduler([], { greedy: "free", patient: "free" }, limits);
+      scheduler.apply({ t: "runner_up", runner: { ...aRunner(0, 1), keeps } }, 0);
+      scheduler.apply({ t: "queued", job: longJob(1, "greedy") }, 0);
+      placed(scheduler);
+      scheduler.apply({ t: "queued", job: aQueuedJob(2, "patient", { steps: 20 }) }, 0);
+      expect(scheduler.decide(1_000, 10)).toEqual([]);
+      expect(scheduler.decide(120_000, 10)).toHaveLength(keeps ? 1 : 0);
+    }
+  });
+
   test.each([
     ["one that cannot resume exactly", { class: "rigid" }, 200_000],
     ["one that was preempted twice", { preemptions: 2 }, 200_000],

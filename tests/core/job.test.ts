@@ -41,6 +41,7 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     runnerDeaths: 0,
     engineFailures: 0,
     runAlone: false,
+    progressEstimated: false,
     runnerId: leased ? RunnerId.parse("r") : null,
     devices: leased ? [DeviceId.parse("d")] : null,
     slot: null,

@@ -50,6 +50,7 @@ export function video(part: Partial<z.input<typeof Video>> = {}): Video {
       preemptions: 0,
       queued_at: 1,
       started_at: null,
+      progress_estimated: false,
       start_deadline_at: null,
       deadline_at: 2,
     },

@@ -188,7 +188,7 @@ export function conforms(subject: Subject): void {
     }
   });
 
-  describe(`${subject.name}: a fault`, () => {
+  describe.runIf(subject.faultKnobs)(`${subject.name}: a fault`, () => {
     test.each([
       ["a crash", "!crash", { class: "engine_fatal", code: "exited" }],
       ["memory that does not suffice", "!oom", { class: "capacity", code: "oom_denoise" }],

@@ -18,6 +18,7 @@ conforms({
     reference: null,
   },
   open: (options) => new ChildDevice({ faults: true, ...options }),
+  faultKnobs: true,
   decodesInTiles: false,
   hangMs: 10_000,
 });

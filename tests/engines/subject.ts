@@ -31,6 +31,8 @@ export interface Subject {
   readonly spec: RunSpec;
   /** With a process of its own. */
   open(options?: DeviceOptions): OpenDevice;
+  /** Whether prompts turn fault knobs (`knobs.ts`) in it. */
+  readonly faultKnobs: boolean;
   /** Whether a decode that does not fit into memory in one piece is done in tiles. */
   readonly decodesInTiles: boolean;
   /** Longer than any step of `spec` on a loaded machine. */
@@ -47,7 +49,7 @@ export interface Played {
 
 /** With a folder that goes with the test, or with what `cleanUp` is told of. */
 export async function aJob(
-  subject: Subject,
+  subject: Pick<Subject, "spec">,
   change: Partial<RunSpec> = {},
   resume?: Checkpoint,
   cleanUp: (end: () => Promise<void>) => void = onTestFinished,
@@ -88,10 +90,11 @@ export function checkpointsOf(events: readonly EngineEvent[]): readonly Checkpoi
   return events.filter((event) => event.t === "checkpoint");
 }
 
-/** What two renderings are compared by. */
-export function picturesOf({ ending }: Played): { readonly latents: string | null; readonly frames: string | null } {
+/** What two renderings are compared by: latents and frames, or the file of an engine that shows neither. */
+export function picturesOf({ ending }: Played): { readonly latents: string; readonly frames: string | null } {
   if (ending.t !== "artifact") throw new Error(`expected a video, got ${JSON.stringify(ending)}`);
-  return { latents: ending.artifact.latents_sha256, frames: ending.artifact.frames_sha256 };
+  const { latents_sha256: latents, frames_sha256: frames, sha256 } = ending.artifact;
+  return { latents: latents ?? sha256, frames };
 }
 
 /** Every process whose group or own id this is; zombies hold nothing any more. Linux only. */

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Effect, EngineReport } from "#gpu-runner/core/attempt.ts";
-import { UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
+import { type Effect, type EngineReport, UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
 import { type Input, type Session, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
 import { DeviceId, VideoId } from "#protocol/id.ts";
 import { FromRunner, HEARTBEAT_MS, LEASE_MS, leaseName } from "#protocol/runner.ts";
@@ -121,27 +120,23 @@ describe("reporting", () => {
     expect(again[0]).toMatchObject({ t: "hello", leases: [{ ...LEASE, devices: [DEVICE] }] });
   });
 
-  test("a checkpoint is uploaded, announced, and repeated over a new line until recorded", () => {
-    const stage = working();
-    expect(kinds(stage.engine(CHECKPOINT))).toEqual(["upload"]);
-    expect(kinds(stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" }))).toEqual([
-      "*upload",
-    ]);
-    expect(kinds(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: null }))).toEqual(["checkpoint"]);
-    stage.feed({ t: "closed" });
-    expect(kinds(stage.connect())).toContain("checkpoint");
-    stage.hear({ t: "recorded", lease: LEASE, what: "checkpoint", sha256: SHA });
-    stage.feed({ t: "closed" });
-    expect(kinds(stage.connect())).not.toContain("checkpoint");
-  });
-
-  test("a checkpoint that is only numerically equal is announced as such", () => {
-    const stage = working();
-    stage.engine({ ...CHECKPOINT, exactness: "numerical" } as EngineReport);
-    stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" });
-    const said = sent(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: null }));
-    expect(said).toMatchObject([{ t: "checkpoint", step: 3, exactness: "numerical" }]);
-  });
+  test.each(["exact", "numerical"])(
+    "an %s checkpoint is uploaded, announced, and repeated until recorded",
+    (exactness) => {
+      const stage = working();
+      expect(kinds(stage.engine({ ...CHECKPOINT, exactness } as EngineReport))).toEqual(["upload"]);
+      expect(kinds(stage.hear({ t: "upload_url", lease: LEASE, kind: "checkpoint", sha256: SHA, url: "u" }))).toEqual([
+        "*upload",
+      ]);
+      const said = sent(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA, failure: null }));
+      expect(said).toMatchObject([{ t: "checkpoint", step: 3, exactness }]);
+      stage.feed({ t: "closed" });
+      expect(kinds(stage.connect())).toContain("checkpoint");
+      stage.hear({ t: "recorded", lease: LEASE, what: "checkpoint", sha256: SHA });
+      stage.feed({ t: "closed" });
+      expect(kinds(stage.connect())).not.toContain("checkpoint");
+    },
+  );
 
   test("a finished video is announced only after its upload, and repeated until recorded", () => {
     const stage = working();

@@ -62,6 +62,8 @@ export interface RunnerTerms {
   readonly devices: readonly { readonly id: string; readonly vramBytes: number; readonly slots: number }[];
   /** What its engine can load; everything, if absent. */
   readonly models?: readonly string[];
+  /** What it stops can go on with the same bits; yes, if absent. Nobody is pushed aside where it would lose its work. */
+  readonly keeps?: boolean;
 }
 
 export type SchedulerEvent =

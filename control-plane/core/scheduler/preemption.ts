@@ -4,7 +4,7 @@
  * The potential rule ends all loops: after the exchange the head's account (with its charge) must still stand before the
  * victims' (with all their refunds) by the cost of a reload, so no victim can push the head aside in turn. Within a tier
  * accounts are compared, across tiers the tiers. A victim has run a while, has a while to go, resumes exactly, and was
- * preempted fewer than `preemptionsMax` times; what it costs must fit into the waste budget.
+ * preempted fewer than `preemptionsMax` times, and its runner keeps its work; what it costs must fit into the waste budget.
  */
 import { freeWhole, serves } from "./cluster.ts";
 import type { Cluster, RunnerState } from "./cluster.ts";
@@ -66,6 +66,7 @@ export function exchangeFor(
   for (const runner of cluster.runners) {
     const here = victims.get(runner.terms.id);
     if (here === undefined || !runner.up || question.reserved(runner.terms.id)) continue;
+    if (runner.terms.keeps === false) continue;
     const byId = new Map(here.map((victim) => [victim.running.job.id, victim]));
     for (const shape of question.class.shapes) {
       if (!serves(runner, question.class.model, shape)) continue;

@@ -70,6 +70,8 @@ export const job = pgTable(
 
     state: jobState().notNull().default("queued"),
     progress: integer().notNull().default(0),
+    /** The engine that it runs on, or ran on last, sees no steps. */
+    progressEstimated: boolean("progress_estimated").notNull().default(false),
     stepsDone: integer("steps_done").notNull().default(0),
     epoch: integer().notNull().default(0),
     attempts: integer().notNull().default(0),

@@ -2,13 +2,11 @@
  * The operator's model file: JSON, by the name under which a model is asked for, what the sidecar loads for it
  * (`docs/engines.md`). It is checked whole at start; weights are looked at when they are first needed.
  */
-import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { ModelName } from "#protocol/admin-terms.ts";
 import { Sha256Hex } from "#protocol/id.ts";
+import { type Named, readOperatorFile } from "../operator-file.ts";
 
-const MODELS_MAX = 64;
 const QUIET_S_MAX = 24 * 3_600;
 /** Reading tens of gigabytes from a cold disk takes this long, and no part of a render longer. */
 const QUIET_S = 900;
@@ -49,32 +47,15 @@ const Entry = z
     error: "needs a 'default' among its parts",
   });
 
-const ModelFile = z
-  .record(ModelName, Entry)
-  .refine((models) => Object.keys(models).length > 0, "names no model")
-  .refine((models) => Object.keys(models).length <= MODELS_MAX, `names more than ${MODELS_MAX} models`);
-
-export type ModelEntry = z.infer<typeof Entry> & { readonly name: string };
+export type ModelEntry = Named<z.infer<typeof Entry>>;
 
 export async function readModelFile(path: string): Promise<ReadonlyMap<string, ModelEntry>> {
-  const text = await readFile(path, "utf8").catch((cause: unknown) => {
-    throw new Error(`the model file ${path} cannot be read`, { cause });
-  });
-  const read = ModelFile.safeParse(parse(path, text));
-  if (!read.success) throw new Error(`the model file ${path} is wrong:\n${z.prettifyError(read.error)}`);
+  const models = await readOperatorFile(path, Entry);
   const folder = dirname(path);
   return new Map(
-    Object.entries(read.data).map(([name, entry]) => [
+    [...models].map(([name, entry]) => [
       name,
-      { ...entry, name, ...(entry.path === undefined ? {} : { path: resolve(folder, entry.path) }) },
+      { ...entry, ...(entry.path === undefined ? {} : { path: resolve(folder, entry.path) }) },
     ]),
   );
-}
-
-function parse(path: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new Error(`the model file ${path} is not JSON`, { cause });
-  }
 }

@@ -37,6 +37,7 @@ const subject: Subject = {
     reference: null,
   },
   open: (change) => new SidecarDevice({ ...options, models, ...change }, null),
+  faultKnobs: true,
   decodesInTiles: true,
   hangMs: 10_000,
 };

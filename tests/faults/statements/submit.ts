@@ -160,6 +160,7 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     runnerDeaths: 0,
     engineFailures: 0,
     runAlone: false,
+    progressEstimated: false,
     runnerId: null,
     devices: null,
     slot: null,

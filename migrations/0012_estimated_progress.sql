@@ -1,0 +1,1 @@
+ALTER TABLE "job" ADD COLUMN "progress_estimated" boolean DEFAULT false NOT NULL;
