@@ -218,7 +218,10 @@ function operatorApp(settings: Config, logger: Logger, { metrics, database, hub,
     keyRevoked: (account, keySha256) => {
       const push = { items: [{ kind: "key_revoked", key_sha256: keySha256 } as const] };
       pusher.pushSoon(account, push, systemClock).catch((error: unknown) => {
-        logger.warn({ account, err: error }, "the edge was not told of a revoked key; it asks again within 30 s");
+        logger.warn(
+          { account, err: error },
+          "the edge was not told of a revoked key; its sessions have asked again by now",
+        );
       });
     },
   });

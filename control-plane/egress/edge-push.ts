@@ -8,7 +8,8 @@ import { signCall } from "#protocol/signed-call.ts";
 
 /** The edge may read a page of events before it answers. */
 const TIMEOUT_MS = 10_000;
-const SOON_MS = 5_000;
+/** Until the alarms of live sessions have asked for themselves. */
+const SOON_MS = 30_000;
 const AGAIN_MS = 250;
 
 export class EdgePusher {
@@ -22,7 +23,7 @@ export class EdgePusher {
     this.#mintRequestId = mintRequestId;
   }
 
-  /** Pushes until the edge has taken it. Throws once it is too late: a revocation is promised to hold within 5 s. */
+  /** Pushes until the edge has taken it: a revocation holds within 5 s where the edge can be reached. Throws once it is of no more use. */
   async pushSoon(account: AccountId, push: Push, clock: Clock): Promise<void> {
     const endMs = clock.monotonicMs() + SOON_MS;
     for (;;) {
@@ -31,7 +32,7 @@ export class EdgePusher {
         return;
       } catch (error) {
         if (clock.monotonicMs() + AGAIN_MS > endMs) throw error;
-        await sleep(AGAIN_MS);
+        await sleep(AGAIN_MS, undefined, { ref: false });
       }
     }
   }
