@@ -29,7 +29,7 @@ export function controlPlaneEnv(
     CALLSHEET_EDGE_SECRET: secrets.edge_secret,
     CALLSHEET_EDGE_URL: `http://127.0.0.1:${ports.edge}`,
     CALLSHEET_PUBLIC_URL: `http://127.0.0.1:${own?.main}`,
-    CALLSHEET_STORE_DIR: join(home, "store"),
+    ...(config.inherited["CALLSHEET_STORE_BUCKET"] ? {} : { CALLSHEET_STORE_DIR: join(home, "store") }),
     CALLSHEET_STORE_SECRET: secrets.store_secret,
     CALLSHEET_ENV: "development",
     CALLSHEET_WEBHOOK_PRIVATE: "allow",

@@ -42,7 +42,14 @@ const Config = z.object({
   CALLSHEET_EDGE_URL: z.url(),
   /** Where runners reach this replica's store; base of the URLs that they get. */
   CALLSHEET_PUBLIC_URL: z.url(),
-  CALLSHEET_STORE_DIR: z.string().min(1),
+  /** A folder, or a bucket with what opens it. */
+  CALLSHEET_STORE_DIR: z.string().optional(),
+  CALLSHEET_STORE_BUCKET: z.string().optional(),
+  /** Of R2, MinIO and the like; none: AWS. */
+  CALLSHEET_STORE_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
+  CALLSHEET_STORE_REGION: z.string().default("auto"),
+  CALLSHEET_STORE_ACCESS_KEY_ID: z.string().optional(),
+  CALLSHEET_STORE_SECRET_ACCESS_KEY: z.string().optional(),
   CALLSHEET_STORE_SECRET: z.string(),
   /** Who judges prompts and results; both or none. */
   CALLSHEET_MODERATION_URL: z.url({ protocol: /^https?$/ }).optional(),
@@ -60,6 +67,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join(".")}: ${issue.message}`),
     ...secretFaults(secretsIn(given), given["CALLSHEET_ENV"] === "development"),
     ...halfHook(given),
+    ...halfStore(given),
   ];
   if (!parsed.success || faults.length > 0) {
     throw new Error(`The control plane's settings are not valid:\n  ${faults.join("\n  ")}`);
@@ -85,6 +93,16 @@ function halfHook(given: NodeJS.ProcessEnv): readonly string[] {
   const { CALLSHEET_MODERATION_URL: url, CALLSHEET_MODERATION_SECRET: secret } = given;
   if ((url === undefined) === (secret === undefined)) return [];
   return ["CALLSHEET_MODERATION_URL, CALLSHEET_MODERATION_SECRET: set both, or none"];
+}
+
+function halfStore(given: NodeJS.ProcessEnv): readonly string[] {
+  const { CALLSHEET_STORE_DIR: folder, CALLSHEET_STORE_BUCKET: bucket } = given;
+  if ((folder === undefined) === (bucket === undefined)) {
+    return ["CALLSHEET_STORE_DIR, CALLSHEET_STORE_BUCKET: set one of them"];
+  }
+  const { CALLSHEET_STORE_ACCESS_KEY_ID: id, CALLSHEET_STORE_SECRET_ACCESS_KEY: secret } = given;
+  if (bucket === undefined || (id !== undefined && secret !== undefined)) return [];
+  return ["CALLSHEET_STORE_ACCESS_KEY_ID, CALLSHEET_STORE_SECRET_ACCESS_KEY: both are needed for a bucket"];
 }
 
 const DevFile = z.object({ database_url: z.string() });

@@ -31,7 +31,8 @@ import { identifyRunner } from "./usecase/runner-identity.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
-import { DiskStore } from "./store/disk-store.ts";
+import type { ArtifactStore } from "./store/artifact-store.ts";
+import { openStore } from "./store/open-store.ts";
 import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { Metrics } from "./metrics.ts";
@@ -81,7 +82,7 @@ interface Parts {
   readonly metrics: Metrics;
   readonly gate: CallGate;
   readonly database: Database;
-  readonly store: DiskStore;
+  readonly store: ArtifactStore;
   readonly urls: StoreUrls;
   readonly pusher: EdgePusher;
   readonly reign: LeaderReign;
@@ -95,7 +96,7 @@ interface Parts {
 
 async function start(settings: Config, logger: Logger): Promise<() => Promise<void>> {
   await migrate(settings.CALLSHEET_DATABASE_URL);
-  const parts = wire(settings, logger);
+  const parts = wire(settings, logger, await openStore(settings));
   const { database, hub, recorder, leadership } = parts;
   const host = { clock: systemClock, log: logger, meter: parts.metrics };
   const webhooks = webhookLoop(settings, host, database.hooks);
@@ -124,12 +125,11 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   };
 }
 
-function wire(settings: Config, logger: Logger): Parts {
+function wire(settings: Config, logger: Logger, store: ArtifactStore): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
   const { loops: sql } = database;
   const metrics = new Metrics();
   const host = { clock: systemClock, log: logger, meter: metrics };
-  const store = new DiskStore(settings.CALLSHEET_STORE_DIR);
   const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, signingSecretOf(settings), mintRequestId);
   const hook = moderationHookOf(settings, logger);

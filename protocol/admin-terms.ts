@@ -14,6 +14,7 @@ const UNBOUNDED = 1_000_000;
 const READS_PER_MINUTE = 6_000;
 const READS_BURST = 200;
 const DAY_S = 86_400;
+const KEEP_HOURS_MAX = 100_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = DAY_S * 1_000;
 const GANG_MAX = 64;
@@ -43,6 +44,8 @@ const tierTerms = {
   reads_per_minute: z.int().min(1).max(UNBOUNDED),
   reads_burst: z.int().min(1).max(UNBOUNDED),
   start_bound_s: z.int().min(1).max(DAY_S),
+  /** How long the files of its finished videos are kept; null: until they are deleted. */
+  keep_video_hours: z.int().min(1).max(KEEP_HOURS_MAX).nullable(),
 } as const;
 
 export const PutTier = z
@@ -53,6 +56,7 @@ export const PutTier = z
     tier_max_running: tierTerms.tier_max_running.default(UNBOUNDED),
     reads_per_minute: tierTerms.reads_per_minute.default(READS_PER_MINUTE),
     reads_burst: tierTerms.reads_burst.default(READS_BURST),
+    keep_video_hours: tierTerms.keep_video_hours.default(null),
   })
   .refine((tier) => tier.share_min <= tier.share_max, {
     path: ["share_max"],

@@ -83,6 +83,7 @@ export interface JobRecord {
   readonly artifactBytes: bigint | null;
   readonly latentsSha256: string | null;
   readonly framesSha256: string | null;
+  readonly artifactRemovedAt: Date | null;
   /** By which version of the policy the prompt was let through, and the result judged; null: nobody judged. */
   readonly promptPolicy: string | null;
   readonly resultPolicy: string | null;

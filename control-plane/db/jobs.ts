@@ -75,7 +75,8 @@ export async function saveChange(tx: Transaction, before: JobRow, change: JobCha
   const rows = await tx<JobRow[]>`
     with moved as (
       update job set ${tx(columnsOf(change))},
-        not_before = ${notBeforeIn(tx, change)}, moderate_at = ${moderateAtIn(tx, change)}, finished_at = ${isOver(change) ? tx`now()` : null}
+        not_before = ${notBeforeIn(tx, change)}, moderate_at = ${moderateAtIn(tx, change)}, finished_at = ${isOver(change) ? tx`now()` : null},
+        expires_at = ${change.to === "completed" ? expiryOf(tx, before) : null}
       where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
       returning *
     ),
@@ -135,6 +136,13 @@ function resultColumns({ artifact, artifactKey }: Extract<JobChange, { artifactK
   };
 }
 
+/** As long as its account's tier keeps finished videos now. */
+function expiryOf(tx: Transaction, { accountId }: JobRow) {
+  return tx`(
+    select now() + make_interval(hours => tier.keep_video_hours)
+    from account join tier on tier.name = account.tier where account.id = ${accountId})`;
+}
+
 function moderateAtIn(tx: Transaction, change: JobChange) {
   if (change.to === "moderating") return tx`now()`;
   return change.to === "asked_in_vain" ? tx`now() + make_interval(secs => ${change.askAgainMs / 1_000})` : null;
@@ -153,21 +161,34 @@ export async function resultsToModerate(sql: Sql, limit: number): Promise<readon
   return sql<JobRow[]>`select * from job where moderate_at <= now() order by moderate_at limit ${limit}`;
 }
 
-export interface WithheldResult {
+export interface StoredResult {
   readonly id: VideoId;
   readonly artifactKey: string;
 }
 
 /** Of videos that ended without being shown: nobody may ever read these. */
-export async function withheldResults(sql: Sql, limit: number): Promise<readonly WithheldResult[]> {
-  return sql<WithheldResult[]>`
+export async function withheldResults(sql: Sql, limit: number): Promise<readonly StoredResult[]> {
+  return sql<StoredResult[]>`
     select id, artifact_key from job where artifact_key is not null and error_code is not null limit ${limit}`;
 }
 
-export async function forgetResult(sql: Sql, { id, artifactKey }: WithheldResult): Promise<void> {
+export async function forgetResult(sql: Sql, { id, artifactKey }: StoredResult): Promise<void> {
   await sql`
     update job set artifact_key = null, artifact_sha256 = null, artifact_bytes = null, latents_sha256 = null, frames_sha256 = null
     where id = ${id} and artifact_key = ${artifactKey} and error_code is not null`;
+}
+
+/** Of videos that were deleted, or whose time is over. */
+export async function goneResults(sql: Sql, limit: number): Promise<readonly StoredResult[]> {
+  return sql<StoredResult[]>`
+    select id, artifact_key from job
+    where artifact_key is not null and artifact_removed_at is null and error_code is null
+      and (expires_at is not null or deleted_at is not null) and (expires_at < now() or deleted_at is not null)
+    limit ${limit}`;
+}
+
+export async function markResultRemoved(sql: Sql, { id, artifactKey }: StoredResult): Promise<void> {
+  await sql`update job set artifact_removed_at = now() where id = ${id} and artifact_key = ${artifactKey}`;
 }
 
 /** Whose video it is, deleted or not. */

@@ -32,8 +32,8 @@ import {
   sweepOld,
 } from "#control-plane/usecase/lead.ts";
 import { pastOutcomes } from "#control-plane/usecase/read-terms.ts";
-import { sweepWithheld } from "#control-plane/usecase/moderate-results.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
+import { sweepResults } from "#control-plane/usecase/sweep-results.ts";
 import { DeviceId, RunnerId, VideoId } from "#protocol/id.ts";
 import type { AccountId, Sha256Hex } from "#protocol/id.ts";
 import type { LeaseRef, Stage } from "#protocol/runner.ts";
@@ -122,7 +122,7 @@ export class SchedulerLoop implements Service {
       ),
       new Ticker("store-sweep", STORE_SWEEP_MS, host, async () => {
         await sweepCheckpoints(sql, store);
-        await sweepWithheld(sql, store);
+        await sweepResults(sql, store);
       }),
       ...ledgerTickers(sql, epoch, host),
     ];

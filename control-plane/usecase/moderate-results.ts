@@ -4,15 +4,13 @@
  */
 import type { ResultToJudge, Verdict } from "#control-plane/core/moderation.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
-import { forgetResult, resultsToModerate, withheldResults } from "#control-plane/db/jobs.ts";
+import { resultsToModerate } from "#control-plane/db/jobs.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
-import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
 import type { VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
 import { moveJob } from "./move-job.ts";
 
 export const ASKED_AT_ONCE_MAX = 16;
-const SWEEP_BATCH_MAX = 100;
 
 export interface ModeratorHost {
   readonly leaderEpoch: number;
@@ -68,13 +66,5 @@ export class Moderator {
     invariant(artifactKey !== null && artifactSha256 !== null, "a withheld job has its result");
     const url = this.#host.urlOf(artifactKey);
     return { video, account, prompt, sha256: artifactSha256, bytes: Number(artifactBytes), url };
-  }
-}
-
-/** Removes results that nobody may see: the file first, then what the video knows of it. */
-export async function sweepWithheld(sql: Sql, store: ArtifactStore): Promise<void> {
-  for (const result of await withheldResults(sql, SWEEP_BATCH_MAX)) {
-    await store.remove(result.artifactKey);
-    await forgetResult(sql, result);
   }
 }

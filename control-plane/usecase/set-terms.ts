@@ -52,6 +52,7 @@ export function putTier(
     readsPerMinute: wanted.reads_per_minute,
     readsBurst: wanted.reads_burst,
     startBoundS: wanted.start_bound_s,
+    keepVideoHours: wanted.keep_video_hours,
   };
   return changing(sql, by, { act: "tier.put", target: name, changes: { ...wanted } }, async (tx) => {
     await upsertTier(tx, row);
@@ -139,5 +140,6 @@ function tierOf(row: TierRow): AdminTier {
     reads_per_minute: row.readsPerMinute,
     reads_burst: row.readsBurst,
     start_bound_s: row.startBoundS,
+    keep_video_hours: row.keepVideoHours,
   };
 }

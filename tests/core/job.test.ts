@@ -62,6 +62,7 @@ function aJob(state: JobState, more: Partial<JobRecord> = {}): JobRecord {
     artifactBytes: null,
     latentsSha256: null,
     framesSha256: null,
+    artifactRemovedAt: null,
     promptPolicy: null,
     resultPolicy: null,
     moderateAt: state === "moderating" ? new Date(0) : null,

@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { MODERATION_TRIES_MAX } from "#control-plane/core/moderation.ts";
 import { ModerationHook } from "#control-plane/egress/moderation-hook.ts";
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
-import { ASKED_AT_ONCE_MAX, Moderator, sweepWithheld } from "#control-plane/usecase/moderate-results.ts";
+import { ASKED_AT_ONCE_MAX, Moderator } from "#control-plane/usecase/moderate-results.ts";
+import { sweepResults } from "#control-plane/usecase/sweep-results.ts";
 import { auditLedger } from "#control-plane/usecase/audit-ledger.ts";
 import { recordEnd } from "#control-plane/usecase/record-run.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
@@ -234,8 +235,8 @@ test("a result that is withheld for good costs nothing, says why, and its file i
   // The file goes first, and a crash in between only makes it go again.
   const removed: string[] = [];
   const store = { remove: async (name: string) => void removed.push(name) } as never;
-  await sweepWithheld(studio.sql, store);
-  await sweepWithheld(studio.sql, store);
+  await sweepResults(studio.sql, store);
+  await sweepResults(studio.sql, store);
   expect(removed.filter((name) => name === key)).toEqual([key]);
   expect(await studio.job(id)).toMatchObject({
     artifactKey: null,

@@ -1,8 +1,6 @@
-import { createHash } from "node:crypto";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { Hono } from "hono";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,7 +10,8 @@ import { DiskStore } from "#control-plane/store/disk-store.ts";
 import { STORE_URL_MS, StoreUrls } from "#control-plane/store/store-url.ts";
 import { recordCheckpoint, recordEnd } from "#control-plane/usecase/record-run.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
-import { Sha256Hex } from "#protocol/id.ts";
+import type { Sha256Hex } from "#protocol/id.ts";
+import { hashOf, keeps, putInto } from "#tests/store/store-suite.ts";
 import { anArtifact, Studio } from "#tests/support/studio.ts";
 
 let studio: Studio;
@@ -28,30 +27,13 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-const hashOf = (body: string) => Sha256Hex.parse(createHash("sha256").update(body).digest("hex"));
-const put = (key: string, body: string, sha256 = hashOf(body), bytesMax = 1_000) =>
-  store.put(key, Readable.from([Buffer.from(body)]), { sha256, bytesMax });
+const put = (key: string, body: string, sha256?: Sha256Hex) => putInto(store, key, body, sha256);
 
-test("what was put is read back, whole or in part", async () => {
-  const key = storeKeyOf({ job: "video_1", epoch: 1 }, "artifact", hashOf("a film"));
-  expect(await put(key, "a film")).toEqual({ ok: true, bytes: 6 });
-  expect(await store.stat(key)).toEqual({ bytes: 6 });
-  expect(await text(store.read(key, { start: 2, end: 3 }))).toBe("fi");
-});
+keeps("the store on a disk", () => store);
 
-test("bytes with another hash, too many of them, or a broken stream leave nothing behind", async () => {
+test("an upload that failed leaves no half file on the disk", async () => {
   const key = storeKeyOf({ job: "video_2", epoch: 1 }, "artifact", hashOf("promised"));
-  expect(await put(key, "delivered", hashOf("promised"))).toEqual({ ok: false, refusal: "wrong_hash" });
-  expect(await put(key, "promised", hashOf("promised"), 4)).toEqual({ ok: false, refusal: "too_large" });
-  const broken = new Readable({
-    read() {
-      this.destroy(new Error("the runner died"));
-    },
-  });
-  await expect(store.put(key, broken, { sha256: hashOf("promised"), bytesMax: 100 })).rejects.toThrow(
-    "the runner died",
-  );
-  expect(await store.stat(key)).toBeNull();
+  expect((await put(key, "delivered", hashOf("promised"))).ok).toBe(false);
   expect(await readdir(join(root, "incoming"))).toEqual([]);
 });
 

@@ -28,13 +28,16 @@ export const tier = pgTable(
     readsPerMinute: integer("reads_per_minute").notNull().default(6_000),
     readsBurst: integer("reads_burst").notNull().default(200),
     startBoundS: integer("start_bound_s").notNull(),
+    /** How long its finished videos are kept; null: until they are deleted. */
+    keepVideoHours: integer("keep_video_hours"),
   },
   (table) => [
     check("tier_weighs", sql`${table.weight} > 0 and ${table.shareMin} > 0 and ${table.shareMax} >= ${table.shareMin}`),
     check(
       "tier_limits_make_sense",
       sql`least(${table.maxRunning}, ${table.tierMaxRunning}, ${table.maxQueued}) >= 0
-        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.readsPerMinute}, ${table.readsBurst}, ${table.startBoundS}) > 0`,
+        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.readsPerMinute}, ${table.readsBurst}, ${table.startBoundS}) > 0
+        and (${table.keepVideoHours} is null or ${table.keepVideoHours} > 0)`,
     ),
   ],
 );

@@ -103,6 +103,8 @@ export const job = pgTable(
     artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
     latentsSha256: text("latents_sha256"),
     framesSha256: text("frames_sha256"),
+    /** When its file was taken out of the store, because it expired or was deleted. */
+    artifactRemovedAt: moment("artifact_removed_at"),
 
     /** The version of the policy by which the moderation hook let the prompt through, and judged the result. */
     promptPolicy: text("prompt_policy"),
@@ -119,6 +121,9 @@ export const job = pgTable(
     index("job_unfinished_by_account")
       .on(table.accountId, table.createdAt, table.id)
       .where(sql`${table.finishedAt} is null`),
+    index("job_result_to_remove").on(table.expiresAt)
+      .where(sql`${table.artifactKey} is not null and ${table.artifactRemovedAt} is null
+        and (${table.expiresAt} is not null or ${table.deletedAt} is not null)`),
     index("job_by_lease_end")
       .on(table.leaseExpiresAt)
       .where(sql`${table.leaseExpiresAt} is not null`),

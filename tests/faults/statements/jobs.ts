@@ -1,6 +1,6 @@
 /** As `control-plane/db/jobs.ts`, as far as the simulated product reads and moves jobs. */
 import type { JobChange } from "#control-plane/core/job.ts";
-import type { JobRow, JobWithUsage, Mail, WithheldResult } from "#control-plane/db/jobs.ts";
+import type { JobRow, JobWithUsage, Mail, StoredResult } from "#control-plane/db/jobs.ts";
 import type { Sql, Transaction } from "#control-plane/db/connect.ts";
 import type { AccountId, VideoId } from "#protocol/id.ts";
 import { milliCredits } from "#protocol/unit.ts";
@@ -121,7 +121,7 @@ export function resultsToModerate(sql: Sql, limit: number): Promise<readonly Job
   );
 }
 
-export function withheldResults(sql: Sql, limit: number): Promise<readonly WithheldResult[]> {
+export function withheldResults(sql: Sql, limit: number): Promise<readonly StoredResult[]> {
   return statement(sql, "withheldResults", (on) =>
     [...on.rows(tables().job)]
       .flatMap(({ id, artifactKey, errorCode }) =>
@@ -131,7 +131,7 @@ export function withheldResults(sql: Sql, limit: number): Promise<readonly Withh
   );
 }
 
-export function forgetResult(sql: Sql, { id, artifactKey }: WithheldResult): Promise<void> {
+export function forgetResult(sql: Sql, { id, artifactKey }: StoredResult): Promise<void> {
   return statement(sql, "forgetResult", (on) => {
     const { job } = tables();
     on.lock(job, id);
@@ -139,6 +139,27 @@ export function forgetResult(sql: Sql, { id, artifactKey }: WithheldResult): Pro
     if (row?.artifactKey !== artifactKey || row.errorCode === null) return;
     const hashes = { artifactSha256: null, latentsSha256: null, framesSha256: null };
     on.put(job, id, { ...row, ...hashes, artifactKey: null, artifactBytes: null });
+  });
+}
+
+export function goneResults(sql: Sql, limit: number): Promise<readonly StoredResult[]> {
+  return statement(sql, "goneResults", (on) =>
+    [...on.rows(tables().job)]
+      .flatMap(({ id, artifactKey, artifactRemovedAt, errorCode, deletedAt }) =>
+        artifactKey === null || artifactRemovedAt !== null || errorCode !== null || deletedAt === null
+          ? []
+          : [{ id, artifactKey }],
+      )
+      .slice(0, limit),
+  );
+}
+
+export function markResultRemoved(sql: Sql, { id, artifactKey }: StoredResult): Promise<void> {
+  return statement(sql, "markResultRemoved", (on) => {
+    const { job } = tables();
+    on.lock(job, id);
+    const row = on.get(job, id);
+    if (row?.artifactKey === artifactKey) on.put(job, id, { ...row, artifactRemovedAt: on.now });
   });
 }
 

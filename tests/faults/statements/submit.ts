@@ -178,6 +178,7 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     errorMessage: null,
     errorFault: null,
     artifactKey: null,
+    artifactRemovedAt: null,
     artifactSha256: null,
     artifactBytes: null,
     latentsSha256: null,

@@ -20,6 +20,7 @@ export function furnish(tables: Tables, accounts: number): void {
     readsPerMinute: 6_000,
     readsBurst: 200,
     startBoundS: 7_200,
+    keepVideoHours: null,
   };
   for (const [name, weight, maxRunning] of [
     ["free", 1, 2],

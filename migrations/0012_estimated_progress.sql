@@ -1,1 +1,0 @@
-ALTER TABLE "job" ADD COLUMN "progress_estimated" boolean DEFAULT false NOT NULL;
