@@ -6,6 +6,7 @@ import { z } from "zod";
 import { RunnerId } from "#protocol/id.ts";
 import { JoinToken } from "#protocol/runner-identity.ts";
 import { DEVICE_SLOTS_MAX, RUNNER_DEVICES_MAX } from "#protocol/runner.ts";
+import { SpotCloud } from "./spot-notice.ts";
 
 const CONTROL_PLANES_MAX = 16;
 /** More than any GPU has; a larger figure is bytes or megabytes by mistake. */
@@ -58,6 +59,8 @@ const Environment = z.object({
   /** As CUDA understands it: indices or UUIDs. */
   CUDA_VISIBLE_DEVICES: z.string().optional(),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
+  /** The cloud that may take this machine back at short notice; empty is the same as not set. */
+  CALLSHEET_SPOT: z.literal("").or(SpotCloud).optional(),
   CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
   CALLSHEET_LOG: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
 });
@@ -84,6 +87,7 @@ export interface RunnerConfig {
   /** Of the host's GPUs; null: all. */
   readonly visibleGpus: string | null;
   readonly faults: boolean;
+  readonly spot: SpotCloud | null;
   readonly drainMs: number;
   readonly logLevel: string;
 }
@@ -117,6 +121,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
     engine: engineOf(variables),
     visibleGpus: variables.CUDA_VISIBLE_DEVICES ?? null,
     faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
+    spot: variables.CALLSHEET_SPOT || null,
     drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,
     logLevel: variables.CALLSHEET_LOG,
   });

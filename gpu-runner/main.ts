@@ -9,6 +9,7 @@ import { openEngine } from "./engines/open-engine.ts";
 import { keepIdentity } from "./identity.ts";
 import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
+import { watchSpot } from "./spot-notice.ts";
 
 const config = readConfig();
 const log = pino({
@@ -53,6 +54,11 @@ process.on("disconnect", drain("parent gone"));
 process.on("message", (message) => {
   if (message === "stop") drain("stop message")();
 });
+const stayed = new AbortController();
+if (config.spot !== null) {
+  void watchSpot({ cloud: config.spot, signal: stayed.signal, taken: drain(`${config.spot} takes the machine back`) });
+}
 
 await runner.ended;
+stayed.abort();
 process.exit(0);
