@@ -29,7 +29,7 @@ export interface SpotWatch {
   readonly url?: string;
   readonly pollMs?: number;
   readonly signal: AbortSignal;
-  taken(): void;
+  readonly taken: () => void;
 }
 
 export async function watchSpot({ cloud, url, pollMs = POLL_MS, signal, taken }: SpotWatch): Promise<void> {
