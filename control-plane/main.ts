@@ -167,6 +167,7 @@ function wire(settings: Config, logger: Logger, store: ArtifactStore): Parts {
   const hub: RunnerHub = new RunnerHub(desk, () => leadership.leaderUrl, host);
   const self = { holder: randomUUID(), url: settings.CALLSHEET_PUBLIC_URL };
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
+  metrics.watchDevices(() => hub.states());
   const gate = new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics });
   return { metrics, gate, database, store, urls, pusher, reign, leadership, sender, recorder, hub, hook };
 }

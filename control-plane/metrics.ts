@@ -4,8 +4,25 @@ import type { MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import { COUNTERS, GAUGES } from "./core/meter.ts";
 import type { CounterName, GaugeName, Meter } from "./core/meter.ts";
+import type { DeviceTelemetry } from "#protocol/runner.ts";
 
 const PREFIX = "callsheet_";
+const DEVICE_GAUGES = {
+  device_utilization_ratio: {
+    help: "Share of the time in which something ran on a device.",
+    of: (device: DeviceTelemetry) => ratio(device.utilization),
+  },
+  device_memory_used_bytes: {
+    help: "Memory of a device in use.",
+    of: (device: DeviceTelemetry) => device.memory_used_bytes,
+  },
+  device_celsius: { help: "Temperature of a device.", of: (device: DeviceTelemetry) => device.temperature_c },
+  device_watts: { help: "Power that a device draws.", of: (device: DeviceTelemetry) => device.power_w },
+  device_ecc_errors: {
+    help: "Uncorrected memory errors of a device since its driver was loaded.",
+    of: (device: DeviceTelemetry) => device.ecc_errors,
+  },
+} as const;
 const SECONDS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export class Metrics implements Meter {
@@ -35,6 +52,27 @@ export class Metrics implements Meter {
     });
   }
 
+  /** Gauges of every device, read when they are scraped: a runner that left has none. */
+  watchDevices(read: () => ReadonlyMap<string, { readonly telemetry: readonly DeviceTelemetry[] }>): void {
+    for (const [name, { help, of }] of entriesOf(DEVICE_GAUGES)) {
+      const gauge = new Gauge({
+        name: PREFIX + name,
+        help,
+        labelNames: ["runner", "device"],
+        registers: [this.#registry],
+        collect() {
+          gauge.reset();
+          for (const [runner, { telemetry }] of read()) {
+            for (const device of telemetry) {
+              const value = of(device);
+              if (value !== null) gauge.set({ runner, device: device.id }, value);
+            }
+          }
+        },
+      });
+    }
+  }
+
   count(name: CounterName, label?: string, by = 1): void {
     const of = COUNTERS[name].label;
     this.#counters.get(name)?.inc(of === null || label === undefined ? {} : { [of]: label }, by);
@@ -55,6 +93,10 @@ export class Metrics implements Meter {
   async scraped(): Promise<{ readonly type: string; readonly text: string }> {
     return { type: this.#registry.contentType, text: await this.#registry.metrics() };
   }
+}
+
+function ratio(percent: number | null): number | null {
+  return percent === null ? null : percent / 100;
 }
 
 function entriesOf<Table extends object>(table: Table) {

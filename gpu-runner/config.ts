@@ -59,6 +59,8 @@ const Environment = z.object({
   /** As CUDA understands it: indices or UUIDs. */
   CUDA_VISIBLE_DEVICES: z.string().optional(),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
+  /** The operator's word on Xids (JSON): which are faults of what. */
+  CALLSHEET_XID_FILE: z.string().optional(),
   /** The cloud that may take this machine back at short notice; empty is the same as not set. */
   CALLSHEET_SPOT: z.literal("").or(SpotCloud).optional(),
   CALLSHEET_DRAIN_SECONDS: z.coerce.number().pipe(z.int().min(0).max(3_600)).default(20),
@@ -87,6 +89,7 @@ export interface RunnerConfig {
   /** Of the host's GPUs; null: all. */
   readonly visibleGpus: string | null;
   readonly faults: boolean;
+  readonly xidFile: string | null;
   readonly spot: SpotCloud | null;
   readonly drainMs: number;
   readonly logLevel: string;
@@ -121,6 +124,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Runner
     engine: engineOf(variables),
     visibleGpus: variables.CUDA_VISIBLE_DEVICES ?? null,
     faults: variables.CALLSHEET_ENGINE_FAULTS === "allow",
+    xidFile: variables.CALLSHEET_XID_FILE || null,
     spot: variables.CALLSHEET_SPOT || null,
     drainMs: variables.CALLSHEET_DRAIN_SECONDS * 1_000,
     logLevel: variables.CALLSHEET_LOG,

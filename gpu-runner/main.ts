@@ -6,6 +6,8 @@ import { RUNNER_PROTOCOL_VERSION } from "#protocol/runner.ts";
 import { readConfig } from "./config.ts";
 import { DeviceBay } from "./device.ts";
 import { openEngine } from "./engines/open-engine.ts";
+import { readXids, watchGpus } from "./gpu/gpu-watch.ts";
+import { seenGpus } from "./gpu/nvidia-smi.ts";
 import { keepIdentity } from "./identity.ts";
 import { startRunner } from "./runner.ts";
 import { openLine } from "./socket.ts";
@@ -22,7 +24,9 @@ const leave = (): never => process.exit(0);
 process.once("disconnect", leave);
 const secret = await keepIdentity({ ...config, log });
 process.off("disconnect", leave);
-const engine = await openEngine(config);
+const gpus = await seenGpus(config.visibleGpus);
+const xids = await readXids(config.xidFile);
+const engine = await openEngine(config, gpus);
 const bay = await DeviceBay.open(config.dir, engine, config.devices);
 
 const runner = startRunner({
@@ -46,7 +50,7 @@ log.info({ engine: engine.name, ...config.devices, control_planes: config.contro
 
 const drain = (reason: string) => (): void => {
   log.info({ reason }, "runner drains");
-  runner.drain(config.drainMs);
+  runner.feed({ t: "drain", withinMs: config.drainMs });
 };
 process.on("SIGTERM", drain("SIGTERM"));
 process.on("SIGINT", drain("SIGINT"));
@@ -55,6 +59,17 @@ process.on("message", (message) => {
   if (message === "stop") drain("stop message")();
 });
 const stayed = new AbortController();
+if (gpus !== null && engine.gpus !== null) {
+  const devices = bay.devices.flatMap(({ id }, at) => ({ id, bus: gpus[at]?.bus ?? "" }));
+  void watchGpus({
+    devices,
+    xids,
+    log,
+    signal: stayed.signal,
+    told: (readings) => runner.feed({ t: "telemetry", devices: readings }),
+    broke: (broken, error) => runner.feed({ t: "broken", devices: broken, error, withinMs: config.drainMs }),
+  });
+}
 if (config.spot !== null) {
   void watchSpot({ cloud: config.spot, signal: stayed.signal, taken: drain(`${config.spot} takes the machine back`) });
 }

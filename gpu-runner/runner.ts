@@ -10,9 +10,12 @@ import { isStorageFull, reasonOf } from "./storage-fault.ts";
 
 const TICK_MS = 200;
 
+/** What only the program knows: that it must go, how its devices are, that some of them broke. */
+export type FromHost = Extract<Input, { t: "drain" | "telemetry" | "broken" }>;
+
 export interface Runner {
-  /** Takes no more work, stops what runs at the next step boundary, then resolves `ended`. */
-  drain(withinMs: number): void;
+  readonly feed: (input: FromHost) => void;
+  /** After a drain, once nothing is left. */
   readonly ended: Promise<void>;
 }
 
@@ -86,7 +89,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
     },
   });
   const ticks = setInterval(() => feed({ t: "tick" }), TICK_MS);
-  return { drain: (withinMs) => feed({ t: "drain", withinMs }), ended: ended.promise };
+  return { feed, ended: ended.promise };
 }
 
 interface Uploader extends Pick<RunnerHost, "bay" | "log"> {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { AccountId, RunnerId } from "./id.ts";
 import { storable } from "./text.ts";
 import { CreditsText } from "./unit.ts";
-import { Device, LeaseRef } from "./runner.ts";
+import { Device, DeviceTelemetry, LeaseRef } from "./runner.ts";
 
 export const CreateAccount = z.strictObject({
   name: storable(z.string().min(1).max(120)),
@@ -53,6 +53,8 @@ export const AdminRunner = z.object({
   state: z.enum(["connected", "draining", "lost"]),
   /** By the operator, until it is taken back. */
   drained: z.boolean(),
+  /** As its drivers told last; empty where there is nothing to tell, or another replica hears it. */
+  telemetry: z.array(DeviceTelemetry),
   leases: z.array(LeaseRef),
 });
 export const PatchRunner = z.strictObject({ drained: z.boolean() });

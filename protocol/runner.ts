@@ -63,6 +63,21 @@ export const Device = z.object({
 });
 export type Device = z.infer<typeof Device>;
 
+export const TELEMETRY_MS = 5_000;
+
+/** How a device is; null is what its driver does not tell. */
+export const DeviceTelemetry = z.object({
+  id: DeviceId,
+  /** Percent of the time in which something ran. */
+  utilization: z.number().min(0).max(100).nullable(),
+  memory_used_bytes: z.int().nonnegative().nullable(),
+  temperature_c: z.number().nullable(),
+  power_w: z.number().nullable(),
+  /** Uncorrected, since its driver was loaded. */
+  ecc_errors: z.int().nonnegative().nullable(),
+});
+export type DeviceTelemetry = z.infer<typeof DeviceTelemetry>;
+
 /** What to render. Seconds × fps = frames; width and height are the asked size (engines pad inside). */
 export const RunSpec = z.object({
   model: z.string(),
@@ -152,6 +167,7 @@ export const FromRunner = z.discriminatedUnion("t", [
     why: z.enum(["preempt", "cancel", "drain"]),
     step: z.int().nonnegative().max(INT4_MAX),
   }),
+  z.object({ t: z.literal("telemetry"), devices: z.array(DeviceTelemetry).max(RUNNER_DEVICES_MAX) }),
   /** The runner takes no more work and will go once its leases ended. */
   z.object({ t: z.literal("draining") }),
 ]);

@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import type { Database } from "#control-plane/db/connect.ts";
 import { listRunners } from "#control-plane/usecase/administer.ts";
+import type { RunnerStanding } from "#control-plane/usecase/administer.ts";
 import { issueJoinToken, revokeRunner } from "#control-plane/usecase/runner-identity.ts";
 import type { AdminRunnerList } from "#protocol/admin.ts";
 import { RunnerId } from "#protocol/id.ts";
@@ -13,7 +14,7 @@ import type { AdminEnv } from "./admin-body.ts";
 export interface AdminRunnersHost {
   readonly database: Database;
   readonly randomBytes: (count: number) => Uint8Array;
-  readonly runnerStates: () => ReadonlyMap<RunnerId, "connected" | "draining">;
+  readonly runnerStates: () => ReadonlyMap<RunnerId, RunnerStanding>;
   /** The leader looks at once, if it is this replica. */
   readonly termsChanged: () => void;
 }

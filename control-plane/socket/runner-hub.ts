@@ -20,6 +20,7 @@ import {
   REDIAL_GRACE_MS,
 } from "#protocol/runner.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
+import type { RunnerStanding } from "#control-plane/usecase/administer.ts";
 import { runnerTermsOf } from "#control-plane/usecase/lead.ts";
 import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";
 import { RunnerSession, UNANSWERED_MAX } from "./runner-session.ts";
@@ -130,8 +131,13 @@ export class RunnerHub {
   }
 
   /** Connected runners, for the admin. */
-  states(): ReadonlyMap<RunnerId, "connected" | "draining"> {
-    return new Map([...this.#sessions].map(([id, session]) => [id, session.draining ? "draining" : "connected"]));
+  states(): ReadonlyMap<RunnerId, RunnerStanding> {
+    return new Map(
+      [...this.#sessions].map(([id, { draining, telemetry }]) => [
+        id,
+        { state: draining ? "draining" : "connected", telemetry },
+      ]),
+    );
   }
 
   async #greet(text: string, socket: WebSocket, credential: RunnerCredential): Promise<RunnerSession | null> {

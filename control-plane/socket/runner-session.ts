@@ -15,7 +15,7 @@ import type { WebSocket } from "ws";
 import type { DeviceId, RunnerId, Sha256Hex } from "#protocol/id.ts";
 import type { RunnerCredential } from "#control-plane/usecase/runner-identity.ts";
 import { ASSIGN_ACK_MS, FromRunner, HEARTBEAT_MS, leaseName, LEASE_MS } from "#protocol/runner.ts";
-import type { LeaseRef, Resume, RunSpec, ToRunner } from "#protocol/runner.ts";
+import type { DeviceTelemetry, LeaseRef, Resume, RunSpec, ToRunner } from "#protocol/runner.ts";
 
 type Frame<Kind extends FromRunner["t"]> = Extract<FromRunner, { t: Kind }>;
 export type Hello = Frame<"hello">;
@@ -81,6 +81,8 @@ export class RunnerSession {
   readonly hello: Hello;
   readonly credential: RunnerCredential;
   draining = false;
+  /** As it told last. */
+  telemetry: readonly DeviceTelemetry[] = [];
   #hearing = false;
   #doubted = false;
   readonly #socket: WebSocket;
@@ -254,6 +256,9 @@ export class RunnerSession {
         return this.#end(frame.lease, "failed", null, await this.#work.failed(frame));
       case "stopped":
         return this.#end(frame.lease, "stopped", null, await this.#work.stopped(frame));
+      case "telemetry":
+        this.telemetry = frame.devices.filter(({ id }) => this.hello.devices.some((device) => device.id === id));
+        return;
       case "draining":
         this.draining = true;
         return this.#events.resting();

@@ -1,5 +1,6 @@
 /** The operator's acts: accounts, keys, grants, a look at the runners. */
 import { findAccount, insertAccount, insertKey, keysOfAccount, revokeKey } from "#control-plane/db/admin.ts";
+import type { DeviceTelemetry } from "#protocol/runner.ts";
 import type { KeyEntry } from "#control-plane/db/admin.ts";
 import type { Database } from "#control-plane/db/connect.ts";
 import { allRunners } from "#control-plane/db/runners.ts";
@@ -110,9 +111,15 @@ export async function createGrant(
   });
 }
 
+/** A runner with a socket to this replica. */
+export interface RunnerStanding {
+  readonly state: "connected" | "draining";
+  readonly telemetry: readonly DeviceTelemetry[];
+}
+
 export async function listRunners(
   { sql }: Database,
-  states: ReadonlyMap<RunnerId, "connected" | "draining">,
+  standings: ReadonlyMap<RunnerId, RunnerStanding>,
 ): Promise<readonly z.infer<typeof AdminRunner>[]> {
   const rows = await allRunners(sql);
   return Promise.all(
@@ -122,7 +129,8 @@ export async function listRunners(
       build: row.build,
       models: [...row.models],
       devices: [...row.devices],
-      state: stateOf(states.get(row.id) ?? "lost", row.drained),
+      state: stateOf(standings.get(row.id)?.state ?? "lost", row.drained),
+      telemetry: [...(standings.get(row.id)?.telemetry ?? [])],
       drained: row.drained,
       leases: (await leasesOfRunner(sql, row.id)).map(({ job, epoch }) => ({ job, epoch })),
     })),

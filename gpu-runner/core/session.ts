@@ -8,7 +8,7 @@
  */
 import type { DeviceId, Sha256Hex } from "#protocol/id.ts";
 import { leaseName } from "#protocol/runner.ts";
-import type { FromRunner, LeaseRef, ToRunner } from "#protocol/runner.ts";
+import type { DeviceTelemetry, FromRunner, LeaseRef, RunError, ToRunner } from "#protocol/runner.ts";
 import {
   type Attempt,
   beginAttempt,
@@ -53,6 +53,14 @@ export type Input =
   | { readonly t: "frame"; readonly frame: ToRunner }
   | { readonly t: "tick" }
   | { readonly t: "drain"; readonly withinMs: number }
+  | { readonly t: "telemetry"; readonly devices: readonly DeviceTelemetry[] }
+  /** Devices are broken: what runs there has failed, and the rest goes elsewhere while the runner is restarted. */
+  | {
+      readonly t: "broken";
+      readonly devices: readonly DeviceId[];
+      readonly error: RunError;
+      readonly withinMs: number;
+    }
   | { readonly t: "engine"; readonly lease: LeaseRef; readonly report: EngineReport }
   /** A PUT ended; `failure` says why it did not work. */
   | {
@@ -118,6 +126,15 @@ function react(session: Session, input: Input, nowMs: number): Step {
       return onTick(session, nowMs);
     case "drain":
       return drain(session, nowMs + input.withinMs);
+    case "telemetry": {
+      const effect: Effect = { t: "send", frame: { t: "telemetry", devices: [...input.devices] } };
+      return { session, effects: session.link === "up" ? [effect] : [] };
+    }
+    case "broken": {
+      const failed = turnAttempts(session, broke(input.error), isOn(input.devices));
+      const drained = drain(failed.session, nowMs + input.withinMs);
+      return { session: drained.session, effects: [...failed.effects, ...drained.effects] };
+    }
     case "engine":
       return onAttempt(session, input.lease, (attempt, up) => onEngine(attempt, input.report, up));
     case "uploaded":
@@ -249,6 +266,17 @@ function drain(session: Session, untilMs: number): Step {
   const stopped = everyAttempt({ ...session, draining: { untilMs } }, (attempt) => onStop(attempt, "drain", untilMs));
   const said: Effect[] = session.link === "up" ? [{ t: "send", frame: { t: "draining" } }] : [];
   return { session: stopped.session, effects: [...said, ...stopped.effects] };
+}
+
+function isOn(devices: readonly DeviceId[]): (attempt: Attempt) => boolean {
+  return (attempt) => attempt.rendering && attempt.devices.some((id) => devices.includes(id));
+}
+
+function broke(error: RunError): Act {
+  return (attempt, up) => {
+    const turn = onEngine(attempt, { t: "failed", error }, up);
+    return { ...turn, effects: [{ t: "kill", lease: attempt.lease }, ...turn.effects] };
+  };
 }
 
 function leaveIfDrained({ session, effects }: Step, nowMs: number): Step {

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { expect, test } from "vitest";
 import { Metrics } from "#control-plane/metrics.ts";
+import { DeviceId } from "#protocol/id.ts";
 
 async function linesOf(metrics: Metrics): Promise<readonly string[]> {
   return (await metrics.scraped()).text.split("\n");
@@ -30,4 +31,22 @@ test("requests are timed by route, so that a thousand ids are one series", async
     'callsheet_http_request_seconds_count{method="GET",route="/edge/v1/videos/:id",status="200"} 1000',
     expect.stringContaining('status="404"'),
   ]);
+});
+
+test("devices are shown as they are told, without what they do not tell, and not once their runner has left", async () => {
+  const metrics = new Metrics();
+  const id = DeviceId.parse("gpu-0");
+  const reading = { id, utilization: 97, memory_used_bytes: 1_024, temperature_c: 61, power_w: null, ecc_errors: 0 };
+  const runners = new Map([["runner-1", { telemetry: [reading] }]]);
+  metrics.watchDevices(() => runners);
+  const shown = async () => (await linesOf(metrics)).filter((line) => line.startsWith("callsheet_device_"));
+  const labels = '{runner="runner-1",device="gpu-0"}';
+  expect(await shown()).toEqual([
+    `callsheet_device_utilization_ratio${labels} 0.97`,
+    `callsheet_device_memory_used_bytes${labels} 1024`,
+    `callsheet_device_celsius${labels} 61`,
+    `callsheet_device_ecc_errors${labels} 0`,
+  ]);
+  runners.clear();
+  expect(await shown()).toEqual([]);
 });

@@ -314,3 +314,13 @@ test("a runner whose secret counts no more is cut off without grace, one whose s
   expect(await closed).toEqual([4_001, Buffer.from("the runner's secret counts no more")]);
   expect(hub.states().size).toBe(0);
 });
+
+test("how a runner's devices are is known while it is connected, of its own devices only", async () => {
+  hub.open();
+  const runner = await beating();
+  const reading = { utilization: 97, memory_used_bytes: 1, temperature_c: 61, power_w: 512.3, ecc_errors: 0 };
+  const strange = { ...reading, id: DeviceId.parse("gpu-9") };
+  runner.say({ t: "telemetry", devices: [{ ...reading, id: DEVICE }, strange] });
+  await until(() => hub.states().get(RUNNER)?.telemetry.length === 1);
+  expect(hub.states().get(RUNNER)).toEqual({ state: "connected", telemetry: [{ ...reading, id: DEVICE }] });
+});

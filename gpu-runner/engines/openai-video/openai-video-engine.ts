@@ -1,6 +1,6 @@
 /** The `openai-video` engine: whatever a vLLM-Omni or SGLang server can render, one server a device. */
 import type { Engine } from "../../engine.ts";
-import type { SeenGpu } from "../../nvidia-smi.ts";
+import type { SeenGpu } from "../../gpu/nvidia-smi.ts";
 import { ServerDevice, type ServerDeviceOptions } from "./server-device.ts";
 import { readServerFile } from "./server-file.ts";
 

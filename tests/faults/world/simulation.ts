@@ -173,7 +173,8 @@ export class Simulation implements Cast {
 
   drainRunner(name: string, withinMs: number): void {
     const entry = this.#runners.get(name);
-    if (entry?.process.alive === true) this.within(entry.process, "SIGTERM", () => entry.runner?.drain(withinMs));
+    if (entry?.process.alive === true)
+      this.within(entry.process, "SIGTERM", () => entry.runner?.feed({ t: "drain", withinMs }));
   }
 
   stepClock(name: string, byMs: number): void {
@@ -283,7 +284,7 @@ export class Simulation implements Cast {
       ({ runnerId, finishedAt }) => runnerId === null && finishedAt === null,
     );
     return [...this.#replicas.values()].flatMap(({ process, reign, hub }) => [
-      `${process.label} ${reign.leads ? "leads" : "follows"}; runners: ${[...hub.states()].map((pair) => pair.join(" ")).join(", ")}`,
+      `${process.label} ${reign.leads ? "leads" : "follows"}; runners: ${[...hub.states()].map(([id, { state }]) => `${id} ${state}`).join(", ")}`,
       ...waiting.map(({ id, class: jobClass }) => {
         const { position, blockedBy } = reign.explain(id);
         return `${process.label} has ${id} (${jobClass}) at position ${position}, blocked by ${blockedBy}`;
