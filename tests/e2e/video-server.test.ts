@@ -19,7 +19,7 @@ let client: OpenAI;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "callsheet-video-server-"));
   const modelFile = join(dir, "models.json");
-  const command = [process.execPath, STAND_IN, "--api", "sglang", "--port", "{port}", "--step-ms", "100"];
+  const command = [process.execPath, STAND_IN, "--api", "sglang", "--port", "{port}", "--step-ms", "100", "--dir", dir];
   const probe = { width: 64, height: 64, frames: 1, steps: 1 };
   await writeFile(modelFile, JSON.stringify({ wan: { api: "sglang", command, probe } }));
   product = await Product.start({

@@ -36,7 +36,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 /** Somebody else's server, until the file is over. */
 async function serve(api: string, ...more: string[]): Promise<string> {
-  const child = fork(STAND_IN, ["--api", api, "--step-ms", String(STEP_MS), ...more]);
+  const child = fork(STAND_IN, ["--api", api, "--step-ms", String(STEP_MS), "--dir", dir, ...more]);
   afterAll(() => child.disconnect());
   const [port] = (await once(child, "message")) as [number];
   return `http://127.0.0.1:${port}`;
@@ -169,7 +169,7 @@ describe("a server that is not ours", () => {
 });
 
 describe("a server of ours", () => {
-  const command = [process.execPath, STAND_IN, "--port", "{port}", "--step-ms", String(STEP_MS)];
+  const command = [process.execPath, STAND_IN, "--port", "{port}", "--step-ms", String(STEP_MS), "--dir", dir];
 
   test("is started for its first video, and gone with its device", async () => {
     const device = await openDevice({ api: "vllm-omni", command });

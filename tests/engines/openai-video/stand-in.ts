@@ -1,13 +1,13 @@
 /**
  * Stands in for a vLLM-Omni or SGLang server, as their documentation and code describe `/v1/videos`, quirks included. A program:
- * `node stand-in.ts --port N --api vllm-omni|sglang [--step-ms N] [--drains]`.
+ * `node stand-in.ts --port N --api vllm-omni|sglang [--step-ms N] [--dir PATH] [--drains]`.
  *
  * One engine behind it renders one video after the other, real MP4s of plain pictures. Prompts break it: `!oom` fails the video,
  * `!close` closes the engine behind the open port (all later videos are answered with 504), `!hang` never ends, `!exit` ends the process.
  */
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -19,13 +19,15 @@ const { values } = parseArgs({
     port: { type: "string", default: "0" },
     api: { type: "string", default: "vllm-omni" },
     "step-ms": { type: "string", default: "20" },
+    /** Where its videos are kept; whoever starts it removes it. */
+    dir: { type: "string", default: tmpdir() },
     /** An abort waits for the end of the video, as in pipelines without steps of their own. */
     drains: { type: "boolean", default: false },
   },
 });
 const isSglang = values.api === "sglang";
 const stepMs = Number(values["step-ms"]);
-const folder = await mkdtemp(join(tmpdir(), "callsheet-stand-in-"));
+const folder = await mkdtemp(join(values.dir, "callsheet-stand-in-"));
 
 interface Wanted {
   readonly prompt: string;
@@ -191,4 +193,4 @@ server.listen(Number(values.port), "127.0.0.1", () => {
   const address = server.address();
   process.send?.(typeof address === "object" ? address?.port : null);
 });
-process.on("disconnect", () => void rm(folder, { recursive: true, force: true }).finally(() => process.exit(0)));
+process.on("disconnect", () => process.exit(0));
