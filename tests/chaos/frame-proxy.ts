@@ -1,9 +1,10 @@
 /**
  * A wire that knows frames: speaks the runners' WebSocket on both sides and may deliver a frame later, twice or never.
- * Pings are answered on each side by itself, so a runner behind it looks alive whatever becomes of its frames.
+ * Pings are answered on each side by itself, so a runner behind it looks alive whatever becomes of its frames. Plain requests, by which
+ * a new runner joins, pass as they are.
  */
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, request as ask, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
@@ -21,7 +22,7 @@ export class FrameProxy {
   delivered = 0;
   /** Frames that came late, twice or not at all. */
   tampered = 0;
-  readonly #server: Server = createServer();
+  readonly #server: Server;
   readonly #tamper: Tamper;
 
   static async to(port: number, tamper: Tamper): Promise<FrameProxy> {
@@ -33,6 +34,15 @@ export class FrameProxy {
 
   private constructor(port: number, tamper: Tamper) {
     this.#tamper = tamper;
+    this.#server = createServer((request, response) => {
+      const { method, url, headers } = request;
+      const asked = ask({ host: "127.0.0.1", port, method, path: url, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      asked.on("error", () => response.destroy());
+      request.pipe(asked);
+    });
     new WebSocketServer({ server: this.#server }).on("connection", (runner, request) => {
       const { authorization = "" } = request.headers;
       const controlPlane = new WebSocket(`ws://127.0.0.1:${port}${request.url}`, { headers: { authorization } });
