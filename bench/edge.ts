@@ -51,7 +51,7 @@ const LIMITED = 9_999;
 const LIMIT_MS = 10_000;
 const VIDEO = `video_${"0".repeat(32)}`;
 /** Asks for what is not offered: answered as soon as key and rate are checked. */
-const AT_THE_EDGE = `/v1/videos/${VIDEO}/content?variant=thumbnail`;
+const AT_THE_EDGE = `/v1/videos/${VIDEO}/content?variant=spritesheet`;
 const CASES = [
   { name: "a bare Worker", at: "bare", path: AT_THE_EDGE, status: "200", isBusy: false },
   { name: "no key asked: `/healthz`", at: "edge", path: "/healthz", status: "200", isBusy: false },
