@@ -31,6 +31,16 @@ async function log(after = 0): Promise<readonly Act[]> {
   return data.map(({ record }) => JSON.parse(record) as Act);
 }
 
+const MODEL = {
+  engine: "diffusers",
+  fps: 16,
+  sizes: [{ size: "832x480", resolution: "480p" }],
+  default_size: "832x480",
+  seconds_max: 5,
+  seconds_default: 5,
+  steps_default: 40,
+  steps_max: 60,
+} as const;
 const CLASS = {
   resolution: "192p",
   seconds_max: 7,
@@ -74,6 +84,7 @@ test("every act of the operator leaves one row: who, what, to what, in which cal
     ["POST", "/refunds", { video_id: job.id, reason: "r" }, "credits.refund", account],
     ["PUT", "/tiers/audited", TIER, "tier.put", "audited"],
     ["PATCH", "/models/reference", { load_ms: 1 }, "model.change", "reference"],
+    ["PUT", "/models/wan", MODEL, "model.put", "wan"],
     ["PUT", "/models/reference/classes/192p/7s", CLASS, "class.put", "reference/192p/7s"],
     ["DELETE", "/models/reference/classes/192p/7s", undefined, "class.retire", "reference/192p/7s"],
     ["PATCH", "/scheduler/limits", { preemptions_max: 3 }, "limits.change", "scheduler"],

@@ -15,13 +15,15 @@ import { Product, until } from "#tests/support/product.ts";
 
 /** Long enough that the video has reserved it, short enough to wait for. */
 const GRANT_MS = 1_500;
+/** The same, where a dozen stories begin at once. */
+const CROWDED_GRANT_MS = 4_000;
 const RUNNERS = ["runner-1", "runner-2", "runner-3"];
 
 const QUICK = { prompt: "a spark", size: "320x192", seconds: "1", steps: 5, seed: 3 } as const;
 /** Seconds that burn nothing. */
 const LONG = { ...QUICK, prompt: "!idle=100 a mountain lake", steps: 45 } as const;
 /** Runs for longer than a grant lives. */
-const THREE_SECONDS = { ...QUICK, prompt: "!idle=600 a lighthouse" } as const;
+const SEVEN_SECONDS = { ...QUICK, prompt: "!idle=1400 a lighthouse" } as const;
 /** A second a step, so that there is time to act between two. */
 const FIVE_STEPS = { ...QUICK, prompt: "!idle=1000 a lighthouse" } as const;
 const CRASHING = { ...QUICK, prompt: "!crash a lighthouse" } as const;
@@ -66,11 +68,16 @@ async function engineFails(payer: Payer): Promise<void> {
   expect([error?.code, error?.fault, scheduler.attempts]).toEqual(["engine_failed", "platform", 3]);
 }
 
-async function killRunnerOf(payer: Payer, attempt: number): Promise<void> {
-  await payer.when("it runs", ({ scheduler }) => scheduler.state === "running" && scheduler.attempts === attempt);
+/** The runner of the first attempt after `after` that runs; which one that was. An attempt that nobody took is passed over. */
+async function killRunnerOf(payer: Payer, after: number): Promise<number> {
+  const { scheduler } = await payer.when(
+    "it runs",
+    ({ scheduler: { state, attempts } }) => state === "running" && attempts > after,
+  );
   const [row] = await product.sql`select runner_id from job where id = ${payer.video}`;
   const pid = (await product.pids()).runners[RUNNERS.indexOf(String(row?.["runner_id"]))] ?? 0;
   process.kill(pid, "SIGKILL");
+  return scheduler.attempts;
 }
 
 /** A paying video of another account takes its device. */
@@ -110,7 +117,7 @@ const PHASES: readonly Phase[] = [
     stories: {
       async "its runner is killed once"(payer, letNextBegin) {
         await payer.create({ ...LONG, steps: 20 });
-        await killRunnerOf(payer, 1);
+        await killRunnerOf(payer, 0);
         letNextBegin();
         expect(await payer.over()).toMatchObject({ status: "completed", scheduler: { attempts: 2 } });
       },
@@ -145,18 +152,18 @@ const PHASES: readonly Phase[] = [
         expect([error?.code, error?.fault, scheduler.attempts]).toEqual(["deadline_exceeded", "user", 1]);
       },
       async "its grant ends while it runs"(payer) {
-        await payer.create(THREE_SECONDS, GRANT_MS);
+        await payer.create(SEVEN_SECONDS, CROWDED_GRANT_MS);
         await payer.when("it runs", ({ scheduler }) => scheduler.state === "running");
         await payer.grantHas("expired");
         expect((await payer.over()).status).toBe("completed");
       },
       async "its grant ends, then it is cancelled at 40 %"(payer) {
-        await payer.create({ ...FIVE_STEPS, prompt: "!idle=1500 a pier" }, GRANT_MS);
+        await payer.create({ ...FIVE_STEPS, prompt: "!idle=4500 a pier" }, CROWDED_GRANT_MS);
         await payer.grantHas("expired");
         await cancelAtTwoOfFive(payer);
       },
       async "its grant ends, then the engine fails on it"(payer) {
-        await payer.create({ ...CRASHING, prompt: "!idle=300 !crash a pier" }, GRANT_MS);
+        await payer.create({ ...CRASHING, prompt: "!idle=1500 !crash a pier" }, CROWDED_GRANT_MS);
         await payer.grantHas("expired");
         await engineFails(payer);
         const session = await LiveSession.open(product.dev.edge_url, payer.key, "?starting_after=0");
@@ -165,7 +172,7 @@ const PHASES: readonly Phase[] = [
         await session.close();
       },
       async "its grant is voided while it runs"(payer) {
-        await payer.create(THREE_SECONDS);
+        await payer.create(SEVEN_SECONDS);
         await payer.when("it runs", ({ scheduler }) => scheduler.state === "running");
         await voidGrant(payer);
         expect((await payer.over()).status).toBe("completed");
@@ -183,7 +190,7 @@ const PHASES: readonly Phase[] = [
     stories: {
       async "its runner is killed three times"(payer) {
         await payer.create(LONG);
-        for (const attempt of [1, 2, 3]) await killRunnerOf(payer, attempt);
+        for (let deaths = 0, attempt = 0; deaths < 3; deaths++) attempt = await killRunnerOf(payer, attempt);
         expect((await payer.over()).error).toMatchObject({ code: "runner_crashed", fault: "platform" });
       },
     },

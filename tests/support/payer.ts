@@ -100,13 +100,18 @@ export class Payer {
     schema: Schema,
     body?: object,
   ): Promise<z.infer<Schema>> {
-    const response = await fetch(`${this.#product.dev.edge_url}/v1${path}`, {
-      method,
-      headers: { authorization: `Bearer ${this.key}`, "content-type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    const text = await until(`${method} ${path} is answered`, WAIT_MS, async () => {
+      const response = await fetch(`${this.#product.dev.edge_url}/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${this.key}`, "content-type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const said = await response.text();
+      // Shed by a busy machine, and nothing was done: asked again, as any client would.
+      if (response.status === 503) return null;
+      if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${said}`);
+      return said;
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return schema.parse(JSON.parse(text));
   }
 }

@@ -5,7 +5,7 @@ import { hostileNumber, hostileText } from "./hostile-text.ts";
 
 /** What `z.toJSONSchema` writes of ours; anything else is any JSON. */
 const Schema = z.looseObject({
-  type: z.string().optional(),
+  type: z.union([z.string(), z.array(z.string())]).optional(),
   const: z.unknown().optional(),
   enum: z.array(z.unknown()).optional(),
   anyOf: z.array(z.unknown()).optional(),
@@ -33,6 +33,8 @@ export function allowedBy(schema: unknown): fc.Arbitrary<unknown> {
   if (read.enum !== undefined) return fc.constantFrom(...read.enum);
   const choices = read.anyOf ?? read.oneOf;
   if (choices !== undefined) return fc.oneof(...choices.map(allowedBy));
+  // One of several types: a number or null.
+  if (Array.isArray(read.type)) return fc.oneof(...read.type.map((type) => allowedBy({ ...read, type })));
   switch (read.type) {
     case "string":
       return textBy(read);
@@ -46,6 +48,8 @@ export function allowedBy(schema: unknown): fc.Arbitrary<unknown> {
       );
     case "boolean":
       return fc.boolean();
+    case "null":
+      return fc.constant(null);
     case "array": {
       const lengths = { minLength: read.minItems ?? 0, maxLength: Math.min(read.maxItems ?? LIST_MAX, LIST_MAX) };
       return fc.array(allowedBy(read.items ?? {}), lengths);
