@@ -24,7 +24,7 @@ const leave = (): never => process.exit(0);
 process.once("disconnect", leave);
 const secret = await keepIdentity({ ...config, log });
 process.off("disconnect", leave);
-const gpus = await seenGpus(config.visibleGpus);
+const gpus = config.engine.name === "reference" ? null : await seenGpus(config.visibleGpus);
 const xids = await readXids(config.xidFile);
 const engine = await openEngine(config, gpus);
 const bay = await DeviceBay.open(config.dir, engine, config.devices);

@@ -21,6 +21,7 @@ const COLUMNS = {
   mig: "mig.mode.current",
 } as const;
 const CALL_MS = 10_000;
+const ABSENT: ReadonlySet<unknown> = new Set(["ENOENT", "EACCES"]);
 const BYTES_PER_MIB = 1024 * 1024;
 const BYTES_PER_GIB = 1024 * BYTES_PER_MIB;
 
@@ -73,7 +74,8 @@ async function smi(args: readonly string[]): Promise<string | null> {
   try {
     return (await run("nvidia-smi", args, { timeout: CALL_MS, killSignal: "SIGKILL" })).stdout;
   } catch (fault) {
-    if (fault instanceof Error && "code" in fault && fault.code === "ENOENT") return null;
+    // EACCES: a folder of the path that this user may not read hides whether it is there.
+    if (fault instanceof Error && "code" in fault && ABSENT.has(fault.code)) return null;
     throw new Error("nvidia-smi does not answer: a GPU of this host may be broken", { cause: fault });
   }
 }

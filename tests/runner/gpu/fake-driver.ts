@@ -1,5 +1,5 @@
 /** Programs that answer in the driver's place, first in the path until the test is over. */
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished, vi } from "vitest";
@@ -13,7 +13,7 @@ export const SECOND =
   "1, GPU-9a8b7c6d-0000, NVIDIA H100 80GB HBM3, 00000000:5E:00.0, 81559, 0, 0, 33, 71.02, [N/A], [N/A]";
 
 export class FakeDriver {
-  readonly #dir: string;
+  readonly dir: string;
 
   static async install(): Promise<FakeDriver> {
     const dir = await mkdtemp(join(tmpdir(), "callsheet-driver-"));
@@ -26,14 +26,18 @@ export class FakeDriver {
   }
 
   constructor(dir: string) {
-    this.#dir = dir;
+    this.dir = dir;
+  }
+
+  /** It is there, and nobody may run it. */
+  forbid(name: "nvidia-smi"): Promise<void> {
+    return chmod(join(this.dir, name), 0o644);
   }
 
   async program(name: "nvidia-smi" | "dmesg", script: string): Promise<void> {
-    const path = join(this.#dir, name);
+    const path = join(this.dir, name);
     await writeFile(`${path}.new`, `#!/bin/sh\n${script}\n`);
     await chmod(`${path}.new`, 0o755);
-    const { rename } = await import("node:fs/promises");
     await rename(`${path}.new`, path);
   }
 

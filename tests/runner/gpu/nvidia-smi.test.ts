@@ -57,4 +57,7 @@ test("a host without the driver has none; a driver that fails is told of", async
   await expect(seenGpus(null)).rejects.toThrow("may be broken");
   vi.stubEnv("PATH", "/nowhere");
   expect(await seenGpus(null)).toBeNull();
+  await driver.forbid("nvidia-smi");
+  vi.stubEnv("PATH", driver.dir);
+  expect(await seenGpus(null)).toBeNull();
 });
