@@ -23,7 +23,8 @@ import { freePort } from "#cli/free-port.ts";
 import { Guard } from "#cli/guard.ts";
 import { mintKey } from "#protocol/api-key.ts";
 import type { TierLimits } from "#protocol/edge-call.ts";
-import { AccountId } from "#protocol/id.ts";
+import { AccountId, VideoId } from "#protocol/id.ts";
+import { video } from "#tests/edge/sample.ts";
 import type { LoadOrder, LoadSeen } from "./edge-load.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -159,11 +160,11 @@ function keyOf(n: number, which = 0): string {
 async function startControlPlane(): Promise<Server> {
   const keyOn = (limits: TierLimits) => JSON.stringify({ key_id: "key_1", limits });
   const [key, limited] = [keyOn(TERMS), keyOn(SEEDED)];
-  const video = JSON.stringify({ id: VIDEO, object: "video", status: "completed", progress: 100 });
+  const done = JSON.stringify(video({ id: VideoId.parse(VIDEO), status: "completed", progress: 100 }));
   const server = createServer((request, response) => {
     request.resume();
     const isLimited = request.headers["x-callsheet-account"] === accountOf(LIMITED);
-    const text = request.url !== "/edge/v1/keys/check" ? video : isLimited ? limited : key;
+    const text = request.url !== "/edge/v1/keys/check" ? done : isLimited ? limited : key;
     response.writeHead(200, { "content-type": "application/json", "content-length": text.length }).end(text);
   });
   server.listen(0, "127.0.0.1");

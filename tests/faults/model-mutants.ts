@@ -54,14 +54,6 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
     replace: `void freeClaims;`,
   },
   {
-    name: "no-state-guard",
-    seed: 139,
-    says: "a job is started that does not wait",
-    file: `${STATEMENTS}leases.ts`,
-    find: `row === null || !WAITING.has(row.state) || row.deletedAt !== null`,
-    replace: `row === null`,
-  },
-  {
     name: "no-claims",
     seed: 1,
     says: "devices are not claimed",

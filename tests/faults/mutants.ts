@@ -156,16 +156,8 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     replace: ``,
   },
   {
-    name: "held-forever",
-    seed: 202,
-    says: "a job whose devices were held is not tried again",
-    file: `${LOOP}scheduler-loop.ts`,
-    find: `this.#tell({ t: "queued", job: { ...job, notBeforeMs: nowMs + HELD_RETRY_MS } });`,
-    replace: ``,
-  },
-  {
     name: "waits-and-runs",
-    seed: 268,
+    seed: 907,
     says: "a job whose placement was committed unheard stays in the queue when its mail says that it runs",
     file: `${LOOP}scheduler-loop.ts`,
     find: `if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });

@@ -88,6 +88,8 @@ export class JobRules {
     if (!(job.artifactKey ?? "").startsWith(`jobs/${job.id}/${job.epoch}/`)) {
       return `${job.id} of epoch ${job.epoch} has the artifact ${job.artifactKey} of another lease`;
     }
+    // Of a video that its owner deleted the file goes.
+    if (stored === undefined && job.deletedAt !== null) return null;
     if (stored === undefined) return `${job.id} is completed and its file is not in the store`;
     return job.artifactSha256 === expected && hashOf(stored.rendering) === expected
       ? null
