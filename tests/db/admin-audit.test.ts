@@ -6,6 +6,7 @@ import { GENESIS, readAuditLog, verifyAuditLog } from "#control-plane/usecase/ad
 import { createAccount } from "#control-plane/usecase/administer.ts";
 import { systemClock } from "#control-plane/system-clock.ts";
 import { anAdminApp, callAdmin } from "#tests/support/leader.ts";
+import { MODEL } from "#tests/support/put-model.ts";
 import { QUIET } from "#tests/support/quiet-host.ts";
 import { anArtifact, RUNNER, Studio } from "#tests/support/studio.ts";
 import { recordEnd } from "#control-plane/usecase/record-run.ts";
@@ -31,16 +32,6 @@ async function log(after = 0): Promise<readonly Act[]> {
   return data.map(({ record }) => JSON.parse(record) as Act);
 }
 
-const MODEL = {
-  engine: "diffusers",
-  fps: 16,
-  sizes: [{ size: "832x480", resolution: "480p" }],
-  default_size: "832x480",
-  seconds_max: 5,
-  seconds_default: 5,
-  steps_default: 40,
-  steps_max: 60,
-} as const;
 const CLASS = {
   resolution: "192p",
   seconds_max: 7,

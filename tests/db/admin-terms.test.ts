@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { callAdmin } from "#tests/support/leader.ts";
+import { MODEL } from "#tests/support/put-model.ts";
 import { Studio } from "#tests/support/studio.ts";
 
 let studio: Studio;
@@ -104,17 +105,6 @@ test("limits are the environment's until the operator sets them, and again once 
   await call("PATCH", "/scheduler/limits", { waste_share: null, slack_max: null });
   expect(await mail()).toBe(3);
 });
-
-const MODEL = {
-  engine: "diffusers",
-  fps: 16,
-  sizes: [{ size: "832x480", resolution: "480p" }],
-  default_size: "832x480",
-  seconds_max: 5,
-  seconds_default: 5,
-  steps_default: 40,
-  steps_max: 60,
-} as const;
 
 test("a model is there as it was put, takes classes, and keeps them when it is put again", async () => {
   const put = await call("PUT", "/models/Wan2.2-T2V", { ...MODEL, resume: "exact" });

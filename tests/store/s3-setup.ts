@@ -1,8 +1,7 @@
 /** An S3 server (moto, from `tests/store/requirements.txt`) for all tests of this folder. */
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
-import { once } from "node:events";
 import type { TestProject } from "vitest/node";
+import { freePort } from "#cli/free-port.ts";
 import { until } from "#tests/support/product.ts";
 
 declare module "vitest" {
@@ -15,7 +14,7 @@ const UP_MS = 60_000;
 
 export async function setup(project: TestProject): Promise<() => void> {
   const port = await freePort();
-  const [python = "python3"] = [process.env["CALLSHEET_S3_PYTHON"]];
+  const python = process.env["CALLSHEET_S3_PYTHON"] ?? "python3";
   const server = spawn(python, ["-m", "moto.server", "-H", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
   const url = `http://127.0.0.1:${port}`;
   await until("the S3 server is up", UP_MS, async () => {
@@ -29,13 +28,4 @@ export async function setup(project: TestProject): Promise<() => void> {
   return () => {
     server.kill("SIGKILL");
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === "string") throw new Error("no port is free");
-  return address.port;
 }
