@@ -108,7 +108,7 @@ def measured(size: str, shape: str) -> dict[str, Any]:
         written = save(path, origin_of(loaded, machine, picture), times.kept, "exact")
         save_ms = (time.perf_counter() - began) * 1_000
         began = time.perf_counter()
-        load(path, origin_of(loaded, machine, picture))
+        load(path, JOB, origin_of(loaded, machine, picture))
         load_ms = (time.perf_counter() - began) * 1_000
         began = time.perf_counter()
         call(loaded, picture, walk_of(loaded, machine, picture, QuietWatcher(), final), output="np")
@@ -146,7 +146,7 @@ def measured(size: str, shape: str) -> dict[str, Any]:
 def resumed_latents(size: str, shape: str, path: Path) -> str:
     machine, picture = settle(), picture_of(shape)
     loaded = model_of(size, machine)
-    saved = load(path, origin_of(loaded, machine, picture)).snapshot
+    saved = load(path, JOB, origin_of(loaded, machine, picture)).snapshot
     return hash_of([denoised(loaded, machine, picture, saved)[1].latents])
 
 

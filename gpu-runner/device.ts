@@ -126,9 +126,10 @@ export class DeviceBay {
     const { signal } = run.abort;
     const dir = join(this.#dir, folderOf(lease));
     await mkdir(dir, { recursive: true });
-    const checkpointPath = resume === null ? null : join(dir, "resume.safetensors");
-    if (resume !== null && checkpointPath !== null) {
-      await fetching(CHECKPOINT_FAULTS, getFile(resume.url, resume.sha256, checkpointPath, signal));
+    const checkpoint =
+      resume === null ? null : { path: join(dir, "resume.safetensors"), writtenFor: resume.written_for };
+    if (resume !== null && checkpoint !== null) {
+      await fetching(CHECKPOINT_FAULTS, getFile(resume.url, resume.sha256, checkpoint.path, signal));
     }
     const referencePath = spec.reference === null ? null : join(dir, "reference");
     if (spec.reference !== null && referencePath !== null) {
@@ -137,7 +138,7 @@ export class DeviceBay {
     if (signal.aborted) return;
     if (run.stopping !== null) return emit({ t: "stopped", step: resume?.step ?? 0 });
     // The whole gang is ours (the session gives none of it to another); its first device leads.
-    run.engine = slot.start({ lease, spec, dir, checkpointPath, referencePath }, emit);
+    run.engine = slot.start({ lease, spec, dir, checkpoint, referencePath }, emit);
   }
 }
 

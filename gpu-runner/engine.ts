@@ -4,9 +4,13 @@
  * A gang is given to the engine on its first device; the others stay empty for as long as the attempt renders. An engine
  * that knows sequence parallelism uses them all. The reference engine does not: it renders on the first one, as fast as alone.
  *
+ * A draft (`spec.stop_after`) ends at that step: its checkpoint is kept whatever it cost, and its video shows what the model
+ * expects of the picture there.
+ *
  * Promises: a run emits in order and ends with exactly one of `artifact`, `stopped`, `failed`, unless it was killed, after
  * which it emits nothing. Files it names lie in the job's folder and are complete (written, synced, renamed).
  */
+import type { VideoId } from "#protocol/id.ts";
 import type { EngineCaps, LeaseRef, RunSpec } from "#protocol/runner.ts";
 import type { EngineReport, StopWhy } from "./core/attempt.ts";
 
@@ -17,8 +21,8 @@ export interface EngineJob {
   readonly spec: RunSpec;
   /** Scratch folder of this attempt. */
   readonly dir: string;
-  /** A `ckpt/1` file to go on from; its compat key must match. */
-  readonly checkpointPath: string | null;
+  /** A `ckpt/1` file to go on from; its compat key must match, and it must have been written for that job. */
+  readonly checkpoint: { readonly path: string; readonly writtenFor: VideoId } | null;
   readonly referencePath: string | null;
 }
 

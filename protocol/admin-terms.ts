@@ -15,6 +15,8 @@ const READS_PER_MINUTE = 6_000;
 const READS_BURST = 200;
 const DAY_S = 86_400;
 const KEEP_HOURS_MAX = 100_000;
+/** Long enough to look at a batch of drafts; their checkpoints are large. */
+const KEEP_DRAFT_HOURS = 24;
 const HOUR_MS = 3_600_000;
 const DAY_MS = DAY_S * 1_000;
 const GANG_MAX = 64;
@@ -46,6 +48,8 @@ const tierTerms = {
   start_bound_s: z.int().min(1).max(DAY_S),
   /** How long the files of its finished videos are kept; null: until they are deleted. */
   keep_video_hours: z.int().min(1).max(KEEP_HOURS_MAX).nullable(),
+  /** How long its finished drafts can be promoted, and their checkpoints are kept for that. */
+  keep_draft_hours: z.int().min(1).max(KEEP_HOURS_MAX),
 } as const;
 
 export const PutTier = z
@@ -57,6 +61,7 @@ export const PutTier = z
     reads_per_minute: tierTerms.reads_per_minute.default(READS_PER_MINUTE),
     reads_burst: tierTerms.reads_burst.default(READS_BURST),
     keep_video_hours: tierTerms.keep_video_hours.default(null),
+    keep_draft_hours: tierTerms.keep_draft_hours.default(KEEP_DRAFT_HOURS),
   })
   .refine((tier) => tier.share_min <= tier.share_max, {
     path: ["share_max"],

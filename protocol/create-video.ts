@@ -37,6 +37,11 @@ function wholeNumber(min: number, max: number) {
     );
 }
 
+/** Multipart fields are text here too. */
+const Flag = z
+  .union([z.boolean(), z.enum(["true", "false"])], { error: "must be true or false." })
+  .transform((flag) => flag === true || flag === "true");
+
 export const MEDIA_TYPES = ["image/png", "image/jpeg", "image/webp"] as const;
 
 /** A still image that conditions the first frame; `data` is base64 (the edge has already unpacked file or data URL). */
@@ -61,6 +66,8 @@ const Fields = z.strictObject({
   aspect_ratio: AspectRatio.optional(),
   seconds: wholeNumber(1, 600).optional(),
   seed: wholeNumber(0, 0xffff_ffff).optional(),
+  /** Stop after a share of the steps and show how it looks so far; a promote does the rest. */
+  draft: Flag.optional(),
   steps: wholeNumber(1, 1_000).optional(),
   negative_prompt: storable(z.string().max(PROMPT_CHARS_MAX)).optional(),
   metadata: z
@@ -85,12 +92,17 @@ export const CreateVideo = Fields.refine((video) => video.size === undefined || 
 });
 export type CreateVideo = z.infer<typeof CreateVideo>;
 
-/** A new prompt for a completed video; model, size, seconds, steps, seed, negative prompt and reference stay the source's. */
+/** A new prompt for a completed video, or a draft of that; model, size, seconds, steps, seed, negative prompt and reference stay the source's. */
 export const RemixVideo = Fields.pick({
   prompt: true,
+  draft: true,
   metadata: true,
   webhook_url: true,
   start_deadline_seconds: true,
   deadline_seconds: true,
 });
 export type RemixVideo = z.infer<typeof RemixVideo>;
+
+/** The rest of a draft: the same picture, so nothing of that can be said again. */
+export const PromoteVideo = RemixVideo.omit({ prompt: true, draft: true });
+export type PromoteVideo = z.infer<typeof PromoteVideo>;

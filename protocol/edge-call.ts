@@ -13,6 +13,7 @@
  * | `DELETE /edge/v1/videos/{id}`          |                 | `VideoDeleted` |
  * | `POST /edge/v1/videos/{id}/cancel`     |                 | `Video` |
  * | `POST /edge/v1/videos/{id}/remix`      | `SubmitRemix`   | `Video` (200, also for a repeated `create_key`) |
+ * | `POST /edge/v1/videos/{id}/promote`    | `SubmitPromote` | `Video` (200, also for a repeated `create_key`) |
  * | `GET /edge/v1/videos/{id}/content?variant` | `Range` header | MP4 bytes, 200 or 206; `thumbnail`: WebP bytes |
  * | `POST /edge/v1/videos/estimate`        | `EstimateVideo` | `VideoEstimate` |
  * | `GET /edge/v1/credits/balance`         |                 | `CreditBalance` |
@@ -39,7 +40,7 @@
  * Control plane → edge: `POST /internal/v1/push` with `Push`, answered by `PushAnswer`.
  */
 import { z } from "zod";
-import { CreateVideo, RemixVideo } from "./create-video.ts";
+import { CreateVideo, PromoteVideo, RemixVideo } from "./create-video.ts";
 import { Event, PositionFrame, ProgressFrame } from "./event.ts";
 import { CreateKey, Sha256Hex, VideoId } from "./id.ts";
 import { SNAPSHOT_VIDEOS_MAX, SnapshotFrame } from "./live-session.ts";
@@ -79,6 +80,13 @@ export const SubmitRemix = z.strictObject({
   idempotency: IdempotencyClaim.optional(),
 });
 export type SubmitRemix = z.infer<typeof SubmitRemix>;
+
+export const SubmitPromote = z.strictObject({
+  create_key: CreateKey,
+  promote: PromoteVideo,
+  idempotency: IdempotencyClaim.optional(),
+});
+export type SubmitPromote = z.infer<typeof SubmitPromote>;
 
 /** Without the reference's bytes: the edge has checked them, and no price depends on them. */
 export const EstimateVideo = z.strictObject({ video: CreateVideo });

@@ -22,7 +22,7 @@ export function laneOf(method: string, path: string): Lane {
   if (tail === "/keys/check") return "key";
   if (tail === "/events" || tail === "/subscription" || tail === "/snapshot") return "events";
   if (tail === "/videos" && method === "POST") return "submit";
-  if (/^\/videos\/[^/]+(\/(cancel|remix))?$/.test(tail) && method !== "GET")
+  if (/^\/videos\/[^/]+(\/(cancel|remix|promote))?$/.test(tail) && method !== "GET")
     return tail.endsWith("/estimate") ? "list" : "submit";
   if (/^\/videos\/[^/]+(\/content)?$/.test(tail)) return "status";
   return "list";

@@ -4,7 +4,7 @@
  * `docs/openapi.json` is this document; tests fail when they differ, and when the edge serves a route that is not here.
  */
 import { z } from "zod";
-import { CreateVideo, RemixVideo } from "./create-video.ts";
+import { CreateVideo, PromoteVideo, RemixVideo } from "./create-video.ts";
 import {
   CreditBalance,
   CreditGrantList,
@@ -145,6 +145,15 @@ export const OPERATIONS: Readonly<Record<string, Readonly<Record<string, Operati
       answer: "Video",
       body: bodyOf(RemixVideo),
       errors: [...OF_CREATE, "video_not_ready"],
+    },
+  },
+  "/v1/videos/{id}/promote": {
+    post: {
+      summary: "Do the rest of a completed draft, as a video of its own, for the price of the steps that are left",
+      answer: "Video",
+      body: bodyOf(PromoteVideo),
+      bodyOptional: true,
+      errors: [...OF_CREATE, "video_not_ready", "video_expired", "unsupported_operation"],
     },
   },
   "/v1/videos/edits": { post: { summary: "Not offered", answer: null, errors: ["unsupported_operation"] } },

@@ -89,12 +89,21 @@ export const RunSpec = z.object({
   frames: z.int().positive(),
   steps: z.int().positive(),
   seed: z.int().nonnegative(),
+  /** A draft ends after this many of its steps: with a checkpoint there, and with how the video looks so far. */
+  stop_after: z.int().positive().nullable().default(null),
   reference: z.object({ url: z.string(), sha256: Sha256Hex, media_type: z.string() }).nullable(),
 });
 export type RunSpec = z.infer<typeof RunSpec>;
 
 /** Where to start: after `step` denoise steps, from the checkpoint behind a lease-bound URL. */
-export const Resume = z.object({ step: z.int().positive(), url: z.string(), sha256: Sha256Hex, bytes: z.int() });
+export const Resume = z.object({
+  step: z.int().positive(),
+  url: z.string(),
+  sha256: Sha256Hex,
+  bytes: z.int(),
+  /** Whose attempt wrote it: the job itself, or the draft whose rest it is. */
+  written_for: VideoId,
+});
 export type Resume = z.infer<typeof Resume>;
 
 export const Stage = z.enum(["load", "encode", "denoise", "decode", "upload"]);

@@ -94,6 +94,12 @@ export const Scheduler = z.object({
   started_at: z.int().nullable(),
   /** True where the engine says nothing until it is done: `progress` is then by how long such videos took before. */
   progress_estimated: z.boolean(),
+  /** Of a draft: after how many of its steps it ends, and until when it may be promoted (null: it is not completed). */
+  draft: z
+    .object({ steps: z.int().positive(), of: z.int().positive(), promotable_until: z.int().nullable() })
+    .nullable(),
+  /** The draft that it is the rest of. */
+  promoted_from_video_id: z.string().nullable(),
   /** What the create asked for; null if it asked for nothing. */
   start_deadline_at: z.int().nullable(),
   deadline_at: z.int(),

@@ -29,6 +29,7 @@ const SPEC: RunSpec = {
   frames: 16,
   steps: 1,
   seed: 0,
+  stop_after: null,
   reference: null,
 };
 
@@ -62,8 +63,8 @@ export class RunnerCores {
     const { core } = this.#runner(run.runner);
     if (core === null || isMate(job, run)) return;
     const devices = run.devices.flatMap((id) => core.deviceIds.get(id) ?? []);
-    const resume = job.stepsDone > 0 ? { step: job.stepsDone, url: "", ...FILE } : null;
     const lease = leaseOf(job);
+    const resume = job.stepsDone > 0 ? { step: job.stepsDone, url: "", ...FILE, written_for: lease.job } : null;
     const frame = { t: "assign", lease, devices, lease_ms: LEASE_MS, spec: SPEC, resume } as const;
     this.#expect(run.runner, [{ t: "frame", frame }], nowMs, ["accepted", "run"]);
   }

@@ -24,6 +24,10 @@ export interface Terms {
   readonly fps: number;
   readonly seconds: number;
   readonly steps: number;
+  /** Done, and paid for, by the draft that it goes on from. */
+  readonly firstStep: number;
+  /** Of a draft: it ends after so many. */
+  readonly stopAfter: number | null;
   readonly seed: number;
   readonly price: MilliCredits;
   readonly gpuMs: GpuMillis;
@@ -105,8 +109,26 @@ function comeAgainS(startS: number | null, chance: number): number {
   return Math.ceil((longestS / 2) * (1 + chance));
 }
 
-/** `seed` is used if the request names none, so that every retry renders the same video. */
-export function admit(request: CreateVideo, model: Model | null, seed: number): Admission {
+/** Of the steps, rounded up: by then the whole picture can be seen, and most of the cost is still to come. */
+const DRAFT_SHARE = 0.25;
+
+/** What a promote takes over from its draft, beside what the request says. */
+export interface DraftTerms {
+  readonly stopAfter: number;
+  /** The model may have another one by now: the picture would be another one too. */
+  readonly fps: number;
+}
+
+/**
+ * `seed` is used if the request names none, so that every retry renders the same video. `draft`: the request is for the rest
+ * of that one.
+ */
+export function admit(
+  request: CreateVideo,
+  model: Model | null,
+  seed: number,
+  draft: DraftTerms | null = null,
+): Admission {
   if (model === null) {
     return refuse("unknown_model", "model", `The model '${request.model ?? ""}' does not exist.`);
   }
@@ -130,21 +152,42 @@ export function admit(request: CreateVideo, model: Model | null, seed: number): 
   if (priced === null) {
     return refuse("unsupported_size", "seconds", `Model '${model.name}' has no price for ${size}, ${seconds} s.`);
   }
+  const undraftable = request.draft === true ? noDraftOf(model, steps) : null;
+  if (undraftable !== null) return refuse("unsupported_operation", "draft", undraftable);
+  const firstStep = draft?.stopAfter ?? 0;
+  const stopAfter = request.draft === true ? Math.ceil(steps * DRAFT_SHARE) : null;
   return {
     ok: true,
     terms: {
       model: model.name,
       class: priced.name,
       size,
-      fps: model.fps,
+      fps: draft?.fps ?? model.fps,
       seconds,
       steps,
+      firstStep,
+      stopAfter,
       seed: request.seed ?? seed,
-      // More steps cost more, fewer less; both are rounded up to a whole unit.
-      price: milliCredits(ceilDiv(priced.price * BigInt(steps), BigInt(model.stepsDefault))),
-      gpuMs: GpuMillis.parse(Number(ceilDiv(BigInt(priced.gpuMs) * BigInt(steps), BigInt(model.stepsDefault)))),
+      price: milliCredits(shareOf(priced.price, model, firstStep, stopAfter ?? steps)),
+      gpuMs: GpuMillis.parse(Number(shareOf(BigInt(priced.gpuMs), model, firstStep, stopAfter ?? steps))),
     },
   };
+}
+
+/** Why this model makes no draft of so many steps; null if it does. */
+function noDraftOf(model: Model, steps: number): string | null {
+  if (model.resume !== "exact") return `Model '${model.name}' makes no drafts: its engine cannot go on from one.`;
+  return steps < 2 ? "A video of a single step has no draft." : null;
+}
+
+/**
+ * Of what the default steps cost, the part of those after `from` and up to `to`; more steps cost more, fewer less. The whole
+ * is rounded up to a whole unit, and a draft and its rest cost as much as the whole.
+ */
+function shareOf(whole: bigint, { stepsDefault }: Model, from: number, to: number): bigint {
+  const upTo = (steps: number) => ceilDiv(whole * BigInt(steps), BigInt(stepsDefault));
+  const share = upTo(to) - upTo(from);
+  return share > 0n ? share : 1n;
 }
 
 function sizeOf(request: CreateVideo): string | undefined {

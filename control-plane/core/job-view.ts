@@ -74,10 +74,17 @@ export function standingOf(job: JobRecord, explanation: Explanation): VideoStand
       queued_at: seconds(job.createdAt),
       started_at: secondsOrNull(job.startedAt),
       progress_estimated: job.progressEstimated,
+      draft: draftOf(job),
+      promoted_from_video_id: job.promotedFromVideoId,
       start_deadline_at: secondsOrNull(job.startDeadlineAt),
       deadline_at: seconds(job.deadlineAt),
     },
   };
+}
+
+function draftOf({ stopAfter, steps, promotableUntil }: JobRecord): VideoStanding["scheduler"]["draft"] {
+  if (stopAfter === null) return null;
+  return { steps: stopAfter, of: steps, promotable_until: secondsOrNull(promotableUntil) };
 }
 
 /** One that has run before says so, throttled or not: `blocked_by` tells the rest. */
@@ -115,6 +122,7 @@ export function runSpecOf(job: JobRecord, referenceUrl: string | null): RunSpec 
     frames: job.fps * job.seconds,
     steps: job.steps,
     seed: Number(job.seed),
+    stop_after: job.stopAfter,
     reference:
       referenceUrl === null || job.referenceSha256 === null || job.referenceMediaType === null
         ? null

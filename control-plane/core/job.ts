@@ -45,6 +45,11 @@ export interface JobRecord {
   readonly referenceMediaType: string | null;
   /** The video whose terms and seed it took over. */
   readonly remixedFromVideoId: VideoId | null;
+  /** The draft whose rest it is, and how many steps that one paid for. */
+  readonly promotedFromVideoId: VideoId | null;
+  readonly firstStep: number;
+  /** Of a draft: it ends after so many of its steps. */
+  readonly stopAfter: number | null;
   readonly price: MilliCredits;
   readonly gpuMs: GpuMillis;
   readonly state: JobState;
@@ -75,6 +80,8 @@ export interface JobRecord {
   readonly deadlineAt: Date;
   readonly expiresAt: Date | null;
   readonly deletedAt: Date | null;
+  /** Of a completed draft. */
+  readonly promotableUntil: Date | null;
   readonly errorCode: JobErrorCode | null;
   readonly errorMessage: string | null;
   readonly errorFault: "user" | "platform" | null;
@@ -90,6 +97,11 @@ export interface JobRecord {
   /** While the result waits for a verdict: when to ask. */
   readonly moderateAt: Date | null;
   readonly moderationTries: number;
+}
+
+/** The step after which it is done. */
+export function lastStepOf({ stopAfter, steps }: Pick<JobRecord, "stopAfter" | "steps">): number {
+  return stopAfter ?? steps;
 }
 
 export type JobEvent =
@@ -222,7 +234,10 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
       return resolve(job, afterRunError(event.error, job, load), "failed");
     case "stopped":
       if (job.state === "cancelling") {
-        return cancelled({ ...job, stepsDone: Math.max(job.stepsDone, Math.min(event.step, job.steps)) }, "stopped");
+        return cancelled(
+          { ...job, stepsDone: Math.max(job.stepsDone, Math.min(event.step, lastStepOf(job))) },
+          "stopped",
+        );
       }
       return waitAgain(job, event.why === "preempt" ? "preempted" : "retrying", "stopped");
     case "lost":
@@ -253,7 +268,13 @@ function pastDeadline(job: JobRecord, which: Deadline, attempt: AttemptOutcome |
   const asked = job.deadlineAt.getTime() - job.createdAt.getTime() < JOB_DEADLINE_MS;
   const message = "The video was not finished before its deadline.";
   const failure = { code: "deadline_exceeded", message, fault: asked ? "user" : "platform" } as const;
-  return failed(job, attempt, failure, null, asked ? chargeFor(job.price, job.stepsDone, job.steps) : NOTHING);
+  return failed(job, attempt, failure, null, asked ? doneShareOf(job) : NOTHING);
+}
+
+/** Of the steps that it was to do itself: those before are a draft's, who paid for them, even if they had to be done again. */
+function doneShareOf(job: JobRecord): MilliCredits {
+  const { price, stepsDone, firstStep } = job;
+  return chargeFor(price, Math.max(0, stepsDone - firstStep), lastStepOf(job) - firstStep);
 }
 
 function done(change: JobChange): Step {
@@ -279,7 +300,14 @@ function completed(
 
 /** Every step is done and kept: the result holds them. */
 function withheld(job: JobRecord, { artifact, artifactKey }: Extract<JobEvent, { kind: "finished" }>): Step {
-  return done({ to: "moderating", event: null, attempt: "completed", artifact, artifactKey, stepsDone: job.steps });
+  return done({
+    to: "moderating",
+    event: null,
+    attempt: "completed",
+    artifact,
+    artifactKey,
+    stepsDone: lastStepOf(job),
+  });
 }
 
 function judged(job: JobRecord, verdict: Judgement): Step {
@@ -312,7 +340,7 @@ function cancelled(job: JobRecord, attempt: AttemptOutcome | null): Step {
     to: "cancelled",
     event: "video.cancelled",
     attempt,
-    charge: chargeFor(job.price, job.stepsDone, job.steps),
+    charge: doneShareOf(job),
     stepsDone: job.stepsDone,
     failure: { code: "cancelled", message: "The video was cancelled.", fault: "user" },
     policy: null,

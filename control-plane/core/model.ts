@@ -38,6 +38,8 @@ export interface Model {
   readonly secondsDefault: number;
   readonly stepsDefault: number;
   readonly stepsMax: number;
+  /** Whether its engine goes on from a checkpoint with the same bits. */
+  readonly resume: "exact" | "none";
   readonly classes: readonly ModelClass[];
 }
 

@@ -214,11 +214,13 @@ export const RULES: readonly Rule[] = [
     broken: (tx) => tx`
       select format('video %s, %s at step %s of %s: charged %s of %s', j.id, j.state, j.steps_done, j.steps, h.captured, j.price) as row
       from job j join credit_hold h on h.job_id = j.id
+      cross join lateral (
+        select j.price * greatest(0, j.steps_done - j.first_step) / (coalesce(j.stop_after, j.steps) - j.first_step) as share
+      ) done
       where h.captured <> case j.state
         when 'completed' then j.price
-        when 'cancelled' then j.price * j.steps_done / j.steps
-        when 'failed' then case when j.error_code = 'deadline_exceeded' and j.error_fault = 'user'
-          then j.price * j.steps_done / j.steps else 0 end
+        when 'cancelled' then done.share
+        when 'failed' then case when j.error_code = 'deadline_exceeded' and j.error_fault = 'user' then done.share else 0 end
         else 0
       end
       union all

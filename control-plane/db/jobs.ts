@@ -76,7 +76,8 @@ export async function saveChange(tx: Transaction, before: JobRow, change: JobCha
     with moved as (
       update job set ${tx(columnsOf(change))},
         not_before = ${notBeforeIn(tx, change)}, moderate_at = ${moderateAtIn(tx, change)}, finished_at = ${isOver(change) ? tx`now()` : null},
-        expires_at = ${change.to === "completed" ? expiryOf(tx, before) : null}
+        expires_at = ${change.to === "completed" ? keptBy(tx, before, "keep_video_hours") : null},
+        promotable_until = ${change.to === "completed" && before.stopAfter !== null ? keptBy(tx, before, "keep_draft_hours") : null}
       where id = ${before.id} and state = ${before.state} and epoch = ${before.epoch}
       returning *
     ),
@@ -136,10 +137,10 @@ function resultColumns({ artifact, artifactKey }: Extract<JobChange, { artifactK
   };
 }
 
-/** As long as its account's tier keeps finished videos now. */
-function expiryOf(tx: Transaction, { accountId }: JobRow) {
+/** As long as its account's tier keeps finished videos, or drafts, now. */
+function keptBy(tx: Transaction, { accountId }: JobRow, hours: "keep_video_hours" | "keep_draft_hours") {
   return tx`(
-    select now() + make_interval(hours => tier.keep_video_hours)
+    select now() + make_interval(hours => tier.${tx(hours)})
     from account join tier on tier.name = account.tier where account.id = ${accountId})`;
 }
 
@@ -182,13 +183,21 @@ export async function forgetResult(sql: Sql, { id, artifactKey }: StoredResult):
 export async function goneResults(sql: Sql, limit: number): Promise<readonly StoredResult[]> {
   return sql<StoredResult[]>`
     select id, artifact_key from job
-    where artifact_key is not null and artifact_removed_at is null and error_code is null
-      and (expires_at is not null or deleted_at is not null) and (expires_at < now() or deleted_at is not null)
+    where artifact_key is not null and artifact_removed_at is null and error_code is null and expires_at < now()
+    union
+    select id, artifact_key from job
+    where artifact_key is not null and artifact_removed_at is null and error_code is null and deleted_at is not null
     limit ${limit}`;
 }
 
 export async function markResultRemoved(sql: Sql, { id, artifactKey }: StoredResult): Promise<void> {
   await sql`update job set artifact_removed_at = now() where id = ${id} and artifact_key = ${artifactKey}`;
+}
+
+/** A completed draft whose checkpoint is still kept. */
+export async function isPromotable(sql: Sql, id: VideoId): Promise<boolean> {
+  const rows = await sql`select 1 from job where id = ${id} and promotable_until > now() and deleted_at is null`;
+  return rows.length === 1;
 }
 
 /** Whose video it is, deleted or not. */

@@ -153,7 +153,7 @@ export interface NewCheckpoint {
 export async function insertCheckpoint(tx: Transaction, checkpoint: NewCheckpoint): Promise<boolean> {
   const rows = await tx`
     with fenced as (
-      update job set steps_done = greatest(steps_done, least(${checkpoint.step}::int, steps))
+      update job set steps_done = greatest(steps_done, least(${checkpoint.step}::int, coalesce(stop_after, steps)))
       where id = ${checkpoint.lease.job} and epoch = ${checkpoint.lease.epoch}
         and state in ('starting', 'running', 'uploading', 'cancelling')
       returning id, epoch
@@ -174,12 +174,14 @@ export interface StoredCheckpoint {
   readonly storeKey: string;
   readonly sha256: Sha256Hex;
   readonly bytes: bigint;
+  /** The job whose attempt wrote it. */
+  readonly writtenFor: VideoId;
 }
 
 /** Newest first by progress: the one to resume from, then those to fall back to. */
 export async function checkpointsOf(sql: Sql | Transaction, job: VideoId): Promise<readonly StoredCheckpoint[]> {
   return sql<StoredCheckpoint[]>`
-    select step, store_key, sha256, bytes from checkpoint
+    select step, store_key, sha256, bytes, coalesce(written_for, job_id) as written_for from checkpoint
     where job_id = ${job} and not unusable order by step desc, epoch desc`;
 }
 
@@ -206,16 +208,23 @@ export interface DoneCheckpoint {
   readonly storeKey: string;
 }
 
-/** Checkpoints nobody will resume from: of jobs that are over, unusable ones, superseded ones. */
+/** Checkpoints nobody will resume from: of jobs that are over (and no drafts that can be promoted), unusable ones, superseded ones. */
 export async function doneCheckpoints(sql: Sql, limit: number): Promise<readonly DoneCheckpoint[]> {
   return sql<DoneCheckpoint[]>`
     select job_id, epoch, step, store_key
     from (
-      select c.*, j.finished_at, row_number() over (partition by c.job_id order by c.unusable, c.step desc, c.epoch desc) as age
+      select c.*, j.finished_at, j.deleted_at is null and j.promotable_until > now() as promotable,
+        row_number() over (partition by c.job_id order by c.unusable, c.step desc, c.epoch desc) as age
       from checkpoint c join job j on j.id = c.job_id
     ) as ranked
-    where finished_at is not null or unusable or age > ${CHECKPOINTS_KEPT}
+    where unusable or age > ${CHECKPOINTS_KEPT} or (finished_at is not null and (age > 1 or promotable is not true))
     limit ${limit}`;
+}
+
+/** Another job goes on, or may go on, from the same file. */
+export async function isCheckpointShared(sql: Sql, { jobId, storeKey }: DoneCheckpoint): Promise<boolean> {
+  const rows = await sql`select 1 from checkpoint where store_key = ${storeKey} and job_id <> ${jobId} limit 1`;
+  return rows.length === 1;
 }
 
 export async function forgetCheckpoint(sql: Sql, checkpoint: DoneCheckpoint): Promise<void> {

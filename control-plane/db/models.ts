@@ -1,6 +1,5 @@
 /** Models and their classes: what may be asked, at which price, and what it takes. */
 import type { ClassShape, Model, ModelClass } from "#control-plane/core/model.ts";
-import type { JobClass } from "#control-plane/core/scheduler/job-class.ts";
 import type { Sql, Transaction } from "./connect.ts";
 
 export const DEFAULT_MODEL = "reference";
@@ -27,7 +26,6 @@ export async function allClasses(sql: Sql | Transaction): Promise<readonly Class
 
 export interface ModelRow extends Omit<Model, "classes"> {
   readonly loadMs: number;
-  readonly resume: JobClass["resume"];
   readonly createdAt: Date;
 }
 

@@ -78,6 +78,8 @@ export interface NewJob {
   readonly claim: IdempotencyClaim | null;
   /** The completed video that it is a remix of. */
   readonly remixOf: VideoId | null;
+  /** The completed draft that it is the rest of. */
+  readonly promoteOf: VideoId | null;
   readonly startDeadlineS: number | null;
   readonly deadlineS: number;
   readonly terms: Terms;
@@ -109,6 +111,8 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     fps: terms.fps,
     seconds: terms.seconds,
     steps: terms.steps,
+    first_step: terms.firstStep,
+    stop_after: terms.stopAfter,
     seed: terms.seed,
     metadata: job.metadata,
     reference_sha256: job.reference?.sha256 ?? null,
@@ -118,6 +122,7 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
     price: String(terms.price),
     gpu_ms: terms.gpuMs,
     remix_of: job.remixOf,
+    promote_of: job.promoteOf,
     start_deadline_s: job.startDeadlineS,
     deadline_s: job.deadlineS,
     event: job.event,
@@ -132,9 +137,12 @@ export async function insertJob(sql: Sql, job: NewJob): Promise<JobRecord | null
 }
 
 /** What a video does without is left out: each submit plans its statement anew. */
-function submitStatement({ webhookUrl, claim }: NewJob): string {
-  const [without, withReceiver] = claim === null ? [SUBMIT, SUBMIT_TOLD] : [SUBMIT_CLAIMED, SUBMIT_CLAIMED_TOLD];
-  return webhookUrl === null ? without : withReceiver;
+function submitStatement({ webhookUrl, claim, promoteOf }: NewJob): string {
+  let statement = SUBMIT;
+  if (webhookUrl === null) statement = statement.replace(RECEIVER, "");
+  if (claim === null) statement = statement.replace(CLAIM, "").replace(KEY_IS_FREE, "");
+  if (promoteOf !== null) return statement;
+  return statement.replace(IS_PROMOTABLE, "").replace(KEPT, "").replace(STEPS_KEPT, "0").replace(GOES_ON, "");
 }
 
 const RECEIVER = `signer as (
@@ -171,12 +179,30 @@ const CLAIM = `claimed as (
       do update set fingerprint = excluded.fingerprint, job_id = excluded.job_id, created_at = excluded.created_at
     ),`;
 
-const SUBMIT_CLAIMED_TOLD = `
+const IS_PROMOTABLE = `and exists (
+          select 1 from job draft
+          where draft.id = input.promote_of and draft.account_id = a.id and draft.deleted_at is null
+            and draft.promotable_until > clock_timestamp()
+        )`;
+/** What the draft left. Nothing, if its file did not get into the store: its steps are then done again, and cost nothing. */
+const KEPT = `kept as materialized (
+      select c.step, c.store_key, c.sha256, c.bytes, c.exactness, coalesce(c.written_for, c.job_id) as written_for
+      from checkpoint c, input
+      where c.job_id = input.promote_of and not c.unusable and c.step <= input.first_step
+      order by c.step desc, c.epoch desc limit 1
+    ),`;
+const STEPS_KEPT = "coalesce((select step from kept), 0)";
+const GOES_ON = `going_on as (
+      insert into checkpoint (job_id, epoch, step, store_key, sha256, bytes, exactness, written_for)
+      select new_job.id, 0, step, store_key, sha256, bytes, exactness, written_for from new_job, kept
+    ),`;
+
+const SUBMIT = `
     with input as materialized (
       select * from jsonb_to_record($1) as i (
         account_id text, request_id text, create_key text, tier text, model text, class text, prompt text, negative_prompt text,
-        size text, fps int, seconds int, steps int, seed bigint, metadata jsonb, reference_sha256 text,
-        reference_media_type text, price bigint, gpu_ms int, remix_of text, start_deadline_s int,
+        size text, fps int, seconds int, steps int, first_step int, stop_after int, seed bigint, metadata jsonb, reference_sha256 text,
+        reference_media_type text, price bigint, gpu_ms int, remix_of text, promote_of text, start_deadline_s int,
         deadline_s int, event jsonb, prompt_policy text,
         webhook_url text, webhook_events event_type[], idempotency_key text, fingerprint text
       )
@@ -188,6 +214,7 @@ const SUBMIT_CLAIMED_TOLD = `
       where not exists (select 1 from ledger_audit where breaches <> '[]')
         and not exists (select 1 from job where account_id = a.id and create_key = input.create_key)
         ${KEY_IS_FREE}
+        ${IS_PROMOTABLE}
         and (select count(*) from job where account_id = a.id and state in ('queued', 'preempted', 'retrying')) < t.max_queued
     ),
     mine as materialized (select g.* from credit_grant g, input where g.account_id = input.account_id),
@@ -211,15 +238,17 @@ const SUBMIT_CLAIMED_TOLD = `
     pinned as (
       update credit_grant set held = held + lot.take from lot where credit_grant.id = lot.id
     ),
+    ${KEPT}
     new_job as (
       insert into job (
         id, account_id, create_key, tier, model, class, prompt, negative_prompt, size, fps, seconds, steps, seed,
-        metadata, reference_sha256, reference_media_type, remixed_from_video_id, price, gpu_ms, created_at,
-        start_deadline_at, deadline_at, prompt_policy
+        metadata, reference_sha256, reference_media_type, remixed_from_video_id, promoted_from_video_id, first_step, stop_after,
+        price, gpu_ms, created_at, start_deadline_at, deadline_at, prompt_policy, steps_done
       )
       select 'video_' || replace(uuidv7()::text, '-', ''), account_id, create_key, tier, model, class, prompt, negative_prompt,
-        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, remix_of, entered.price, gpu_ms, at,
-        at + make_interval(secs => start_deadline_s), at + make_interval(secs => deadline_s), prompt_policy
+        size, fps, seconds, steps, seed, metadata, reference_sha256, reference_media_type, remix_of, promote_of, first_step,
+        stop_after, entered.price, gpu_ms, at, at + make_interval(secs => start_deadline_s),
+        at + make_interval(secs => deadline_s), prompt_policy, ${STEPS_KEPT}
       from input, entered
       returning *
     ),
@@ -238,6 +267,7 @@ const SUBMIT_CLAIMED_TOLD = `
     ),
     ${RECEIVER}
     ${CLAIM}
+    ${GOES_ON}
     mail as (insert into inbox (job_id) select id from new_job),
     told as (
       select new_job.account_id, 'video.queued'::event_type as type, new_job.id as job_id,
@@ -246,10 +276,6 @@ const SUBMIT_CLAIMED_TOLD = `
     ),
     ${APPEND_TOLD}
     select * from new_job`;
-
-const SUBMIT_CLAIMED = SUBMIT_CLAIMED_TOLD.replace(RECEIVER, "");
-const SUBMIT_TOLD = SUBMIT_CLAIMED_TOLD.replace(CLAIM, "").replace(KEY_IS_FREE, "");
-const SUBMIT = SUBMIT_TOLD.replace(RECEIVER, "");
 
 export async function forgetNonces(sql: Sql, olderThanMs: number): Promise<void> {
   await sql`delete from nonce where seen_at < now() - make_interval(secs => ${olderThanMs / 1_000})`;

@@ -20,7 +20,7 @@ import { EDGE_BODY_BYTES_MAX, signed } from "./signed.ts";
 import type { SignedVariables } from "./signed.ts";
 import { peerRoutes } from "./peer.ts";
 import type { PeerHost } from "./peer.ts";
-import { remixRoutes } from "./remix.ts";
+import { deriveRoutes } from "./derive.ts";
 import { runnerJoinRoutes } from "./runner-join.ts";
 import { storeRoutes } from "./store.ts";
 import type { StoreUrls } from "#control-plane/store/store-url.ts";
@@ -52,7 +52,7 @@ export function app(host: AppHost) {
     .use(bodyLimit({ maxSize: EDGE_BODY_BYTES_MAX, onError: tooLarge }))
     .use(signed(signedBy))
     .route("/videos", videoRoutes(host))
-    .route("/videos", remixRoutes(host))
+    .route("/videos", deriveRoutes(host))
     .route("/credits", creditRoutes(host.database))
     .route("/", accountRoutes(host))
     .route("/", webhookRoutes(host));

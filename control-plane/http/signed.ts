@@ -28,7 +28,7 @@ export interface SignedHost {
 }
 
 /** The submit's statement claims the nonce with everything else that it writes. */
-const SELF_CLAIMING = /^POST \/edge\/v1\/videos(\/[^/]+\/remix)?$/;
+const SELF_CLAIMING = /^POST \/edge\/v1\/videos(\/[^/]+\/(remix|promote))?$/;
 /** They have a body and change nothing. */
 const READS: ReadonlySet<string> = new Set([
   "POST /edge/v1/keys/check",

@@ -168,6 +168,7 @@ export class LeaderReign implements Reign {
               url: urls.sign({ method: "GET", key: checkpoint.storeKey }, nowMs),
               sha256: checkpoint.sha256,
               bytes: Number(checkpoint.bytes),
+              written_for: checkpoint.writtenFor,
             },
     });
   }

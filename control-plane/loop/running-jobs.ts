@@ -3,6 +3,7 @@ import { partsOf } from "#control-plane/core/scheduler/cost-gpu.ts";
 import type { SeededCostModel } from "#control-plane/core/scheduler/cost-model.ts";
 import { StageClock } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { StageEstimate, StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
+import { lastStepOf } from "#control-plane/core/job.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { classIdOf } from "#control-plane/usecase/read-terms.ts";
 import type { RunnerId, VideoId } from "#protocol/id.ts";
@@ -78,7 +79,7 @@ export class RunningJobs {
       const key = { ...partsOf(running.gpu), model: job.model, k: running.k };
       this.#costs.observe({ ...key, stage, predictedMs, observedMs: actualMs });
     }
-    const reached = job.state === "completed" ? job.steps : job.stepsDone;
+    const reached = job.state === "completed" ? lastStepOf(job) : job.stepsDone;
     return Math.max(0, reached - running.fromStep);
   }
 
@@ -86,7 +87,7 @@ export class RunningJobs {
     const stages = this.#costs.stages(classIdOf(job.model, job.class), gpu, k);
     if (stages === null) return {};
     const { encodeMs, stepMs, decodeMs } = stages;
-    const denoiseMs = stepMs * Math.max(1, job.steps - job.stepsDone);
+    const denoiseMs = stepMs * Math.max(1, lastStepOf(job) - job.stepsDone);
     const loadMs = sent?.coldMs ?? 0;
     return {
       load: loadMs,

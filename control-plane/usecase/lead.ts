@@ -24,6 +24,7 @@ import { forgetNonces } from "#control-plane/db/submit.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import { NONCE_KEPT_MS } from "#protocol/signed-call.ts";
 import { loseRunner } from "./lose-runner.ts";
+import { lastStepOf } from "#control-plane/core/job.ts";
 import { moveJob } from "./move-job.ts";
 import { classIdOf } from "./read-terms.ts";
 
@@ -104,7 +105,7 @@ export function queuedJobOf(job: JobRow): QueuedJob {
     account: job.accountId,
     class: classIdOf(job.model, job.class),
     weights: job.model,
-    steps: job.steps,
+    steps: lastStepOf(job),
     stepsDone: job.stepsDone,
     seq: job.createdAt.getTime(),
     submittedAtMs: job.createdAt.getTime(),

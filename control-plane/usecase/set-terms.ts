@@ -53,6 +53,7 @@ export function putTier(
     readsBurst: wanted.reads_burst,
     startBoundS: wanted.start_bound_s,
     keepVideoHours: wanted.keep_video_hours,
+    keepDraftHours: wanted.keep_draft_hours,
   };
   return changing(sql, by, { act: "tier.put", target: name, changes: { ...wanted } }, async (tx) => {
     await upsertTier(tx, row);
@@ -141,5 +142,6 @@ function tierOf(row: TierRow): AdminTier {
     reads_burst: row.readsBurst,
     start_bound_s: row.startBoundS,
     keep_video_hours: row.keepVideoHours,
+    keep_draft_hours: row.keepDraftHours,
   };
 }

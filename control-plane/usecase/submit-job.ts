@@ -6,7 +6,7 @@
  * and so does the same idempotency key with the same request, so a lost reply never makes a second one.
  */
 import { admit, overload, unaffordable } from "#control-plane/core/admission.ts";
-import type { Admission, Load, Terms } from "#control-plane/core/admission.ts";
+import type { Admission, DraftTerms, Load, Terms } from "#control-plane/core/admission.ts";
 import { JOB_DEADLINE_MS } from "#control-plane/core/job.ts";
 import { queuedDataOf } from "#control-plane/core/job-view.ts";
 import type { Model } from "#control-plane/core/model.ts";
@@ -47,6 +47,8 @@ export interface SubmitRequest {
   readonly reference: SubmittedReference | null;
   /** The video that it takes its terms from. */
   readonly remixOf?: VideoId;
+  /** The draft whose rest it is. */
+  readonly promoteOf?: { readonly id: VideoId; readonly terms: DraftTerms };
   readonly seed: number;
   /** What is known of the queue for a tier, a model and its class. */
   readonly loadOf: (tier: string, model: string, className: string) => Load;
@@ -143,8 +145,8 @@ async function judgePrompt(
 
 /** What an account that stands so may do; the statement checks it again under the lock. */
 function decide(standing: Standing, model: Model | null, request: SubmitRequest): Admission {
-  const { submit, seed, loadOf, requestId } = request;
-  const admission = admit(submit.video, model, seed);
+  const { submit, seed, loadOf, requestId, promoteOf } = request;
+  const admission = admit(submit.video, model, seed, promoteOf?.terms);
   if (!admission.ok) return admission;
   const refusal = obstacleOf(standing, admission.terms, loadOf, chanceOf(requestId, 1));
   return refusal === null ? admission : { ok: false, refusal };
@@ -166,7 +168,7 @@ export function obstacleOf(
 }
 
 function newJobOf(
-  { account, requestId, submit, reference, remixOf }: SubmitRequest,
+  { account, requestId, submit, reference, remixOf, promoteOf }: SubmitRequest,
   tier: string,
   terms: Terms,
   promptPolicy: string | null,
@@ -185,6 +187,7 @@ function newJobOf(
     webhookUrl: video.webhook_url ?? null,
     claim: submit.idempotency ?? null,
     remixOf: remixOf ?? null,
+    promoteOf: promoteOf?.id ?? null,
     startDeadlineS: video.start_deadline_seconds ?? null,
     deadlineS: video.deadline_seconds ?? JOB_DEADLINE_MS / 1_000,
     terms,

@@ -1,5 +1,5 @@
 /**
- * What `POST /v1/videos` and a remix do alike: key and rate by the headers, then the body, then the create slot, then the
+ * What `POST /v1/videos`, a remix and a promote do alike: key and rate by the headers, then the body, then the create slot, then the
  * control plane.
  *
  * Two calls of the account's object go before the control plane's, and one after it where a try may follow: a client that

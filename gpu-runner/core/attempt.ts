@@ -75,6 +75,8 @@ export interface Attempt {
   readonly lease: LeaseRef;
   readonly devices: readonly DeviceId[];
   readonly leaseUntilMs: number;
+  /** What it leaves is a checkpoint as much as a video. */
+  readonly isDraft: boolean;
   readonly rendering: boolean;
   readonly stage: Stage | null;
   /** The newest report, kept only while the link is down. */
@@ -99,11 +101,13 @@ export function beginAttempt(
   devices: readonly DeviceId[],
   resumedStep: number,
   leaseUntilMs: number,
+  isDraft: boolean,
 ): Attempt {
   return {
     lease,
     devices,
     leaseUntilMs,
+    isDraft,
     rendering: true,
     stage: null,
     unsentStep: null,
@@ -139,9 +143,8 @@ export function onEngine(attempt: Attempt, report: EngineReport, up: boolean): T
     case "artifact": {
       const { path, artifact } = report;
       const parcel = makeParcel("artifact", path, artifact.sha256, artifact.bytes, { artifact });
-      // A checkpoint still on its way is worth nothing now.
-      const done = { ...attempt, rendering: false, parcel: null, nextParcel: null, stage: "upload" as const };
-      const posted = post(done, parcel, up);
+      const done = { ...attempt, rendering: false, stage: "upload" as const };
+      const posted = attempt.isDraft ? postLast(done, parcel, up) : postAlone(done, parcel, up);
       return { ...posted, effects: [...sendIf(up, { t: "stage", lease, stage: "upload" }), ...posted.effects] };
     }
     case "stopped": {
@@ -252,6 +255,18 @@ function post(attempt: Attempt, parcel: Parcel, up: boolean): Turn {
   }
   const posted = { ...attempt, parcel };
   return { attempt: posted, effects: up ? speakParcel(posted) : [] };
+}
+
+/** A checkpoint still on its way is worth nothing now. */
+function postAlone(attempt: Attempt, parcel: Parcel, up: boolean): Turn {
+  return post({ ...attempt, parcel: null, nextParcel: null }, parcel, up);
+}
+
+/** The newest checkpoint first: it is the draft's, and the lease is over once the video is recorded. */
+function postLast(attempt: Attempt, parcel: Parcel, up: boolean): Turn {
+  if (attempt.nextParcel === null) return post(attempt, parcel, up);
+  const before = { ...attempt, parcel: attempt.nextParcel, nextParcel: parcel };
+  return { attempt: before, effects: up ? speakParcel(before) : [] };
 }
 
 function nextParcel(attempt: Attempt, up: boolean): Turn {

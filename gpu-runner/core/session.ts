@@ -193,7 +193,7 @@ function assigned(session: Session, frame: Assign, nowMs: number): Step {
       effects: [...cleared.effects, { t: "send", frame: { t: "refused", lease, reason } }],
     };
   }
-  const attempt = beginAttempt(lease, devices, resume?.step ?? 0, nowMs + frame.lease_ms);
+  const attempt = beginAttempt(lease, devices, resume?.step ?? 0, nowMs + frame.lease_ms, spec.stop_after !== null);
   return {
     session: { ...cleared.session, attempts: [...cleared.session.attempts, attempt] },
     effects: [

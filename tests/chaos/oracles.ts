@@ -65,7 +65,7 @@ export async function wrongMoney(sql: postgres.Sql, accounts: string[]): Promise
         (select coalesce(sum(e.amount), 0) from credit_entry e where e.job_id = j.id and e.kind = 'captured')
       or case j.state when 'completed' then h.captured <> j.price when 'failed'
         then h.captured <> case when j.error_code = 'deadline_exceeded' and j.error_fault = 'user'
-          then j.price * j.steps_done / j.steps else 0 end
+          then j.price * greatest(0, j.steps_done - j.first_step) / (coalesce(j.stop_after, j.steps) - j.first_step) else 0 end
         else h.captured > j.price end)`;
   return rows.map(({ what }) => what);
 }

@@ -42,7 +42,13 @@ const mail = async () => (await studio.sql`delete from inbox returning job_id`).
 test("a tier is read as it was put, new ones too, and what is left out has its default", async () => {
   const put = await call("PUT", "/tiers/studio", { ...TIER, share_min: 3 });
   const rates = { reads_per_minute: 6_000, reads_burst: 200 };
-  const defaults = { ...rates, share_max: 1_000_000, tier_max_running: 1_000_000, keep_video_hours: null };
+  const defaults = {
+    ...rates,
+    share_max: 1_000_000,
+    tier_max_running: 1_000_000,
+    keep_video_hours: null,
+    keep_draft_hours: 24,
+  };
   const stored = { name: "studio", ...TIER, ...defaults, share_min: 3 };
   expect(put).toEqual({ status: 200, body: stored });
   expect((await call("GET", "/tiers/studio")).body).toEqual(stored);

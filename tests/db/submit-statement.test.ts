@@ -47,9 +47,10 @@ function aJob(account: AccountId, changed: Partial<NewJob> = {}): NewJob {
     webhookUrl: null,
     claim: null,
     remixOf: null,
+    promoteOf: null,
     startDeadlineS: null,
     deadlineS: 60,
-    terms: { ...terms, gpuMs: GpuMillis.parse(250) },
+    terms: { ...terms, firstStep: 0, stopAfter: null, gpuMs: GpuMillis.parse(250) },
     event: queuedDataOf(price),
     ...changed,
   };

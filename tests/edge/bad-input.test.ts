@@ -176,6 +176,8 @@ test.each([
   ["GET", "/v1/videos/edits", 405, "method_not_allowed"],
   ["GET", "/v1/videos/video_1/remix", 405, "method_not_allowed"],
   ["POST", "/v1/videos/video_1/remix", 415, "unsupported_media_type"],
+  ["GET", "/v1/videos/video_1/promote", 405, "method_not_allowed"],
+  ["POST", "/v1/videos/video_1/promote", 404, "video_not_found"],
   ["GET", "/v1/videos/video_1/content?variant=spritesheet", 400, "unsupported_operation"],
   ["GET", "/v1/videos/video_1/content?variant=gif", 400, "invalid_value"],
   ["GET", "/v1/videos/events", 426, "upgrade_required"],

@@ -51,6 +51,8 @@ export function video(part: Partial<z.input<typeof Video>> = {}): Video {
       queued_at: 1,
       started_at: null,
       progress_estimated: false,
+      draft: null,
+      promoted_from_video_id: null,
       start_deadline_at: null,
       deadline_at: 2,
     },

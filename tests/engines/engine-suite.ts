@@ -14,6 +14,7 @@ import {
   checkpointsOf,
   denoiseSteps,
   isEnding,
+  JOB,
   type OpenDevice,
   OTHER_JOB,
   picturesOf,
@@ -153,13 +154,38 @@ export function conforms(subject: Subject): void {
       expect(picturesOf(resumed)).toEqual(picturesOf(whole));
     });
 
+    test.runIf(caps.checkpoint === "exact")(
+      "of a draft is where its rest begins, for another video and in another process: it equals the undrafted one",
+      async () => {
+        const draftSteps = 3;
+        const draft = await play(device, await aJob(subject, { stop_after: draftSteps }));
+        expect(draft.ending.t).toBe("artifact");
+        expect(denoiseSteps(draft.events)).toEqual(stepsFrom(1, draftSteps));
+        const saved = checkpointsOf(draft.events).at(-1);
+        if (saved?.step !== draftSteps) throw new Error("the draft left no checkpoint where it ended");
+        expect(draft.events.indexOf(saved)).toBeLessThan(draft.events.indexOf(draft.ending));
+        expect(picturesOf(draft)).not.toEqual(picturesOf(whole));
+        // What remained to do was the decoding.
+        const again = await play(frail, await aJob(subject, { stop_after: draftSteps }, saved));
+        expect(denoiseSteps(again.events)).toEqual([]);
+        expect(picturesOf(again)).toEqual(picturesOf(draft));
+        const rest = await play(frail, { ...(await aJob(subject, {}, saved)), lease: { job: OTHER_JOB, epoch: 1 } });
+        expect(denoiseSteps(rest.events)).toEqual(stepsFrom(draftSteps + 1, spec.steps));
+        expect(picturesOf(rest)).toEqual(picturesOf(whole));
+      },
+    );
+
     test("that is not whole, or not this job's, is refused with its reason, and the one before it is used", async () => {
       const before = await preempted(2);
       const newest = await preempted(before.step + 2, before);
       const file = await readFile(newest.path);
       const job = await aJob(subject);
       const path = join(job.dir, "resume.safetensors");
-      const strange = { ...job, lease: { job: OTHER_JOB, epoch: 2 }, checkpointPath: newest.path };
+      const strange = {
+        ...job,
+        lease: { job: OTHER_JOB, epoch: 2 },
+        checkpoint: { path: newest.path, writtenFor: OTHER_JOB },
+      };
       const damages: readonly (readonly [string, Buffer])[] = [
         ["truncated", file.subarray(0, file.length - 4)],
         ["truncated", file.subarray(0, 100)],
@@ -172,10 +198,14 @@ export function conforms(subject: Subject): void {
       const { pid } = device;
       for (const [fault, bytes] of damages) {
         await writeFile(path, bytes);
-        await refused(fault, { ...job, checkpointPath: path });
+        await refused(fault, { ...job, checkpoint: { path, writtenFor: JOB } });
       }
       await refused("other_job", strange);
-      await refused("other_spec", { ...job, spec: { ...spec, seed: spec.seed + 1 }, checkpointPath: newest.path });
+      await refused("other_spec", {
+        ...job,
+        spec: { ...spec, seed: spec.seed + 1 },
+        checkpoint: { path: newest.path, writtenFor: JOB },
+      });
       expect(device.pid).toBe(pid);
       expect(await readdir(job.dir)).toEqual(["resume.safetensors"]);
       expect(picturesOf(await play(device, await aJob(subject, {}, before)))).toEqual(picturesOf(whole));

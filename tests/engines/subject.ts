@@ -58,7 +58,8 @@ export async function aJob(
   cleanUp(() => rm(dir, { recursive: true, force: true }));
   const epoch = resume === undefined ? 1 : 2;
   const spec = { ...subject.spec, ...change };
-  return { lease: { job: JOB, epoch }, spec, dir, checkpointPath: resume?.path ?? null, referencePath: null };
+  const checkpoint = resume === undefined ? null : { path: resume.path, writtenFor: JOB };
+  return { lease: { job: JOB, epoch }, spec, dir, checkpoint, referencePath: null };
 }
 
 /** Runs a job to its ending; `on` sees every event and may stop the run. */

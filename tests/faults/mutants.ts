@@ -32,7 +32,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     seed: 1,
     says: "a cancelled job is charged its whole price",
     file: `${CORE}job.ts`,
-    find: `charge: chargeFor(job.price, job.stepsDone, job.steps),`,
+    find: `charge: doneShareOf(job),`,
     replace: `charge: job.price,`,
   },
   {

@@ -72,7 +72,10 @@ describe("a checkpoint", () => {
     const saved = whole.events.findLast((event) => event.t === "checkpoint");
     if (saved?.t !== "checkpoint" || whole.ending.t !== "artifact") throw new Error("it ends with a video");
     expect(saved.step).toBe(8);
-    const resumed = await runJob(device, await aJob({ lease: { job: JOB, epoch: 2 }, checkpointPath: saved.path }));
+    const resumed = await runJob(
+      device,
+      await aJob({ lease: { job: JOB, epoch: 2 }, checkpoint: { path: saved.path, writtenFor: JOB } }),
+    );
     expect(resumed.events.flatMap((event) => (event.t === "stage" ? [event.stage] : []))).toEqual(["load", "decode"]);
     expect(resumed.events.some((event) => event.t === "step" && event.stage === "denoise")).toBe(false);
     expect(resumed.ending).toMatchObject({ artifact: { ...whole.ending.artifact } });
@@ -155,7 +158,11 @@ describe("a file that is no checkpoint of this job is refused, and the engine li
     const path = join(job.dir, "resume.safetensors");
     await writeFile(path, await make());
     const pid = device.pid;
-    const { ending } = await runJob(device, { ...job, lease: { job: JOB, epoch: 5 }, checkpointPath: path });
+    const { ending } = await runJob(device, {
+      ...job,
+      lease: { job: JOB, epoch: 5 },
+      checkpoint: { path, writtenFor: JOB },
+    });
     expect(ending).toMatchObject({ t: "failed", error: { class: "retryable", code: "bad_checkpoint" } });
     expect(ending.t === "failed" && ending.error.detail).toMatch(new RegExp(`^${fault}: `));
     expect(await readdir(job.dir)).toEqual(["resume.safetensors"]);
@@ -172,7 +179,11 @@ describe("a file that is no checkpoint of this job is refused, and the engine li
     const job = await aJob();
     const path = join(job.dir, "resume.safetensors");
     await writeFile(path, good);
-    const { ending } = await runJob(device, { ...job, lease: { job: JOB, epoch: 5 }, checkpointPath: path });
+    const { ending } = await runJob(device, {
+      ...job,
+      lease: { job: JOB, epoch: 5 },
+      checkpoint: { path, writtenFor: JOB },
+    });
     expect(ending.t).toBe("artifact");
   });
 });

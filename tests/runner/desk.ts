@@ -108,8 +108,8 @@ export class Desk {
   }
 
   /** The resume order for a checkpoint that was uploaded. */
-  resumeFrom({ step, sha256, bytes }: Frame<"checkpoint">): Resume {
-    return { step, sha256, bytes, url: `${this.url}/${sha256}` };
+  resumeFrom({ lease, step, sha256, bytes }: Frame<"checkpoint">): Resume {
+    return { step, sha256, bytes, url: `${this.url}/${sha256}`, written_for: lease.job };
   }
 
   async close(): Promise<void> {

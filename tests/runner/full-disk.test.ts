@@ -72,7 +72,7 @@ describe.runIf(whyNoSmallDisk === null)("a runner whose disk is full", () => {
     const file = Buffer.alloc(200 * KIB, 1);
     const sha256 = Sha256Hex.parse(createHash("sha256").update(file).digest("hex"));
     desk.store.set(`/${sha256}`, file);
-    const resume = { step: 3, url: `${desk.url}/${sha256}`, sha256, bytes: file.length };
+    const resume = { step: 3, url: `${desk.url}/${sha256}`, sha256, bytes: file.length, written_for: JOB };
     desk.assign({ job: JOB, epoch: ++epoch }, SPEC, resume);
     const { error } = await desk.frame("failed");
     expect(error).toMatchObject({ class: "host_fatal", code: "storage_full" });

@@ -136,6 +136,7 @@ function assign(n: number): void {
     frames: 1,
     steps: 1,
     seed: 0,
+    stop_after: null,
     reference: null,
   };
   hub.assign(RUNNER, { lease: lease(n), devices: [DEVICE], spec, resume: null });

@@ -78,7 +78,10 @@ describe("checkpoints", () => {
       expect(saved.step).toBeGreaterThanOrEqual(at);
       expect(stopped.step).toBe(saved.step);
       const other = new ChildDevice({ faults: true });
-      const resumed = await runJob(other, await aJob({ lease: { job: JOB, epoch: 2 }, checkpointPath: saved.path }));
+      const resumed = await runJob(
+        other,
+        await aJob({ lease: { job: JOB, epoch: 2 }, checkpoint: { path: saved.path, writtenFor: JOB } }),
+      );
       await other.close();
       expect(hashesOf(resumed.ending)).toEqual(hashesOf(whole.ending));
       expect(denoiseSteps(resumed.events)).toEqual(
@@ -93,7 +96,10 @@ describe("checkpoints", () => {
     });
     const saved = events.find((event) => event.t === "checkpoint");
     if (saved?.t !== "checkpoint") throw new Error("no checkpoint");
-    const { ending } = await runJob(device, await aJob({ checkpointPath: saved.path, spec: aSpec({ seed: 8 }) }));
+    const { ending } = await runJob(
+      device,
+      await aJob({ checkpoint: { path: saved.path, writtenFor: JOB }, spec: aSpec({ seed: 8 }) }),
+    );
     expect(ending).toMatchObject({ t: "failed", error: { class: "retryable", code: "bad_checkpoint" } });
   });
 });

@@ -21,6 +21,7 @@ export function aSpec(change: Partial<RunSpec> = {}): RunSpec {
     frames: 24,
     steps: 8,
     seed: 7,
+    stop_after: null,
     reference: null,
     ...change,
   };
@@ -30,7 +31,7 @@ export function aSpec(change: Partial<RunSpec> = {}): RunSpec {
 export async function aJob(change: Partial<EngineJob> = {}): Promise<EngineJob> {
   const dir = await mkdtemp(join(tmpdir(), "callsheet-test-"));
   onTestFinished(() => rm(dir, { recursive: true, force: true }));
-  return { lease: { job: JOB, epoch: 1 }, spec: aSpec(), dir, checkpointPath: null, referencePath: null, ...change };
+  return { lease: { job: JOB, epoch: 1 }, spec: aSpec(), dir, checkpoint: null, referencePath: null, ...change };
 }
 
 export type Ending = Extract<EngineEvent, { t: "artifact" | "stopped" | "failed" }>;

@@ -94,7 +94,7 @@ describe("a runner process", () => {
     await desk.frame("hello");
     const file = Buffer.alloc(1_000, 7);
     const sha256 = Sha256Hex.parse(createHash("sha256").update(file).digest("hex"));
-    const resume = { step: 3, url: `${desk.url}/${sha256}`, sha256, bytes: file.length };
+    const resume = { step: 3, url: `${desk.url}/${sha256}`, sha256, bytes: file.length, written_for: LEASE.job };
     desk.assign(LEASE, aSpec(), resume);
     expect((await desk.frame("failed")).error).toMatchObject({ class: "retryable", code: "checkpoint_unavailable" });
     desk.store.set(`/${sha256}`, Buffer.alloc(1_000, 8));

@@ -30,13 +30,15 @@ export const tier = pgTable(
     startBoundS: integer("start_bound_s").notNull(),
     /** How long its finished videos are kept; null: until they are deleted. */
     keepVideoHours: integer("keep_video_hours"),
+    /** How long its finished drafts can be promoted. */
+    keepDraftHours: integer("keep_draft_hours").notNull().default(24),
   },
   (table) => [
     check("tier_weighs", sql`${table.weight} > 0 and ${table.shareMin} > 0 and ${table.shareMax} >= ${table.shareMin}`),
     check(
       "tier_limits_make_sense",
       sql`least(${table.maxRunning}, ${table.tierMaxRunning}, ${table.maxQueued}) >= 0
-        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.readsPerMinute}, ${table.readsBurst}, ${table.startBoundS}) > 0
+        and least(${table.createsPerMinute}, ${table.createsBurst}, ${table.readsPerMinute}, ${table.readsBurst}, ${table.startBoundS}, ${table.keepDraftHours}) > 0
         and (${table.keepVideoHours} is null or ${table.keepVideoHours} > 0)`,
     ),
   ],

@@ -40,108 +40,27 @@ export const attemptOutcome = pgEnum("attempt_outcome", [
   "lost", // the runner died, fell silent or did not take the work
 ]);
 
-export const job = pgTable(
-  "job",
-  {
-    id: text().$type<VideoId>().primaryKey(),
-    accountId: text("account_id")
-      .$type<AccountId>()
-      .notNull()
-      .references(() => account.id),
-    createKey: text("create_key").$type<CreateKey>().notNull(),
-    tier: text().notNull(),
-    model: text().notNull(),
-    class: text().notNull(),
-    prompt: text().notNull(),
-    negativePrompt: text("negative_prompt").notNull(),
-    size: text().notNull(),
-    fps: integer().notNull(),
-    seconds: integer().notNull(),
-    steps: integer().notNull(),
-    seed: bigint({ mode: "bigint" }).notNull(),
-    metadata: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
-    referenceSha256: text("reference_sha256").$type<Sha256Hex>(),
-    referenceMediaType: text("reference_media_type"),
-    remixedFromVideoId: text("remixed_from_video_id")
-      .$type<VideoId>()
-      .references((): AnyPgColumn => job.id),
-    price: amount("price").notNull(),
-    gpuMs: integer("gpu_ms").$type<GpuMillis>().notNull(),
+type JobColumn =
+  | "artifactKey"
+  | "devices"
+  | "errorCode"
+  | "finishedAt"
+  | "firstStep"
+  | "leaseExpiresAt"
+  | "moderateAt"
+  | "progress"
+  | "promotableUntil"
+  | "promotedFromVideoId"
+  | "runnerId"
+  | "slot"
+  | "state"
+  | "steps"
+  | "stepsDone"
+  | "stopAfter";
 
-    state: jobState().notNull().default("queued"),
-    progress: integer().notNull().default(0),
-    /** The engine that it runs on, or ran on last, sees no steps. */
-    progressEstimated: boolean("progress_estimated").notNull().default(false),
-    stepsDone: integer("steps_done").notNull().default(0),
-    epoch: integer().notNull().default(0),
-    attempts: integer().notNull().default(0),
-    preemptions: integer().notNull().default(0),
-    runnerDeaths: integer("runner_deaths").notNull().default(0),
-    engineFailures: integer("engine_failures").notNull().default(0),
-    runAlone: boolean("run_alone").notNull().default(false),
-    runnerId: text("runner_id").$type<RunnerId>(),
-    devices: text().array().$type<DeviceId[]>(),
-    /** Of the one device; null takes the devices whole. */
-    slot: integer(),
-    leaseExpiresAt: moment("lease_expires_at"),
-    notBefore: moment("not_before"),
-    avoidRunnerId: text("avoid_runner_id").$type<RunnerId>(),
-
-    createdAt: moment("created_at").notNull().defaultNow(),
-    startedAt: moment("started_at"),
-    finishedAt: moment("finished_at"),
-    startDeadlineAt: moment("start_deadline_at"),
-    deadlineAt: moment("deadline_at").notNull(),
-    expiresAt: moment("expires_at"),
-    deletedAt: moment("deleted_at"),
-
-    errorCode: jobErrorCode("error_code"),
-    errorMessage: text("error_message"),
-    errorFault: jobFault("error_fault"),
-    artifactKey: text("artifact_key"),
-    artifactSha256: text("artifact_sha256").$type<Sha256Hex>(),
-    artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
-    latentsSha256: text("latents_sha256"),
-    framesSha256: text("frames_sha256"),
-    /** When its file was taken out of the store, because it expired or was deleted. */
-    artifactRemovedAt: moment("artifact_removed_at"),
-
-    /** The version of the policy by which the moderation hook let the prompt through, and judged the result. */
-    promptPolicy: text("prompt_policy"),
-    resultPolicy: text("result_policy"),
-    /** While its result waits for a verdict: when to ask, and how often nobody answered. */
-    moderateAt: moment("moderate_at"),
-    moderationTries: integer("moderation_tries").notNull().default(0),
-  },
-  (table) => [
-    foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
-    unique("job_one_per_create_key").on(table.accountId, table.createKey),
-    index("job_by_account").on(table.accountId, table.createdAt, table.id),
-    /** A live session starts with them, however long the account's history is. */
-    index("job_unfinished_by_account")
-      .on(table.accountId, table.createdAt, table.id)
-      .where(sql`${table.finishedAt} is null`),
-    index("job_result_to_remove").on(table.expiresAt)
-      .where(sql`${table.artifactKey} is not null and ${table.artifactRemovedAt} is null
-        and (${table.expiresAt} is not null or ${table.deletedAt} is not null)`),
-    index("job_by_lease_end")
-      .on(table.leaseExpiresAt)
-      .where(sql`${table.leaseExpiresAt} is not null`),
-    index("job_by_deadline")
-      .on(table.deadlineAt)
-      .where(sql`${table.finishedAt} is null`),
-    index("job_by_start_deadline")
-      .on(table.startDeadlineAt)
-      .where(sql`${table.startDeadlineAt} is not null and ${table.startedAt} is null and ${table.finishedAt} is null`),
-    index("job_to_moderate")
-      .on(table.moderateAt)
-      .where(sql`${table.moderateAt} is not null`),
-    index("job_with_a_withheld_result")
-      .on(table.id)
-      .where(sql`${table.artifactKey} is not null and ${table.errorCode} is not null`),
-    index("job_unfinished")
-      .on(table.state)
-      .where(sql`${table.finishedAt} is null`),
+/** As in `core/job.ts`. */
+function rulesOf(table: Record<JobColumn, AnyPgColumn>) {
+  return [
     check(
       "job_leased_iff_on_runner",
       sql`(${table.state} in ('starting', 'running', 'uploading', 'cancelling')) = (${table.runnerId} is not null)
@@ -170,8 +89,141 @@ export const job = pgTable(
     check("job_error_iff_failed", sql`(${table.state} in ('failed', 'cancelled')) = (${table.errorCode} is not null)`),
     check(
       "job_progress_in_range",
-      sql`${table.progress} between 0 and 100 and ${table.stepsDone} between 0 and ${table.steps}`,
+      sql`${table.progress} between 0 and 100
+        and ${table.stepsDone} between 0 and coalesce(${table.stopAfter}, ${table.steps})`,
     ),
+    check(
+      "job_does_some_of_its_steps",
+      sql`${table.firstStep} >= 0 and ${table.firstStep} < coalesce(${table.stopAfter}, ${table.steps})
+        and (${table.stopAfter} is null or ${table.stopAfter} < ${table.steps})
+        and (${table.firstStep} > 0) = (${table.promotedFromVideoId} is not null)`,
+    ),
+    check(
+      "job_promotable_iff_completed_draft",
+      sql`(${table.promotableUntil} is not null) = (${table.stopAfter} is not null and ${table.state} = 'completed')`,
+    ),
+  ];
+}
+
+export const job = pgTable(
+  "job",
+  {
+    id: text().$type<VideoId>().primaryKey(),
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => account.id),
+    createKey: text("create_key").$type<CreateKey>().notNull(),
+    tier: text().notNull(),
+    model: text().notNull(),
+    class: text().notNull(),
+    prompt: text().notNull(),
+    negativePrompt: text("negative_prompt").notNull(),
+    size: text().notNull(),
+    fps: integer().notNull(),
+    seconds: integer().notNull(),
+    steps: integer().notNull(),
+    seed: bigint({ mode: "bigint" }).notNull(),
+    metadata: jsonb().$type<Readonly<Record<string, string>>>().notNull(),
+    referenceSha256: text("reference_sha256").$type<Sha256Hex>(),
+    referenceMediaType: text("reference_media_type"),
+    remixedFromVideoId: text("remixed_from_video_id")
+      .$type<VideoId>()
+      .references((): AnyPgColumn => job.id),
+    /** The completed draft whose rest it is, and how many steps that one paid for. */
+    promotedFromVideoId: text("promoted_from_video_id")
+      .$type<VideoId>()
+      .references((): AnyPgColumn => job.id),
+    firstStep: integer("first_step").notNull().default(0),
+    /** Set on a draft: it ends after so many of its steps. */
+    stopAfter: integer("stop_after"),
+    price: amount("price").notNull(),
+    gpuMs: integer("gpu_ms").$type<GpuMillis>().notNull(),
+
+    state: jobState().notNull().default("queued"),
+    progress: integer().notNull().default(0),
+    /** The engine that it runs on, or ran on last, sees no steps. */
+    progressEstimated: boolean("progress_estimated").notNull().default(false),
+    stepsDone: integer("steps_done").notNull().default(0),
+    epoch: integer().notNull().default(0),
+    attempts: integer().notNull().default(0),
+    preemptions: integer().notNull().default(0),
+    runnerDeaths: integer("runner_deaths").notNull().default(0),
+    engineFailures: integer("engine_failures").notNull().default(0),
+    runAlone: boolean("run_alone").notNull().default(false),
+    runnerId: text("runner_id").$type<RunnerId>(),
+    devices: text().array().$type<DeviceId[]>(),
+    /** Of the one device; null takes the devices whole. */
+    slot: integer(),
+    leaseExpiresAt: moment("lease_expires_at"),
+    notBefore: moment("not_before"),
+    avoidRunnerId: text("avoid_runner_id").$type<RunnerId>(),
+
+    createdAt: moment("created_at").notNull().defaultNow(),
+    startedAt: moment("started_at"),
+    finishedAt: moment("finished_at"),
+    startDeadlineAt: moment("start_deadline_at"),
+    deadlineAt: moment("deadline_at").notNull(),
+    expiresAt: moment("expires_at"),
+    /** Of a completed draft. */
+    promotableUntil: moment("promotable_until"),
+    deletedAt: moment("deleted_at"),
+
+    errorCode: jobErrorCode("error_code"),
+    errorMessage: text("error_message"),
+    errorFault: jobFault("error_fault"),
+    artifactKey: text("artifact_key"),
+    artifactSha256: text("artifact_sha256").$type<Sha256Hex>(),
+    artifactBytes: bigint("artifact_bytes", { mode: "bigint" }),
+    latentsSha256: text("latents_sha256"),
+    framesSha256: text("frames_sha256"),
+    /** When its file was taken out of the store, because it expired or was deleted. */
+    artifactRemovedAt: moment("artifact_removed_at"),
+
+    /** The version of the policy by which the moderation hook let the prompt through, and judged the result. */
+    promptPolicy: text("prompt_policy"),
+    resultPolicy: text("result_policy"),
+    /** While its result waits for a verdict: when to ask, and how often nobody answered. */
+    moderateAt: moment("moderate_at"),
+    moderationTries: integer("moderation_tries").notNull().default(0),
+  },
+  (table) => [
+    foreignKey({ columns: [table.model, table.class], foreignColumns: [modelClass.model, modelClass.name] }),
+    unique("job_one_per_create_key").on(table.accountId, table.createKey),
+    index("job_by_account").on(table.accountId, table.createdAt, table.id),
+    /** A live session starts with them, however long the account's history is. */
+    index("job_unfinished_by_account")
+      .on(table.accountId, table.createdAt, table.id)
+      .where(sql`${table.finishedAt} is null`),
+    index("job_result_to_expire")
+      .on(table.expiresAt)
+      .where(
+        sql`${table.artifactKey} is not null and ${table.artifactRemovedAt} is null and ${table.expiresAt} is not null`,
+      ),
+    index("job_result_of_a_deleted_one")
+      .on(table.deletedAt)
+      .where(
+        sql`${table.artifactKey} is not null and ${table.artifactRemovedAt} is null and ${table.deletedAt} is not null`,
+      ),
+    index("job_by_lease_end")
+      .on(table.leaseExpiresAt)
+      .where(sql`${table.leaseExpiresAt} is not null`),
+    index("job_by_deadline")
+      .on(table.deadlineAt)
+      .where(sql`${table.finishedAt} is null`),
+    index("job_by_start_deadline")
+      .on(table.startDeadlineAt)
+      .where(sql`${table.startDeadlineAt} is not null and ${table.startedAt} is null and ${table.finishedAt} is null`),
+    index("job_to_moderate")
+      .on(table.moderateAt)
+      .where(sql`${table.moderateAt} is not null`),
+    index("job_with_a_withheld_result")
+      .on(table.id)
+      .where(sql`${table.artifactKey} is not null and ${table.errorCode} is not null`),
+    index("job_unfinished")
+      .on(table.state)
+      .where(sql`${table.finishedAt} is null`),
+    ...rulesOf(table),
   ],
 );
 
@@ -246,7 +298,10 @@ export const checkpoint = pgTable(
       .references(() => job.id),
     epoch: integer().notNull(),
     step: integer().notNull(),
+    /** More than one job's, where a draft was promoted: the file goes with the last of them. */
     storeKey: text("store_key").notNull(),
+    /** The draft whose attempt wrote it; null: the job's own. */
+    writtenFor: text("written_for").$type<VideoId>(),
     sha256: text().notNull(),
     bytes: bigint({ mode: "bigint" }).notNull(),
     exactness: checkpointExactness().notNull(),
@@ -254,5 +309,8 @@ export const checkpoint = pgTable(
     unusable: boolean().notNull().default(false),
     createdAt: moment("created_at").notNull().defaultNow(),
   },
-  (table) => [primaryKey({ columns: [table.jobId, table.epoch, table.step] })],
+  (table) => [
+    primaryKey({ columns: [table.jobId, table.epoch, table.step] }),
+    index("checkpoint_by_file").on(table.storeKey),
+  ],
 );

@@ -119,8 +119,8 @@ export class SidecarDevice implements EngineDevice {
       const detail = `The model '${entry.name}' takes no input_reference.`;
       return this.#finish(run, { t: "failed", error: { class: "user", code: "invalid_input_reference", detail } });
     }
-    if (job.checkpointPath !== null) {
-      const { step } = await verifyCheckpoint(job.checkpointPath, job.lease.job, job.spec.steps);
+    if (job.checkpoint !== null) {
+      const { step } = await verifyCheckpoint(job.checkpoint.path, job.checkpoint.writtenFor, job.spec.steps);
       if (this.#run !== run) return;
       run.savedStep = step;
     }
@@ -137,7 +137,8 @@ export class SidecarDevice implements EngineDevice {
     run.stopping = why;
     // While it loads the order waits: the weights are of use to whoever comes next.
     if (run.phase === "rendering") this.#sidecar?.tell({ t: "stop", run: run.number, why });
-    if (run.phase === "encoding") this.#finish(run, { t: "stopped", step: run.job.spec.steps });
+    if (run.phase === "encoding")
+      this.#finish(run, { t: "stopped", step: run.job.spec.stop_after ?? run.job.spec.steps });
   }
 
   #spawn(): Sidecar {

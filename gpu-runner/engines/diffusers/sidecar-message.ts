@@ -99,17 +99,13 @@ export function loadOrder(entry: ModelEntry) {
   };
 }
 
-export function runOrder(
-  { lease, spec, dir, checkpointPath }: EngineJob,
-  knobs: Knobs,
-  negative: string,
-  saving: Saving,
-) {
+export function runOrder({ lease, spec, dir, checkpoint }: EngineJob, knobs: Knobs, negative: string, saving: Saving) {
   return {
     job: lease.job,
     epoch: lease.epoch,
     dir,
-    checkpoint: checkpointPath,
+    checkpoint: checkpoint === null ? null : { path: checkpoint.path, written_for: checkpoint.writtenFor },
+    stop_after: spec.stop_after,
     picture: pictureOf(spec, knobs.prompt, negative),
     saving,
     knobs: knobs.prompt === spec.prompt ? null : turned(knobs, lease.epoch, spec.steps),

@@ -42,7 +42,7 @@ const Manifest = BaseManifest.extend({
 });
 type Manifest = z.infer<typeof Manifest>;
 
-/** The attempt that resumes. */
+/** The attempt that resumes; `job`: who must have written the file. */
 export interface Resuming {
   readonly job: VideoId;
   readonly spec: RunSpec;

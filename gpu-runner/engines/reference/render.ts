@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Sha256Hex } from "#protocol/id.ts";
+import type { RunSpec } from "#protocol/runner.ts";
 import type { EngineEvent, EngineJob, StopWhy } from "../../engine.ts";
 import { bytesOf } from "../../checkpoint/safetensors.ts";
 import { type Knobs, readKnobs } from "../../knobs.ts";
@@ -14,7 +15,7 @@ import { compatKey, loadCheckpoint } from "./checkpoint.ts";
 import { makeDecoder } from "./decode.ts";
 import { assertFinite } from "./finite.ts";
 import { readReference } from "./reference-image.ts";
-import { gridOf, makeSampler, type SampleState } from "./sampler.ts";
+import { expectedOf, gridOf, makeSampler, type SampleState } from "./sampler.ts";
 import { Saver } from "./saver.ts";
 
 const BREATHE_MS = 25;
@@ -32,23 +33,23 @@ export interface Renderer {
 
 export async function render(renderer: Renderer): Promise<void> {
   const { job, emit } = renderer;
-  const { spec, checkpointPath, lease } = job;
+  const { spec, checkpoint } = job;
   const knobs = readKnobs(spec.prompt, renderer.faults);
   const compat = compatKey(spec, knobs.prompt);
   emit({ t: "stage", stage: "load" });
-  const saved = checkpointPath === null ? null : await loadCheckpoint(checkpointPath, { job: lease.job, spec, compat });
+  const saved =
+    checkpoint === null ? null : await loadCheckpoint(checkpoint.path, { job: checkpoint.writtenFor, spec, compat });
   // Only the decoding was left to do: no reference to read, no scene to make, no step to take.
   const denoised =
-    saved?.step === spec.steps
-      ? { latents: saved.latents, saver: null }
-      : await denoise(renderer, knobs, compat, saved);
+    saved?.step === lastStepOf(spec) ? { state: saved, saver: null } : await denoise(renderer, knobs, compat, saved);
   if (denoised === null) return;
-  const { latents, saver } = denoised;
+  const { state, saver } = denoised;
+  const latents = state.step === spec.steps ? state.latents : expectedOf(state, spec.steps);
   emit({ t: "stage", stage: "decode" });
   if (knobs.oomDecode) throw new OutOfMemoryError("the fault knob asked for more memory than a decode has", "decode");
   const path = join(job.dir, "video.mp4");
   const written = await decode(renderer, latents, path);
-  if (written === null) return leave(renderer, saver, spec.steps);
+  if (written === null) return leave(renderer, saver, state.step);
   const { bytes, sha256, framesSha256 } = written;
   emit({
     t: "artifact",
@@ -57,9 +58,13 @@ export async function render(renderer: Renderer): Promise<void> {
   });
 }
 
+function lastStepOf({ stop_after: stopAfter, steps }: RunSpec): number {
+  return stopAfter ?? steps;
+}
+
 interface Denoised {
-  readonly latents: Float32Array;
-  /** Null where the latents came from a checkpoint, so that there is nothing to save. */
+  readonly state: SampleState;
+  /** Null where the state came from a checkpoint, so that there is nothing to save. */
   readonly saver: Saver | null;
 }
 
@@ -84,7 +89,8 @@ async function denoise(
   const { state } = sampler;
   const saver = new Saver(job, sampler, compat, emit);
   emit({ t: "stage", stage: "denoise" });
-  while (state.step < spec.steps) {
+  const last = lastStepOf(spec);
+  while (state.step < last) {
     if (control.stop !== null) {
       await leave(renderer, saver, state.step);
       return null;
@@ -94,15 +100,15 @@ async function denoise(
     if (knobs.idleMs > 0) await new Promise((resolve) => setTimeout(resolve, knobs.idleMs));
     await breathing(sampler.advance(knobs.slow));
     if (state.step === knobs.nanAt) state.latents[0] = Number.NaN;
-    emit({ t: "step", stage: "denoise", done: state.step, of: spec.steps, ms: performance.now() - from });
-    if (state.step < spec.steps && saver.isDue()) await saver.save();
+    emit({ t: "step", stage: "denoise", done: state.step, of: last, ms: performance.now() - from });
+    if (state.step < last && saver.isDue()) await saver.save();
     await new Promise(setImmediate);
   }
   assertFinite(state.latents, state.step);
   // Saved before decode, so that a crash while decoding does not cost the denoising.
-  if (saver.isFinalWorthIt()) await saver.save();
+  if (last < spec.steps || saver.isFinalWorthIt()) await saver.save();
   sampler.finish();
-  return { latents: state.latents, saver };
+  return { state, saver };
 }
 
 /** Keeps what was done for whoever resumes, and says from where that will be; of a cancelled job, how far it came. */

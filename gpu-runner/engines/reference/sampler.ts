@@ -84,6 +84,12 @@ export function makeSampler(picture: Picture, saved: SampleState | null): Sample
   };
 }
 
+/** What the state says of the finished picture: where the last step's direction leads. Not for a state after the last step. */
+export function expectedOf({ step, latents, velocity }: SampleState, steps: number): Float32Array {
+  const sigma = sigmaAt(step, steps);
+  return latents.map((x, i) => x - sigma * (velocity[i] as number));
+}
+
 /** Gives the memory back at once instead of at some later collection. */
 function release(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   return new Float32Array(values.buffer.transfer(0));

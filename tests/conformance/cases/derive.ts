@@ -1,4 +1,4 @@
-/** Videos made of videos: `remix`, and what is not offered. */
+/** Videos made of videos: `remix`, our own `promote`, and what is not offered. */
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 import type { VideoCreateParams } from "openai/resources/videos";
@@ -50,6 +50,31 @@ export const DERIVE: readonly Case[] = [
         await thrownBy(stage.client(apiKey).videos.remix(`video_${"0".repeat(32)}`, prompt)),
       ];
       for (const error of strangers) assertRefused(error, OpenAI.NotFoundError, "video_not_found");
+    },
+  },
+  {
+    call: "videos.create, post",
+    title:
+      "a draft and, by our own 'promote', its rest: the video that a create without 'draft' makes, for the same price",
+    async check(stage) {
+      const client = stage.client();
+      const asked = { ...TINY, seed: 11 } as VideoCreateParams;
+      const whole = await stage.made(asked);
+      const draft = await stage.made({ ...asked, draft: true } as VideoCreateParams);
+      const rest = await client.post<OpenAI.Video>(`/videos/${draft.id}/promote`);
+      OpenAiVideo.parse(rest);
+      const done = await stage.completed(rest.id);
+      assert.deepEqual([done.prompt, done.model, done.size], [whole.prompt, whole.model, whole.size]);
+      const rows = await stage.product.sql`
+        select latents_sha256, price, promoted_from_video_id from job
+        where id in ${stage.product.sql([whole.id, draft.id, rest.id])} order by created_at, id`;
+      const [wholeRow, draftRow, restRow] = rows;
+      assert.equal(restRow?.["latents_sha256"], wholeRow?.["latents_sha256"]);
+      assert.notEqual(draftRow?.["latents_sha256"], wholeRow?.["latents_sha256"]);
+      assert.equal(restRow?.["promoted_from_video_id"], draft.id);
+      assert.equal(BigInt(draftRow?.["price"]) + BigInt(restRow?.["price"]), BigInt(wholeRow?.["price"]));
+      const again = await thrownBy(client.post(`/videos/${whole.id}/promote`));
+      assertRefused(again, OpenAI.BadRequestError, "unsupported_operation");
     },
   },
   {

@@ -34,6 +34,7 @@ const subject: Subject = {
     frames: 8,
     steps: 8,
     seed: 7,
+    stop_after: null,
     reference: null,
   },
   open: (change) => new SidecarDevice({ ...options, models, ...change }, null),

@@ -20,6 +20,7 @@ from tiny_models import MODELS, build
 STEPS = 6
 RESUMED_AFTER = (1, 3, 5, 6)
 JOB = "video_" + "a" * 32
+OTHER_JOB = "video_" + "b" * 32
 PICTURE: Message = {
     "prompt": "a red fox in the snow",
     "negative_prompt": "blurry",
@@ -68,19 +69,22 @@ class ResumeTest(unittest.TestCase):
         name: str,
         checkpoint: Path | None,
         nan_at: int | None = None,
+        job: str = JOB,
+        stop_after: int | None = None,
         **change: Any,
     ) -> list[Message]:
-        """Every step is saved."""
+        """Every step is saved. `job` goes on from a checkpoint of `JOB`."""
         loaded = sidecar.load(entry(self.models, name))
         self.assertEqual(loaded["t"], "loaded", loaded)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         knobs = {"idle_ms": 0, "oom_decode": False, "nan_at": nan_at}
         return sidecar.run(
             {
-                "job": JOB,
+                "job": job,
                 "epoch": 1 if checkpoint is None else 2,
                 "dir": str(folder),
-                "checkpoint": None if checkpoint is None else str(checkpoint),
+                "checkpoint": None if checkpoint is None else {"path": str(checkpoint), "written_for": JOB},
+                "stop_after": stop_after,
                 "picture": {**PICTURE, **change},
                 "saving": {"interval_ms": 0, "cost_multiple": 0},
                 "knobs": knobs,
@@ -109,6 +113,23 @@ class ResumeTest(unittest.TestCase):
                 self.stopped(self.second, name, 3)
                 again = self.render(self.second, name, checkpoint(whole, 2))
                 self.assertEqual(result(self.render(self.first, name, checkpoint(again, 4))), result(whole))
+
+    def test_a_draft_of_every_model_ends_early_and_its_rest_in_another_process_is_the_whole(self) -> None:
+        for name in EXACT:
+            with self.subTest(model=name):
+                whole = self.render(self.first, name, None)
+                draft = self.render(self.first, name, None, stop_after=2)
+                self.assertEqual(draft[-1]["t"], "frames", draft[-1])
+                self.assertEqual([(e["done"], e["of"]) for e in draft if e["t"] == "step"], [(1, 2), (2, 2)])
+                kept = checkpoint(draft, 2)
+                self.assertIn("expected", load_file(kept), "it knows how the picture is expected to end")
+                self.assertNotEqual(result(draft), result(whole))
+                again = self.render(self.second, name, kept, stop_after=2)
+                self.assertEqual([e for e in again if e["t"] == "step"], [])
+                self.assertEqual(result(again), result(draft))
+                rest = self.render(self.second, name, kept, job=OTHER_JOB)
+                self.assertEqual([e["done"] for e in rest if e["t"] == "step"], list(range(3, STEPS + 1)))
+                self.assertEqual(result(rest), result(whole))
 
     def stopped(self, sidecar: Sidecar, name: str, step: int) -> None:
         """A job that ends in the middle, by latents that went wrong."""

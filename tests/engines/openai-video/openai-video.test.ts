@@ -28,6 +28,7 @@ const SPEC: RunSpec = {
   frames: 8,
   steps: 8,
   seed: 7,
+  stop_after: null,
   reference: null,
 };
 

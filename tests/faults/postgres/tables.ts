@@ -6,7 +6,7 @@ import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { TierRow } from "#control-plane/db/tiers.ts";
 import type { KnownRunner } from "#control-plane/db/runners.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
-import { PHASE_OF } from "#control-plane/core/job.ts";
+import { lastStepOf, PHASE_OF } from "#control-plane/core/job.ts";
 import type { AttemptOutcome } from "#control-plane/core/job.ts";
 import type { Happening } from "#protocol/event.ts";
 import type { AccountId, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
@@ -53,6 +53,7 @@ export interface CheckpointRow {
   readonly epoch: number;
   readonly step: number;
   readonly storeKey: string;
+  readonly writtenFor: VideoId;
   readonly sha256: Sha256Hex;
   readonly bytes: bigint;
   readonly unusable: boolean;
@@ -191,7 +192,7 @@ function jobBreach(row: JobRow): string | null {
   if (!mayHaveResult && (row.artifactKey !== null) !== hasResult) return "job_artifact_if_rendered";
   if ((row.state === "moderating") !== (row.moderateAt !== null)) return "job_moderated_iff_moderating";
   if ((row.errorCode !== null) !== (row.state === "failed" || row.state === "cancelled")) return "job_error_iff_failed";
-  const inRange = row.progress >= 0 && row.progress <= 100 && row.stepsDone >= 0 && row.stepsDone <= row.steps;
+  const inRange = row.progress >= 0 && row.progress <= 100 && row.stepsDone >= 0 && row.stepsDone <= lastStepOf(row);
   return inRange ? null : "job_progress_in_range";
 }
 

@@ -35,7 +35,7 @@ export function saveChange(tx: Transaction, before: JobRow, change: JobChange): 
     on.lock(job, before.id);
     const row = on.get(job, before.id);
     if (row === null || row.state !== before.state || row.epoch !== before.epoch) return null;
-    const moved: JobRow = { ...row, ...columnsOf(change, on.now), ...timesOf(change, on.now) };
+    const moved: JobRow = { ...row, ...columnsOf(row, change, on.now), ...timesOf(change, on.now) };
     on.put(job, row.id, moved);
     if (moved.runnerId === null) freeClaims(on, row.id);
     return moved;
@@ -47,9 +47,11 @@ function freeClaims(on: Tx, job: VideoId): void {
   for (const [key, row] of on.entries(claim)) if (row.jobId === job) on.put(claim, key, null);
 }
 
+/** `keep_draft_hours` of every simulated tier. */
+const KEEP_DRAFTS_MS = 24 * 3_600_000;
 const OFF_RUNNER = { runnerId: null, devices: null, slot: null, leaseExpiresAt: null } as const;
 
-function columnsOf(change: JobChange, at: Date): Partial<JobRow> {
+function columnsOf(before: JobRow, change: JobChange, at: Date): Partial<JobRow> {
   switch (change.to) {
     case "completed":
       return {
@@ -59,6 +61,7 @@ function columnsOf(change: JobChange, at: Date): Partial<JobRow> {
         progress: 100,
         finishedAt: at,
         resultPolicy: change.policy,
+        promotableUntil: before.stopAfter === null ? null : new Date(at.getTime() + KEEP_DRAFTS_MS),
       };
     case "moderating":
       return { state: change.to, ...OFF_RUNNER, ...resultColumns(change), stepsDone: change.stepsDone };

@@ -1,4 +1,5 @@
 /** As `control-plane/db/leases.ts`: each function is the statement of the same name there, guard by guard. */
+import { lastStepOf } from "#control-plane/core/job.ts";
 import type { AttemptOutcome } from "#control-plane/core/job.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Dispatch, HeldLease, NewCheckpoint, NotStarted, ProgressReport } from "#control-plane/db/leases.ts";
@@ -146,11 +147,11 @@ export function insertCheckpoint(tx: Transaction, checkpoint: NewCheckpoint): Pr
     on.lock(job, lease.job);
     const row = on.get(job, lease.job);
     if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return false;
-    on.put(job, row.id, { ...row, stepsDone: Math.max(row.stepsDone, Math.min(step, row.steps)) });
+    on.put(job, row.id, { ...row, stepsDone: Math.max(row.stepsDone, Math.min(step, lastStepOf(row))) });
     const key = `${lease.job}/${lease.epoch}/${step}`;
     if (on.get(kept, key) === null) {
       const made = { jobId: lease.job, epoch: lease.epoch, step, storeKey, sha256, bytes: BigInt(bytes) };
-      on.put(kept, key, { ...made, unusable: false });
+      on.put(kept, key, { ...made, writtenFor: lease.job, unusable: false });
     }
     on.accepted.push({ what: "checkpoint", ...lease });
     return true;
@@ -190,10 +191,19 @@ export function doneCheckpoints(sql: Sql, limit: number): Promise<readonly DoneC
       .filter((row) => {
         const age = (ages.get(row.jobId) ?? 0) + 1;
         ages.set(row.jobId, age);
-        return row.unusable || age > CHECKPOINTS_KEPT || on.get(job, row.jobId)?.finishedAt !== null;
+        if (row.unusable || age > CHECKPOINTS_KEPT) return true;
+        const of = on.get(job, row.jobId);
+        const until = of?.deletedAt === null ? of.promotableUntil : null;
+        return of?.finishedAt !== null && (age > 1 || until === null || until <= on.now);
       })
       .slice(0, limit);
   });
+}
+
+export function isCheckpointShared(sql: Sql, { jobId, storeKey }: DoneCheckpoint): Promise<boolean> {
+  return statement(sql, "isCheckpointShared", (on) =>
+    [...on.rows(tables().checkpoint)].some((row) => row.storeKey === storeKey && row.jobId !== jobId),
+  );
 }
 
 export function forgetCheckpoint(sql: Sql, { jobId, epoch, step }: DoneCheckpoint): Promise<void> {

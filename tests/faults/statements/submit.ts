@@ -8,7 +8,7 @@ import { milliCredits } from "#protocol/unit.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import { statement } from "../postgres/client.ts";
 import { freshId, tables } from "../postgres/here.ts";
-import type { GrantRow } from "../postgres/tables.ts";
+import type { CheckpointRow, GrantRow } from "../postgres/tables.ts";
 import type { Tx } from "../postgres/tx.ts";
 import { append } from "./events.ts";
 import { standingKey } from "./idempotency.ts";
@@ -83,14 +83,19 @@ export function insertJob(sql: Sql, wanted: NewJob): Promise<JobRecord | null> {
     if (tier === null || on.get(accounts, account)?.tier !== tier.name) return null;
     if (on.get(createKey, `${account}/${wanted.createKey}`) !== null) return null;
     if (claim !== null && standingKey(on, account, claim.key_sha256, at) !== null) return null;
+    if (wanted.promoteOf !== null && !isKeptDraft(on, wanted.promoteOf, at)) return null;
     if (waitingOf(on, account) >= tier.maxQueued) return null;
     const spendable = spendableOf(on, account, at);
     if (spendable.reduce((sum, { available }) => sum + available, 0n) < terms.price) return null;
     if (!insertNonce(on, wanted.requestId)) return null;
     const id = VideoId.parse(`video_${freshId()}`);
-    const row = newJobRow(id, wanted, at);
+    const kept = keptOf(on, wanted);
+    const row = { ...newJobRow(id, wanted, at), stepsDone: kept?.step ?? 0 };
     on.insert(createKey, `${account}/${wanted.createKey}`, id);
     on.insert(job, id, row);
+    if (kept !== null) {
+      on.insert(tables().checkpoint, `${id}/0/${kept.step}`, { ...kept, jobId: id, epoch: 0 });
+    }
     if (claim !== null) {
       const { key_sha256: key, fingerprint } = claim;
       on.put(idempotencyKey, `${account}/${key}`, { fingerprint, jobId: id, createdAt: at });
@@ -103,6 +108,19 @@ export function insertJob(sql: Sql, wanted: NewJob): Promise<JobRecord | null> {
     append(on, account, { type: "video.queued", data: { ...wanted.event, id } });
     return row;
   });
+}
+
+function isKeptDraft(on: Tx, id: VideoId, at: Date): boolean {
+  const draft = on.get(tables().job, id);
+  return draft !== null && draft.deletedAt === null && draft.promotableUntil !== null && draft.promotableUntil > at;
+}
+
+/** What the draft left: its newest checkpoint that can be used. */
+function keptOf(on: Tx, { promoteOf, terms }: NewJob): CheckpointRow | null {
+  const kept = [...on.rows(tables().checkpoint)].filter(
+    (row) => row.jobId === promoteOf && !row.unusable && row.step <= terms.firstStep,
+  );
+  return kept.sort((a, b) => b.step - a.step || b.epoch - a.epoch)[0] ?? null;
 }
 
 function pin(on: Tx, id: VideoId, spendable: readonly GrantRow[], { account, terms }: NewJob, at: Date): void {
@@ -149,6 +167,10 @@ function newJobRow(id: VideoId, wanted: NewJob, at: Date): JobRow {
     referenceSha256: null,
     referenceMediaType: null,
     remixedFromVideoId: wanted.remixOf,
+    promotedFromVideoId: wanted.promoteOf,
+    firstStep: terms.firstStep,
+    stopAfter: terms.stopAfter,
+    promotableUntil: null,
     price: terms.price,
     gpuMs: terms.gpuMs,
     state: "queued",

@@ -87,7 +87,7 @@ class Run implements EngineRun {
     this.#watch = watch;
     this.#job = job;
     this.#emit = emit;
-    const resumed = job.checkpointPath === null ? null : readRendering(job.checkpointPath);
+    const resumed = job.checkpoint === null ? null : readRendering(job.checkpoint.path);
     this.#rendering = resumed ?? begun(job.spec.seed);
     this.#savedStep = this.#rendering.step;
     watch.began(process, job.lease.job, job.lease.epoch);

@@ -21,6 +21,7 @@ export function furnish(tables: Tables, accounts: number): void {
     readsBurst: 200,
     startBoundS: 7_200,
     keepVideoHours: null,
+    keepDraftHours: 24,
   };
   for (const [name, weight, maxRunning] of [
     ["free", 1, 2],

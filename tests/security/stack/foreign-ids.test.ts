@@ -38,6 +38,7 @@ const ROUTES: Readonly<Record<string, Entry>> = {
   "GET /v1/videos/{id}/content": { path: VIDEO },
   "GET /v1/videos/{id}/events": { path: VIDEO },
   "POST /v1/videos/{id}/remix": { path: ["done", "running"], body: { prompt: "my own now" } },
+  "POST /v1/videos/{id}/promote": { path: ["done", "running"], body: {} },
   // Offered to nobody, whatever it is asked of.
   "GET /v1/videos/characters/{id}": { path: VIDEO, status: 400 },
   "POST /v1/videos/edits": { own: true },

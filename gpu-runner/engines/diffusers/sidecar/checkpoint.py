@@ -84,6 +84,7 @@ def copied(snapshot: Snapshot) -> Snapshot:
         scheduler={name: _own_all(value) for name, value in snapshot.scheduler.items()},
         carried=None if snapshot.carried is None else _own(snapshot.carried),
         prompts=tuple(tuple(None if one is None else _own(one) for one in call) for call in snapshot.prompts),
+        expected=None if snapshot.expected is None else _own(snapshot.expected),
     )
 
 
@@ -94,6 +95,8 @@ def save(path: Path, origin: Origin, snapshot: Snapshot, exactness: str) -> Writ
     fields = {} if over else {name: _stored(f"scheduler.{name}", value, tensors) for name, value in snapshot.scheduler.items()}
     if snapshot.carried is not None and not over:
         tensors["carried"] = snapshot.carried
+    if snapshot.expected is not None:
+        tensors["expected"] = snapshot.expected
     prompts = [_stored_call(call, values, tensors) for call, values in enumerate(snapshot.prompts)]
     entries = entries_of(tensors)
     manifest = {
@@ -119,11 +122,11 @@ def save(path: Path, origin: Origin, snapshot: Snapshot, exactness: str) -> Writ
     return write_tensors(path, {MANIFEST_KEY: json.dumps(manifest, allow_nan=False)}, tensors)
 
 
-def load(path: Path, origin: Origin) -> Loaded:
+def load(path: Path, written_for: str, origin: Origin) -> Loaded:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             manifest = json.loads((file.metadata() or {}).get(MANIFEST_KEY, "null"))
-            _check(manifest, origin)
+            _check(manifest, written_for, origin)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, ValueError) as fault:
         raise CheckpointError("not_safetensors", str(fault)) from fault
@@ -137,16 +140,17 @@ def load(path: Path, origin: Origin) -> Loaded:
             scheduler={name: _found(value, tensors) for name, value in manifest["sampler"]["fields"].items()},
             carried=tensors.get("carried"),
             prompts=tuple(_found_call(call, tensors) for call in manifest["prompts"]),
+            expected=tensors.get("expected"),
         )
     except (KeyError, TypeError, AttributeError) as fault:
         raise CheckpointError("wrong_tensors", f"the manifest names what is not there: {fault}") from fault
     return Loaded(snapshot, _exactness(manifest, origin.machine))
 
 
-def _check(manifest: Any, origin: Origin) -> None:
+def _check(manifest: Any, written_for: str, origin: Origin) -> None:
     if not isinstance(manifest, dict) or manifest.get("format") != "ckpt/1" or "identity" not in manifest:
         raise CheckpointError("no_manifest", "it has no ckpt/1 manifest of this engine")
-    if manifest["lease"]["job"] != origin.job:
+    if manifest["lease"]["job"] != written_for:
         raise CheckpointError("other_job", f"made for {manifest['lease']['job']}")
     theirs, ours = manifest["identity"], asdict(origin.identity)
     for part, fault in (("weights", "other_weights"), ("sampler", "other_sampler"), ("picture", "other_spec")):

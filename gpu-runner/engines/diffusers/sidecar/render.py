@@ -56,9 +56,10 @@ class Render:
     """Where it is, for whoever has to say what failed."""
 
     def run(self) -> None:
-        order, picture = self.order, self.order.picture
+        order = self.order
         origin = self._origin()
-        start = None if order.checkpoint is None else load(Path(order.checkpoint), origin)
+        given = order.checkpoint
+        start = None if given is None else load(Path(given.path), given.written_for, origin)
         exactness = "exact" if start is None else start.exactness
         saver = Saver(Path(order.dir), origin, order.saving, exactness, self.say)
         saver.saved_step = 0 if start is None else start.snapshot.step
@@ -66,17 +67,18 @@ class Render:
             final = self._denoised(start, saver)
             if final is None:
                 return
-            video, tiled = self._decoded(final)
+            shown = self._shown(final)
+            video, tiled = self._decoded(shown)
         finally:
             saver.close()
         if self.stopper.asked.is_set():
-            return self._leave(saver, picture.steps)
+            return self._leave(saver, final.step)
         path = Path(order.dir) / FRAMES_FILE
-        write_frames(path, video, picture)
+        write_frames(path, video, order.picture)
         self.say(
             "frames",
             path=str(path),
-            latents_sha256=hash_of([final.latents]),
+            latents_sha256=hash_of([shown.latents]),
             exactness=exactness,
             tiled=tiled,
         )
@@ -95,15 +97,15 @@ class Render:
 
     def _denoised(self, start: Loaded | None, saver: Saver) -> Snapshot | None:
         """None if it was stopped; then `stopped` has been said."""
-        steps = self.order.picture.steps
+        last = self._last()
         saved = None if start is None else start.snapshot
-        if saved is not None and saved.step == steps:
+        if saved is not None and saved.step == last:
             return saved
         self._enter("encode")
         watcher = JobWatcher(self, saver)
-        walk = walk_of(self.loaded, self.machine, self.order.picture, watcher, saved)
+        walk = walk_of(self.loaded, self.machine, self.order.picture, watcher, saved, last)
         call(self.loaded, self.order.picture, walk, output="latent")
-        if walk.done < steps:
+        if walk.done < last:
             if self.stopper.why != "cancel" and walk.latents is not None and walk.done > 0:
                 saver.begin(walk.snapshot())
             saver.settle()
@@ -114,6 +116,16 @@ class Render:
         saver.begin(final)
         saver.settle()
         return final
+
+    def _last(self) -> int:
+        return self.order.stop_after or self.order.picture.steps
+
+    def _shown(self, final: Snapshot) -> Snapshot:
+        """Of a draft how it is expected to end; with a scheduler that does not tell, how far it came."""
+        if final.step == self.order.picture.steps:
+            return final
+        latents = final.latents if final.expected is None else final.expected
+        return replace(final, step=self.order.picture.steps, latents=latents)
 
     def _decoded(self, final: Snapshot) -> tuple[Any, bool]:
         """In one piece if that fits, else in tiles: a little different at the seams, and far better than nothing."""
@@ -164,8 +176,8 @@ class JobWatcher:
         self._provocations.spoil(step, latents)
 
     def after_step(self, walk: Walk, ms: float) -> None:
-        self._render.say("step", stage="denoise", done=walk.done, of=walk.steps, ms=ms)
-        if walk.done < walk.steps and self._saver.is_due():
+        self._render.say("step", stage="denoise", done=walk.done, of=walk.until, ms=ms)
+        if walk.done < walk.until and self._saver.is_due():
             self._saver.begin(walk.snapshot())
 
     def stop_asked(self) -> bool:
@@ -189,7 +201,12 @@ class QuietWatcher:
 
 
 def walk_of(
-    loaded: LoadedModel, machine: Machine, picture: Picture, watcher: Any, saved: Snapshot | None
+    loaded: LoadedModel,
+    machine: Machine,
+    picture: Picture,
+    watcher: Any,
+    saved: Snapshot | None,
+    until: int | None = None,
 ) -> Walk:
     # A new one each time: `set_timesteps` does not reset all that an earlier job left in a scheduler, and what is left
     # there would count as what every scheduler remembers.
@@ -197,7 +214,7 @@ def walk_of(
     scheduler = type(present).from_config(present.config)
     # Drawn on the CPU, so a seed means the same noise on every GPU.
     generator = torch.Generator("cpu").manual_seed(picture.seed)
-    return Walk(scheduler, generator, picture.steps, machine.device, watcher, saved)
+    return Walk(scheduler, generator, picture.steps, until or picture.steps, machine.device, watcher, saved)
 
 
 def call(loaded: LoadedModel, picture: Picture, walk: Walk, output: str) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
+from .expected import expected_after
 from .memory import Memory, baseline_of, memory_of, restore
 
 Embeddings = tuple[torch.Tensor | None, ...]
@@ -45,6 +46,8 @@ class Snapshot:
     carried: torch.Tensor | None
     prompts: tuple[Embeddings, ...]
     """What each call of `encode_prompt` answered, in their order."""
+    expected: torch.Tensor | None = None
+    """Where a draft ends: how the model expects the finished latents."""
 
 
 class Watcher(Protocol):
@@ -58,17 +61,19 @@ class Watcher(Protocol):
 
 @dataclass
 class Walk:
-    """Belongs to one call of a pipeline. `start` equal to `steps` only decodes."""
+    """Belongs to one call of a pipeline. `start` equal to `steps` only decodes; a draft ends after `until` of them."""
 
     scheduler: Any
     generator: torch.Generator
     steps: int
+    until: int
     device: torch.device
     watcher: Watcher
     saved: Snapshot | None = None
     start: int = 0
     done: int = 0
     latents: torch.Tensor | None = None
+    expected: torch.Tensor | None = None
     prompts: list[Embeddings] = field(default_factory=list)
     _poll: int = 0
     _prompt_calls: int = 0
@@ -88,7 +93,7 @@ class Walk:
         assert self.latents is not None
         memory = memory_of(self.scheduler, self._baseline)
         return Snapshot(
-            self.done, self.latents, self.generator.get_state(), memory, self._carried, tuple(self.prompts)
+            self.done, self.latents, self.generator.get_state(), memory, self._carried, tuple(self.prompts), self.expected
         )
 
     # What the pipeline asks, in its order.
@@ -113,7 +118,7 @@ class Walk:
         self._poll += 1
         if poll == 0:
             self._begin()
-        if poll < self.start:
+        if poll < self.start or poll >= self.until:
             return True
         if poll == self.start and self.saved is not None:
             restore(self.scheduler, self.saved.scheduler, self.device)
@@ -154,7 +159,12 @@ class Walk:
             # What the loop holds when the next step begins.
             self.latents = latents.to(bound.arguments["sample"].dtype) if casts_latents else latents
             self.done += 1
+            if self.done == self.until < self.steps:
+                self.expected = self._shown(expected_after(self.scheduler, bound.arguments, result))
             self.watcher.after_step(self, (time.perf_counter() - self._began) * 1_000)
             return result
 
         return stepped
+
+    def _shown(self, expected: torch.Tensor | None) -> torch.Tensor | None:
+        return None if expected is None or self.latents is None else expected.to(self.latents.dtype)

@@ -78,6 +78,14 @@ class Saving:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A file to go on from, and the job whose attempt wrote it: this one, or the draft that it is the rest of."""
+
+    path: str
+    written_for: str
+
+
+@dataclass(frozen=True)
 class Load:
     run: int
     model: Model
@@ -89,7 +97,9 @@ class Run:
     job: str
     epoch: int
     dir: str
-    checkpoint: str | None
+    checkpoint: Checkpoint | None
+    stop_after: int | None
+    """Of a draft: it ends after so many of its steps."""
     picture: Picture
     saving: Saving
     knobs: Knobs = field(default_factory=Knobs)
@@ -182,6 +192,12 @@ def _picture(message: Mapping[str, Any]) -> Picture:
     )
 
 
+def _checkpoint(message: Mapping[str, Any] | None) -> Checkpoint | None:
+    if message is None:
+        return None
+    return Checkpoint(_take(message, "path", str), _take(message, "written_for", str))
+
+
 def _knobs(message: Mapping[str, Any] | None) -> Knobs:
     if message is None:
         return Knobs()
@@ -206,7 +222,8 @@ def _run(message: Mapping[str, Any]) -> Run:
         job=_take(message, "job", str),
         epoch=_take(message, "epoch", int),
         dir=_take(message, "dir", str),
-        checkpoint=_maybe(message, "checkpoint", str),
+        checkpoint=_checkpoint(_maybe(message, "checkpoint", dict)),
+        stop_after=_maybe(message, "stop_after", int),
         picture=_picture(_take(message, "picture", dict)),
         saving=Saving(_take(saving, "interval_ms", int), _take(saving, "cost_multiple", int)),
         knobs=_knobs(_maybe(message, "knobs", dict)),
