@@ -15,6 +15,8 @@ export interface Call {
   readonly at: number;
   readonly stage: "dialling" | "greeting" | "believed";
   readonly mute: boolean;
+  /** Believed for so long that a ping was answered, or was due to be. */
+  readonly lasted: boolean;
 }
 
 export interface LineState {
@@ -112,7 +114,8 @@ function welcomed(line: LineState, call: Call): LineStep {
 
 /** A call that greets is left alone: the hub may believe it already. */
 function answered(line: LineState, call: Call): LineStep {
-  if (call.stage !== "believed" || !call.mute) return nothing(line);
+  if (call.stage !== "believed") return nothing(line);
+  if (!call.mute) return nothing(changed(line, { ...call, lasted: true }));
   const dials = line.calls.filter(({ stage }) => stage === "dialling");
   const kept = line.calls.filter(({ stage }) => stage !== "dialling");
   return {
@@ -132,8 +135,8 @@ function unanswered(line: LineState, call: Call, random: number): LineStep {
     }
     case "believed": {
       if (call.mute) return nothing(line);
-      const mute = changed(line, { ...call, mute: true });
-      const first = { at: call.at, welcomed: true, code: null, reason: "" };
+      const mute = changed(line, { ...call, mute: true, lasted: true });
+      const first = { at: call.at, welcomed: true, brief: false, code: null, reason: "" };
       return greetingOf(line) === null ? dialNext(mute, first, random) : nothing(mute);
     }
     default:
@@ -157,7 +160,13 @@ function over(line: LineState, call: Call, { code, reason }: Pick<Ended, "code" 
   ];
   const left = wasBelieved ? { ...line, greetedBeside: false } : line;
   if (isSettled(left)) return { line: left, effects };
-  const ended = { at: call.at, welcomed: wasBelieved, code: code === CLOSE_REPLACED && wasOurs ? null : code, reason };
+  const ended = {
+    at: call.at,
+    welcomed: wasBelieved,
+    brief: wasBelieved && !call.lasted,
+    code: code === CLOSE_REPLACED && wasOurs ? null : code,
+    reason,
+  };
   const next = dialNext(left, ended, random);
   return { line: next.line, effects: [...effects, ...next.effects] };
 }
@@ -183,7 +192,7 @@ function dialNext(line: LineState, ended: Ended, random: number): LineStep {
 
 function dial(line: LineState, at: number): LineStep {
   const id = line.callsMade;
-  const call: Call = { id, at, stage: "dialling", mute: false };
+  const call: Call = { id, at, stage: "dialling", mute: false, lasted: false };
   return { line: { ...line, calls: [...line.calls, call], callsMade: id + 1 }, effects: [{ t: "dial", id, at }] };
 }
 
@@ -196,7 +205,7 @@ function changed(line: LineState, to: Call): LineState {
 }
 
 function tookLong(at: number): Ended {
-  return { at, welcomed: false, code: null, reason: "" };
+  return { at, welcomed: false, brief: false, code: null, reason: "" };
 }
 
 function nothing(line: LineState): LineStep {

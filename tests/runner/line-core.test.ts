@@ -9,6 +9,7 @@ import {
   newLine,
   stepLine,
 } from "#gpu-runner/core/line.ts";
+import { REDIAL_MS_MAX } from "#gpu-runner/core/redial.ts";
 import { CLOSE_NOT_LEADER, CLOSE_REPLACED } from "#protocol/runner.ts";
 
 const URLS = ["http://a.test", "http://b.test", "http://c.test"];
@@ -85,6 +86,53 @@ describe("a believed call that goes mute", () => {
     expect(played.feed({ t: "due" })).toEqual([{ t: "dial", id: 3, at: 2 }]);
     expect(believedOf(played.line)?.id).toBe(0);
   });
+});
+
+describe("a leader that welcomes and hangs up", () => {
+  const hungUp = (id: number) => ({ t: "closed", id, code: 1_006, reason: "" }) as const;
+
+  /** How long each redial waits. */
+  function waits(played: Played, times: number, random: number): number[] {
+    return Array.from({ length: times }, (_, id) => {
+      played.feed({ t: "opened", id });
+      played.feed({ t: "welcomed", id });
+      const effects = played.feed(hungUp(id), random);
+      played.feed({ t: "due" });
+      return effects.flatMap((effect) => (effect.t === "wait" ? [effect.delayMs] : []))[0] ?? Infinity;
+    });
+  }
+
+  test.each([
+    [1, 0],
+    [3, 0],
+    [1, 0.999],
+    [3, 0.999],
+  ])("is dialled at once the first time, then ever less often, with %i addresses and luck %d", (count, random) => {
+    const ms = waits(new Played(URLS.slice(0, count)), 40, random);
+    expect(ms[0]).toBe(0);
+    expect(ms).toEqual(ms.toSorted((a, b) => a - b));
+    let spentMs = 0;
+    expect(ms.filter((waitMs) => (spentMs += waitMs) <= 10_000).length).toBeLessThan(30);
+    expect(Math.max(...ms)).toBeLessThanOrEqual(REDIAL_MS_MAX);
+  });
+
+  test("is looked for at the other addresses without a pause, once it takes no call", () => {
+    const played = new Played();
+    waits(played, 5, 0.5);
+    expect(played.feed(hungUp(5))).toEqual([{ t: "wait", delayMs: 0 }]);
+  });
+
+  test.each(["answered", "unanswered"] as const)(
+    "that has lasted until a ping was %s is dialled at once again",
+    (t) => {
+      const played = new Played();
+      expect(waits(played, 5, 0.5).at(-1)).toBeGreaterThan(0);
+      played.feed({ t: "opened", id: 5 });
+      played.feed({ t: "welcomed", id: 5 });
+      const effects = [...played.feed({ t, id: 5 }), ...played.feed(hungUp(5))];
+      expect(effects).toContainEqual({ t: "wait", delayMs: 0 });
+    },
+  );
 });
 
 describe("a call that was replaced", () => {

@@ -6,8 +6,14 @@ import { CLOSE_NOT_LEADER, CLOSE_REPLACED, REDIAL_GRACE_MS } from "#protocol/run
 const URLS = ["http://a.test:8080", "http://b.test:8080/", "https://c.test"] as const;
 const WORST = 0.999_999;
 
-const refused = (at: number): Ended => ({ at, welcomed: false, code: 1_006, reason: "" });
-const follower = (at: number, reason: string): Ended => ({ at, welcomed: false, code: CLOSE_NOT_LEADER, reason });
+const refused = (at: number): Ended => ({ at, welcomed: false, brief: false, code: 1_006, reason: "" });
+const follower = (at: number, reason: string): Ended => ({
+  at,
+  welcomed: false,
+  brief: false,
+  code: CLOSE_NOT_LEADER,
+  reason,
+});
 
 describe("a replica that does not lead", () => {
   test.each([
@@ -56,7 +62,11 @@ describe("a replica that does not lead", () => {
 
 describe("a socket that closes", () => {
   test("is dialled again where the last welcome came from, at once; then the rest of the list, at once", () => {
-    let next = nextDial(firstDial(URLS).redial, { at: 2, welcomed: true, code: 1_006, reason: "" }, WORST);
+    let next = nextDial(
+      firstDial(URLS).redial,
+      { at: 2, welcomed: true, brief: false, code: 1_006, reason: "" },
+      WORST,
+    );
     const order = [next];
     for (let dial = 1; dial < URLS.length; dial++) order.push((next = nextDial(next.redial, refused(next.at), WORST)));
     expect(order.map(({ at, delayMs }) => [at, delayMs])).toEqual([
@@ -68,12 +78,12 @@ describe("a socket that closes", () => {
   });
 
   test("because its leader stepped down is dialled elsewhere first", () => {
-    const ended = { at: 1, welcomed: true, code: CLOSE_NOT_LEADER, reason: "this replica leads no more" };
+    const ended = { at: 1, welcomed: true, brief: false, code: CLOSE_NOT_LEADER, reason: "this replica leads no more" };
     expect(nextDial(firstDial(URLS).redial, ended, WORST)).toMatchObject({ at: 2, delayMs: 0 });
   });
 
   test("because another process took the runner's name waits first", () => {
-    const ended = { at: 1, welcomed: true, code: CLOSE_REPLACED, reason: "" };
+    const ended = { at: 1, welcomed: true, brief: false, code: CLOSE_REPLACED, reason: "" };
     expect(nextDial(firstDial(URLS).redial, ended, 0).delayMs).toBeGreaterThanOrEqual(1_000);
   });
 });
@@ -95,7 +105,7 @@ test("whatever happens, every address of the list comes up in every pass, and no
         const own: number[] = [0];
         for (const { code, reason } of script) {
           const before = next.redial;
-          next = nextDial(before, { at: next.at, welcomed: false, code, reason }, random);
+          next = nextDial(before, { at: next.at, welcomed: false, brief: false, code, reason }, random);
           expect(next.delayMs).toBeGreaterThanOrEqual(0);
           expect(next.delayMs).toBeLessThanOrEqual(REDIAL_MS_MAX);
           if (next.redial.redirects === before.redirects) own.push(next.at);
