@@ -39,7 +39,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unlocked-decision",
-    seed: 5,
+    seed: 4,
     says: "a job is not locked between decision and save",
     file: `${STATEMENTS}jobs.ts`,
     find: `on.lock(tables().job, id);`,
@@ -71,7 +71,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "progress-not-fenced",
-    seed: 8,
+    seed: 5,
     says: "progress of an old lease is stored",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return [];`,
@@ -87,7 +87,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "checkpoint-not-fenced",
-    seed: 95,
+    seed: 207,
     says: "a checkpoint of an old lease is recorded",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return false;`,

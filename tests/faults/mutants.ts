@@ -53,7 +53,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "verdict-ignored",
-    seed: 2,
+    seed: 1,
     says: "a result is shown whatever the hook says of it",
     file: `${CORE}job.ts`,
     find: `if (verdict.allowed) return completed`,
@@ -125,7 +125,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "nobody-sweeps",
-    seed: 268,
+    seed: 242,
     says: "the leases of silent runners are held forever",
     file: `${USECASE}lead.ts`,
     find: `for (const [runner, leases] of silent) lost.push(...(await loseRunner(sql, leaderEpoch, runner, leases)));`,
@@ -191,7 +191,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unawaited-welcome",
-    seed: 12,
+    seed: 9,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
     find: `return await this.#admit(hello, socket, credential);`,
@@ -223,7 +223,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "runs-twice",
-    seed: 442,
+    seed: 81,
     says: "an assignment that comes again after its end runs again",
     file: "gpu-runner/core/session.ts",
     find: `isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame)`,
@@ -255,7 +255,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "old-end-takes-down",
-    seed: 4,
+    seed: 1,
     says: "a socket that another one replaced takes that one down when it closes",
     file: "gpu-runner/core/line.ts",
     find: `calls: [{ ...call, stage: "believed" }]`,
@@ -279,6 +279,14 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
     find: `if (isSettled(left)) return { line: left, effects };`,
     replace: `if (code === CLOSE_REPLACED) return { line: { ...left, calls: [] }, effects };
   if (isSettled(left)) return { line: left, effects };`,
+  },
+  {
+    name: "redials-at-once",
+    seed: 753,
+    says: "a runner whose every socket is cut for what it says first dials without a pause",
+    file: "gpu-runner/core/redial.ts",
+    find: `if (briefs === 1) return 0;`,
+    replace: `if (briefs > 0) return 0;`,
   },
   {
     name: "greets-for-ever",
