@@ -174,10 +174,11 @@ function onFrame(session: Session, frame: ToRunner, nowMs: number): Step {
 
 function welcomed(session: Session, heartbeatMs: number, nowMs: number): Step {
   const up: Session = { ...session, link: "up", heartbeatMs, beats: [] };
-  const again = everyAttempt(up, resay);
-  const beat = sendBeat(again.session, nowMs);
+  // The beat first: what is said again may be what this socket is cut for, while the store fails, and no lease is to end of that.
+  const beat = sendBeat(up, nowMs);
+  const again = everyAttempt(beat.session, resay);
   const draining: Effect[] = session.draining === null ? [] : [{ t: "send", frame: { t: "draining" } }];
-  return { session: beat.session, effects: [...draining, ...again.effects, ...beat.effects] };
+  return { session: again.session, effects: [...draining, ...beat.effects, ...again.effects] };
 }
 
 function assigned(session: Session, frame: Assign, nowMs: number): Step {

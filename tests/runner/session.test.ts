@@ -2,12 +2,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Effect, type EngineReport, UPLOAD_ASKS_MAX } from "#gpu-runner/core/attempt.ts";
 import { type Input, type Session, UNANSWERED_BEATS_MAX } from "#gpu-runner/core/session.ts";
-import { DeviceId, VideoId } from "#protocol/id.ts";
+import { DeviceId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { FromRunner, HEARTBEAT_MS, LEASE_MS, leaseName } from "#protocol/runner.ts";
 import type { ToRunner } from "#protocol/runner.ts";
 import { invariant } from "#protocol/invariant.ts";
 import { aSpec, JOB } from "./reference-job.ts";
 import { ARTIFACT, CHECKPOINT, DEVICE, kinds, LEASE, OTHER_SHA, sent, SHA, Stage, working } from "./stage.ts";
+
+const SHA_OF_VIDEO = Sha256Hex.parse("3".repeat(64));
 
 describe("taking work", () => {
   test("an assigned job is accepted and runs; the same assign again does not run it twice", () => {
@@ -198,6 +200,49 @@ describe("files that are not uploaded", () => {
   });
 });
 
+describe("a draft", () => {
+  const NEWER = { ...CHECKPOINT, step: 4, path: "/d", sha256: OTHER_SHA } as EngineReport;
+  const VIDEO = { t: "artifact", path: "/v", artifact: { ...ARTIFACT, sha256: SHA_OF_VIDEO } } as const;
+  const url = (kind: "checkpoint" | "artifact", sha256: Sha256Hex) =>
+    ({ t: "upload_url", lease: LEASE, kind, sha256, url: "http://store/x" }) as const;
+  const recorded = { t: "recorded", lease: LEASE, what: "checkpoint" } as const;
+
+  function drafting(): Stage {
+    const stage = new Stage();
+    stage.connect();
+    stage.assign(LEASE, [DEVICE], aSpec({ stop_after: 4 }));
+    return stage;
+  }
+
+  test("hands over its last checkpoint before its video: with the video recorded the lease is over", () => {
+    const stage = drafting();
+    stage.engine(CHECKPOINT);
+    stage.engine(NEWER);
+    expect(kinds(stage.engine(VIDEO))).toEqual(["stage", "upload"]);
+    // The older one, wherever it was, is of no use any more.
+    expect(stage.hear(url("checkpoint", SHA))).toEqual([]);
+    expect(kinds(stage.hear(url("checkpoint", OTHER_SHA)))).toEqual(["*upload"]);
+    expect(kinds(stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure: null }))).toEqual([
+      "checkpoint",
+    ]);
+    expect(sent(stage.hear({ ...recorded, sha256: OTHER_SHA }))).toMatchObject([{ t: "upload", kind: "artifact" }]);
+    stage.hear(url("artifact", SHA_OF_VIDEO));
+    expect(kinds(stage.feed({ t: "uploaded", lease: LEASE, sha256: SHA_OF_VIDEO, failure: null }))).toEqual([
+      "finished",
+    ]);
+  });
+
+  test("whose checkpoint does not get into the store is a video all the same", () => {
+    const stage = drafting();
+    stage.engine(NEWER);
+    stage.engine(VIDEO);
+    stage.hear(url("checkpoint", OTHER_SHA));
+    const failure = { code: "storage_full", detail: "507" } as const;
+    const after = stage.feed({ t: "uploaded", lease: LEASE, sha256: OTHER_SHA, failure });
+    expect(sent(after)).toMatchObject([{ t: "upload", kind: "artifact" }]);
+  });
+});
+
 describe("stopping", () => {
   test("a preempted attempt says so only after its checkpoint was recorded", () => {
     const stage = working();
@@ -258,6 +303,15 @@ describe("leases", () => {
     stage.connect();
     stage.hear(answer);
     expect(stage.session.attempts[0]?.leaseUntilMs).toBe(HEARTBEAT_MS + LEASE_MS);
+  });
+
+  test("are renewed over a new line before anything is said again, which may be what the line is cut for", () => {
+    const stage = working();
+    stage.engine(CHECKPOINT);
+    stage.feed({ t: "closed" });
+    const said = kinds(stage.connect());
+    expect(said.indexOf("heartbeat")).toBeLessThan(said.indexOf("upload"));
+    expect(said).toContain("upload");
   });
 
   test("that run out end the attempt without a word", () => {

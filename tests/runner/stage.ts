@@ -63,8 +63,8 @@ export class Stage {
       ...this.hear({ t: "welcome", lease_ms: LEASE_MS, heartbeat_ms: HEARTBEAT_MS }),
     ];
   }
-  assign(lease = LEASE, devices = [DEVICE]): readonly Effect[] {
-    return this.hear({ t: "assign", lease, devices, lease_ms: LEASE_MS, spec: aSpec(), resume: null });
+  assign(lease = LEASE, devices = [DEVICE], spec = aSpec()): readonly Effect[] {
+    return this.hear({ t: "assign", lease, devices, lease_ms: LEASE_MS, spec, resume: null });
   }
   tickAt(nowMs: number): readonly Effect[] {
     this.nowMs = nowMs;
