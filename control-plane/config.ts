@@ -50,6 +50,8 @@ const Config = z.object({
   CALLSHEET_STORE_REGION: z.string().default("auto"),
   CALLSHEET_STORE_ACCESS_KEY_ID: z.string().optional(),
   CALLSHEET_STORE_SECRET_ACCESS_KEY: z.string().optional(),
+  /** Whether runners reach the bucket themselves. */
+  CALLSHEET_STORE_DIRECT: z.enum(["yes", "no"]).default("no"),
   CALLSHEET_STORE_SECRET: z.string(),
   /** Who judges prompts and results; both or none. */
   CALLSHEET_MODERATION_URL: z.url({ protocol: /^https?$/ }).optional(),
@@ -99,6 +101,9 @@ function halfStore(given: NodeJS.ProcessEnv): readonly string[] {
   const { CALLSHEET_STORE_DIR: folder, CALLSHEET_STORE_BUCKET: bucket } = given;
   if ((folder === undefined) === (bucket === undefined)) {
     return ["CALLSHEET_STORE_DIR, CALLSHEET_STORE_BUCKET: set one of them"];
+  }
+  if (bucket === undefined && given["CALLSHEET_STORE_DIRECT"] === "yes") {
+    return ["CALLSHEET_STORE_DIRECT: only a CALLSHEET_STORE_BUCKET can be reached directly"];
   }
   const { CALLSHEET_STORE_ACCESS_KEY_ID: id, CALLSHEET_STORE_SECRET_ACCESS_KEY: secret } = given;
   if (bucket === undefined || (id !== undefined && secret !== undefined)) return [];

@@ -31,11 +31,10 @@ import { identifyRunner } from "./usecase/runner-identity.ts";
 import { RunnerDesk } from "./socket/runner-desk.ts";
 import { RunnerHub } from "./socket/runner-hub.ts";
 import { acceptRunners } from "./socket/runner-upgrade.ts";
-import type { ArtifactStore } from "./store/artifact-store.ts";
-import { StoreUrls } from "./store/store-url.ts";
 import { AdmissionOutlook } from "./usecase/admission-outlook.ts";
 import { Metrics } from "./metrics.ts";
 import { openStore } from "./open-store.ts";
+import type { OpenStore } from "./open-store.ts";
 import { systemClock } from "./system-clock.ts";
 import { SAFE_LOG } from "#protocol/log-line.ts";
 import { leadOf } from "./usecase/lead.ts";
@@ -82,8 +81,7 @@ interface Parts {
   readonly metrics: Metrics;
   readonly gate: CallGate;
   readonly database: Database;
-  readonly store: ArtifactStore;
-  readonly urls: StoreUrls;
+  readonly opened: OpenStore;
   readonly pusher: EdgePusher;
   readonly reign: LeaderReign;
   readonly leadership: Leadership;
@@ -125,12 +123,12 @@ async function start(settings: Config, logger: Logger): Promise<() => Promise<vo
   };
 }
 
-function wire(settings: Config, logger: Logger, store: ArtifactStore): Parts {
+function wire(settings: Config, logger: Logger, opened: OpenStore): Parts {
   const database = connect(settings.CALLSHEET_DATABASE_URL);
   const { loops: sql } = database;
   const metrics = new Metrics();
   const host = { clock: systemClock, log: logger, meter: metrics };
-  const urls = new StoreUrls(settings.CALLSHEET_PUBLIC_URL, settings.CALLSHEET_STORE_SECRET);
+  const { store, urls } = opened;
   const pusher = new EdgePusher(settings.CALLSHEET_EDGE_URL, signingSecretOf(settings), mintRequestId);
   const hook = moderationHookOf(settings, logger);
   const judgeResult = async (result: ResultToJudge) => (await hook?.judgeResult(result)) ?? null;
@@ -169,13 +167,13 @@ function wire(settings: Config, logger: Logger, store: ArtifactStore): Parts {
   const leadership: Leadership = new Leadership(leadOf(sql), self, reign, host);
   metrics.watchDevices(() => hub.states());
   const gate = new CallGate({ monotonicMs: () => systemClock.monotonicMs(), random: Math.random, meter: metrics });
-  return { metrics, gate, database, store, urls, pusher, reign, leadership, sender, recorder, hub, hook };
+  return { metrics, gate, database, opened, pusher, reign, leadership, sender, recorder, hub, hook };
 }
 
 function mainApp(
   settings: Config,
   logger: Logger,
-  { metrics, gate, database, store, urls, reign, leadership, sender, hook }: Parts,
+  { metrics, gate, database, opened, reign, leadership, sender, hook }: Parts,
 ) {
   const leader = new LeaderCall({
     secret: signingSecretOf(settings),
@@ -186,8 +184,8 @@ function mainApp(
   return app({
     sql: database.sql,
     database,
-    store,
-    storeUrls: urls,
+    store: opened.store,
+    storeUrls: opened.ownUrls,
     now,
     log: logger,
     timed: metrics.timed,

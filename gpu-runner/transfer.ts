@@ -8,6 +8,7 @@ import { request as requestHttps } from "node:https";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Sha256Hex } from "#protocol/id.ts";
+import { CHECKSUM_HEADER, CHECKSUM_KIND } from "#protocol/runner.ts";
 import { isStorageFull, reasonOf, StoreFullError } from "./storage-fault.ts";
 import { writeAll, writeWhole } from "./whole-file.ts";
 
@@ -53,7 +54,8 @@ export function putFile(
 /** A plain request with back-pressure: `fetch` holds much of a large file in memory while it sends it. */
 async function putOnce(path: string, bytes: number, sha256: Sha256Hex, url: URL, signal: AbortSignal): Promise<number> {
   const send = url.protocol === "https:" ? requestHttps : requestHttp;
-  const headers = { "content-length": bytes, "x-content-sha256": sha256 };
+  const checksum = Buffer.from(sha256, "hex").toString("base64");
+  const headers = { "content-length": bytes, [CHECKSUM_HEADER]: checksum, ...CHECKSUM_KIND };
   const outgoing = send(url, { method: "PUT", headers, signal, timeout: IDLE_MS });
   outgoing.on("timeout", () => outgoing.destroy(new Error(`the store was silent for ${IDLE_MS} ms`)));
   const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;

@@ -18,6 +18,11 @@ export const ASSIGN_ACK_MS = 2_000;
 /** How long a runner whose socket closed may redial before its jobs are given to others. */
 export const REDIAL_GRACE_MS = 1_500;
 
+/** Of a PUT to a lease-bound URL: the SHA-256 of its bytes, in base64. S3 has the same header, and checks it too. */
+export const CHECKSUM_HEADER = "x-amz-checksum-sha256";
+/** Sent beside it: some stores keep no checksum without. */
+export const CHECKSUM_KIND = { "x-amz-sdk-checksum-algorithm": "SHA256" } as const;
+
 /** Counters of a job are stored in 32 bits. */
 const INT4_MAX = 2 ** 31 - 1;
 
@@ -194,7 +199,7 @@ export const ToRunner = z.discriminatedUnion("t", [
   }),
   /** Answer to the heartbeat `beat`: these leases run on for `lease_ms` from when it was *sent*. */
   z.object({ t: z.literal("renewed"), beat: z.int().nonnegative(), leases: z.array(LeaseRef), lease_ms: z.int() }),
-  /** Where to PUT (`content-length` and `x-content-sha256` as announced); lease-bound, short-lived. */
+  /** Where to PUT (`content-length` and `CHECKSUM_HEADER` as announced); lease-bound, short-lived. */
   z.object({ t: z.literal("upload_url"), lease: LeaseRef, kind: UploadKind, sha256: Sha256Hex, url: z.string() }),
   z.object({
     t: z.literal("recorded"),

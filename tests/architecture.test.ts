@@ -31,7 +31,7 @@ const IMPORTS: readonly Row[] = [
   { folder: "protocol", may: ["zod"] },
   { folder: "control-plane/core", may: ["protocol"] },
   { folder: "control-plane/db", may: ["control-plane/core", "protocol", "drizzle-orm", "postgres", "node:"] },
-  { folder: "control-plane/store", may: ["protocol", "@aws-sdk/client-s3", "@aws-sdk/lib-storage", "node:"] },
+  { folder: "control-plane/store", may: ["protocol", "@aws-sdk/client-s3", "@aws-sdk/lib-storage", "aws4", "node:"] },
   { folder: "control-plane/egress", may: ["control-plane/core", "protocol", ...PACKAGES] },
   {
     folder: "control-plane/usecase",

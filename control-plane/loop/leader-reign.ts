@@ -8,7 +8,7 @@ import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
 import { referenceKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
-import type { StoreUrls } from "#control-plane/store/store-url.ts";
+import type { FileUrls } from "#control-plane/store/store-url.ts";
 import type { Dispatched } from "#control-plane/usecase/dispatch.ts";
 import type { AccountId, DeviceId, RunnerId, Sha256Hex, VideoId } from "#protocol/id.ts";
 import { invariant } from "#protocol/invariant.ts";
@@ -39,7 +39,7 @@ export interface Runners {
 export interface ReignHost extends LoopHost {
   readonly sql: Sql;
   readonly store: ArtifactStore;
-  readonly urls: StoreUrls;
+  readonly urls: FileUrls;
   readonly limits: SchedulerLimits;
   /** The moderation hook's verdict on a result; null: none. */
   readonly judgeResult: (result: ResultToJudge) => Promise<Verdict | null>;

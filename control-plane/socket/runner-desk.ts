@@ -7,9 +7,9 @@ import type { Meter } from "#control-plane/core/meter.ts";
 import type { RunnerTerms } from "#control-plane/core/scheduler/event.ts";
 import type { StageTime } from "#control-plane/core/scheduler/stage-clock.ts";
 import type { Sql } from "#control-plane/db/connect.ts";
-import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
+import { checksumOf, hashNamedBy, storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import type { ArtifactStore } from "#control-plane/store/artifact-store.ts";
-import type { StoreUrls } from "#control-plane/store/store-url.ts";
+import type { FileUrls } from "#control-plane/store/store-url.ts";
 import { leasesHeldBy, registerRunner } from "#control-plane/usecase/lead.ts";
 import { loseRunner } from "#control-plane/usecase/lose-runner.ts";
 import { recordCheckpoint, recordEnd, renew } from "#control-plane/usecase/record-run.ts";
@@ -25,7 +25,7 @@ type Frame<Kind extends FromRunner["t"]> = Extract<FromRunner, { t: Kind }>;
 export interface DeskHost {
   readonly sql: Sql;
   readonly store: ArtifactStore;
-  readonly urls: StoreUrls;
+  readonly urls: FileUrls;
   readonly now: () => number;
   readonly meter: Meter;
   /** Results are judged before they are shown. */
@@ -75,15 +75,13 @@ export class RunnerDesk implements HubHost {
 
   async checkpoint({ lease, step, sha256, bytes, exactness }: Frame<"checkpoint">): Promise<Recorded> {
     const storeKey = storeKeyOf(lease, "checkpoint", sha256);
-    const stored = await this.#host.store.stat(storeKey);
-    if (stored?.bytes !== bytes) return this.#notStored(lease, storeKey);
+    if (!(await this.#isStored(storeKey, bytes))) return this.#notStored(lease, storeKey);
     return recordCheckpoint(this.#host.sql, { lease, step, storeKey, sha256, bytes, exactness });
   }
 
   async finished({ lease, artifact }: Frame<"finished">): Promise<Recorded> {
     const artifactKey = storeKeyOf(lease, "artifact", artifact.sha256);
-    const stored = await this.#host.store.stat(artifactKey);
-    if (stored?.bytes !== artifact.bytes) return this.#notStored(lease, artifactKey);
+    if (!(await this.#isStored(artifactKey, artifact.bytes))) return this.#notStored(lease, artifactKey);
     const finished = {
       kind: "finished",
       epoch: lease.epoch,
@@ -127,6 +125,12 @@ export class RunnerDesk implements HubHost {
 
   down(runner: RunnerId): void {
     this.#host.down(runner);
+  }
+
+  async #isStored(key: string, bytes: number): Promise<boolean> {
+    const { store, urls } = this.#host;
+    const stored = await store.stat(key);
+    return stored?.bytes === bytes && (urls.checkedBy === "us" || stored.checksum === checksumOf(hashNamedBy(key)));
   }
 
   /** Announced, but its bytes are not there: the attempt is worth nothing, the job goes on from what is kept. */

@@ -7,6 +7,8 @@ import type { Sha256Hex } from "#protocol/id.ts";
 
 export interface StoredObject {
   readonly bytes: number;
+  /** As `checksumOf`, if the store itself took it from the bytes; null: they came through us, who did. */
+  readonly checksum: string | null;
 }
 
 export type PutOutcome =
@@ -41,8 +43,13 @@ export function storeKeyOf(
 }
 
 /** A key says which bytes belong under it: nobody who may still write there can make it say something else later. */
-export function holdsHash(key: string, sha256: Sha256Hex): boolean {
-  return key.slice(key.lastIndexOf("/") + 1).split(".")[0] === sha256;
+export function hashNamedBy(key: string): string {
+  return key.slice(key.lastIndexOf("/") + 1).split(".")[0] ?? "";
+}
+
+/** As it is written in `CHECKSUM_HEADER`. */
+export function checksumOf(sha256: string): string {
+  return Buffer.from(sha256, "hex").toString("base64");
 }
 
 export function referenceKeyOf(sha256: Sha256Hex): string {

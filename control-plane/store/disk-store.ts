@@ -52,7 +52,7 @@ export class DiskStore implements ArtifactStore {
   async stat(key: string): Promise<StoredObject | null> {
     try {
       const found = await stat(this.#path(key));
-      return { bytes: found.size };
+      return { bytes: found.size, checksum: null };
     } catch (error) {
       if (codeOf(error) === "ENOENT") return null;
       throw error;

@@ -1,6 +1,6 @@
 /**
- * The artifact store in a bucket of S3, R2 or what speaks their language. Bytes go through the control plane, as with the disk: runners
- * hold no keys, and nothing is visible under a key before its hash was checked.
+ * The artifact store in a bucket of S3, R2 or what speaks their language. Bytes that come through the control plane, as with the disk, are
+ * visible under their key only once their hash was checked; by `s3-urls.ts` runners can put and get theirs without us.
  *
  * Large files go up in parts of one size (R2 demands that), each repeated by itself if its upload breaks. A file whose hash is not
  * the announced one fails before its last part, and its upload is aborted.
@@ -92,11 +92,11 @@ export class S3Store implements ArtifactStore {
 
   async stat(key: string): Promise<StoredObject | null> {
     try {
-      const { ContentLength: bytes } = await this.#client.send(
-        new HeadObjectCommand({ Bucket: this.#bucket, Key: key }),
+      const { ContentLength: bytes, ChecksumSHA256: checksum } = await this.#client.send(
+        new HeadObjectCommand({ Bucket: this.#bucket, Key: key, ChecksumMode: "ENABLED" }),
       );
       invariant(bytes !== undefined, "a store says how long an object is");
-      return { bytes };
+      return { bytes, checksum: checksum ?? null };
     } catch (fault) {
       if (fault instanceof S3ServiceException && fault.$metadata.httpStatusCode === 404) return null;
       throw fault;

@@ -1,6 +1,7 @@
 /**
- * Lease-bound URLs of the store, in the shape of presigned S3 URLs: they name one key, one method, an end, and how many
- * bytes a PUT brings; the key names their hash. Whoever holds one may do that one thing until then.
+ * Lease-bound URLs of the store behind the control plane, in the shape of presigned S3 URLs: they name one key, one method, an
+ * end, and how many bytes a PUT brings; the key names their hash, and a PUT says it in `CHECKSUM_HEADER`. Whoever holds one may do
+ * that one thing until then.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 
@@ -12,7 +13,15 @@ export type StoreGrant =
   | { readonly method: "GET"; readonly key: string }
   | { readonly method: "PUT"; readonly key: string; readonly bytes: number };
 
-export class StoreUrls {
+/** Signs what a runner, or who judges a result, may do with one file. */
+export interface FileUrls {
+  /** Who checks the bytes of a PUT: we, before they can be seen, or the store, whose word `stat` then has. */
+  readonly checkedBy: "us" | "store";
+  sign(grant: StoreGrant, nowMs: number): string;
+}
+
+export class StoreUrls implements FileUrls {
+  readonly checkedBy = "us";
   readonly #baseUrl: string;
   readonly #secret: string;
 

@@ -95,6 +95,24 @@ test("in development short, shared secrets will do, but not those that anybody g
   );
 });
 
+test("a store is a folder or a bucket with what opens it, and only a bucket can be reached directly", () => {
+  const bucket = {
+    CALLSHEET_STORE_DIR: undefined,
+    CALLSHEET_STORE_BUCKET: "films",
+    CALLSHEET_STORE_ACCESS_KEY_ID: "id",
+    CALLSHEET_STORE_SECRET_ACCESS_KEY: "secret",
+  };
+  expect(complaintOf({ ...bucket, CALLSHEET_STORE_DIRECT: "yes" })).toBe("");
+  expect(complaintOf({ CALLSHEET_STORE_DIRECT: "yes" })).toContain("CALLSHEET_STORE_DIRECT: only");
+  expect(complaintOf({ ...bucket, CALLSHEET_STORE_DIRECT: "perhaps" })).toContain("CALLSHEET_STORE_DIRECT: ");
+  expect(complaintOf({ CALLSHEET_STORE_BUCKET: "films" })).toContain(
+    "CALLSHEET_STORE_DIR, CALLSHEET_STORE_BUCKET: set one",
+  );
+  expect(complaintOf({ ...bucket, CALLSHEET_STORE_ACCESS_KEY_ID: undefined })).toContain(
+    "both are needed for a bucket",
+  );
+});
+
 test("admin tokens may have names, and the edge's secret a predecessor", () => {
   const [ann, ben, next, old] = [random(), random(), random(), random()];
   const config = readControlPlane(

@@ -2,6 +2,7 @@
  * A small control plane for one runner: the real WebSocket and HTTP of `protocol/runner.ts`, every frame parsed by its
  * schemas. It records what it heard and lets a test wait for a frame.
  */
+import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -138,7 +139,7 @@ export class Desk {
     if (this.answerPut === "never") return;
     if (this.answerPut !== "rightly") return void response.writeHead(this.answerPut).end();
     const right =
-      request.headers["x-content-sha256"] === createHash("sha256").update(body).digest("hex") &&
+      request.headers[CHECKSUM_HEADER] === createHash("sha256").update(body).digest("base64") &&
       request.headers["content-length"] === String(body.length);
     if (right) this.store.set(key, body);
     response.writeHead(right ? 204 : 400).end();

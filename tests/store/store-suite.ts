@@ -26,7 +26,7 @@ export function keeps(name: string, open: () => ArtifactStore): void {
       const store = open();
       const key = keyOf("video_1", "a film");
       expect(await putInto(store, key, "a film")).toEqual({ ok: true, bytes: 6 });
-      expect(await store.stat(key)).toEqual({ bytes: 6 });
+      expect(await store.stat(key)).toMatchObject({ bytes: 6 });
       expect(await text(store.read(key, { start: 0, end: 5 }))).toBe("a film");
       expect(await text(store.read(key, { start: 2, end: 3 }))).toBe("fi");
       await store.remove(key);

@@ -87,7 +87,7 @@ export class SimulatedStore {
     const stat = (key: string): Promise<StoredObject | null> =>
       this.#serve(replica, "stat", () => {
         const found = this.objects.get(key);
-        return Promise.resolve(found === undefined ? null : { bytes: found.bytes });
+        return Promise.resolve(found === undefined ? null : { checksum: null, bytes: found.bytes });
       });
     const remove = (key: string) =>
       this.#serve(replica, "remove", () => {

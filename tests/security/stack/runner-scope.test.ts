@@ -1,8 +1,9 @@
 /** A runner reaches what it leases and nothing else: over its socket, and over the store's URLs. */
+import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { createHash } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { STORE_URL_MS, StoreUrls } from "#control-plane/store/store-url.ts";
-import { storeKeyOf } from "#control-plane/store/artifact-store.ts";
+import { checksumOf, storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import { Sha256Hex } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { Video } from "#protocol/video.ts";
@@ -134,7 +135,7 @@ async function withOwnJob(act: (lease: LeaseRef, id: string) => Promise<void>): 
 async function put(to: string, body: string | Buffer, sha256: string = hashOf(body), method = "PUT"): Promise<number> {
   const answer = await fetch(to, {
     method,
-    headers: { "x-content-sha256": sha256 },
+    headers: { [CHECKSUM_HEADER]: checksumOf(sha256) },
     ...(method === "PUT" ? { body } : {}),
   });
   await answer.arrayBuffer();
