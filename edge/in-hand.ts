@@ -3,23 +3,17 @@
  * their first step, so that an edge with too little processor answers some in time instead of all too late.
  *
  * Creates have places of their own: they cost most, and a flood of them leaves reads alone. Bodies on their way, streams and live
- * sessions are not counted: slow clients cost nobody a place. No account has all the places.
+ * sessions are not counted: slow clients cost nobody a place.
  */
 import type { AccountId } from "#protocol/id.ts";
+import { Places } from "./core/places.ts";
 
 export type Kind = "create" | "other";
 
-interface Places {
-  readonly max: number;
-  readonly accountMax: number;
-  readonly ofAccounts: Map<AccountId, number>;
-  all: number;
-}
-
 const places: Readonly<Record<Kind, Places>> = {
-  /** One account's is more than the burst of its tier: what is allowed is not shed for coming at once. */
-  create: { max: 384, accountMax: 320, ofAccounts: new Map(), all: 0 },
-  other: { max: 256, accountMax: 224, ofAccounts: new Map(), all: 0 },
+  /** One account's share is more than the burst of its tier: what is allowed is not shed for coming at once. */
+  create: new Places({ max: 384, calm: 32, crowdedMax: 48 }),
+  other: new Places({ max: 256, calm: 128, crowdedMax: 160 }),
 };
 
 /** Null, and nothing was begun: there is too much in hand. `idle`: how many of it only wait for the control plane to come back. */
@@ -29,22 +23,16 @@ export async function begin<Result>(
   idle: number,
   work: () => Promise<Result>,
 ): Promise<Result | null> {
-  const { max, accountMax, ofAccounts, all } = places[kind];
-  const full = all - idle >= max || (ofAccounts.get(account) ?? 0) >= accountMax;
-  return full ? null : goOn(kind, account, work);
+  return places[kind].hasRoom(account, idle, Date.now()) ? goOn(kind, account, work) : null;
 }
 
 /** Work that follows from what was begun. */
 export async function goOn<Result>(kind: Kind, account: AccountId, work: () => Promise<Result>): Promise<Result> {
   const own = places[kind];
-  own.all++;
-  own.ofAccounts.set(account, (own.ofAccounts.get(account) ?? 0) + 1);
+  own.enter(account, Date.now());
   try {
     return await work();
   } finally {
-    own.all--;
-    const left = (own.ofAccounts.get(account) ?? 1) - 1;
-    if (left === 0) own.ofAccounts.delete(account);
-    else own.ofAccounts.set(account, left);
+    own.leave(account);
   }
 }
