@@ -123,9 +123,9 @@ export type JobEvent =
       readonly why: "preempt" | "cancel" | "drain";
       readonly step: number;
     }
-  /** `died`: the runner is gone or silent, with so many jobs aboard; `not_taken`: it never accepted the work. */
+  /** `died`: the runner is gone or silent, with so many jobs aboard; `not_taken`: it never accepted the work, or (`refused`) said that it cannot. */
   | { readonly kind: "lost"; readonly epoch: number; readonly how: "died"; readonly aboard: number }
-  | { readonly kind: "lost"; readonly epoch: number; readonly how: "not_taken" }
+  | { readonly kind: "lost"; readonly epoch: number; readonly how: "not_taken"; readonly refused?: boolean }
   | { readonly kind: "cancel_requested" }
   | { readonly kind: "deadline_passed"; readonly which: Deadline };
 
@@ -213,6 +213,8 @@ export const PHASE_OF = {
   cancelled: "ended",
 } as const satisfies Record<JobState, Phase>;
 
+/** A runner that is busy with what we think is over says so with its next beat; until then it would be asked in vain, many times. */
+const REFUSED_AGAIN_MS = 500;
 const NOTHING = milliCredits(0n);
 const STALE: Step = { ok: false, refusal: "stale" };
 
@@ -243,7 +245,7 @@ export function step(job: JobRecord, event: JobEvent, load: RetryLoad): Step {
     case "lost":
       if (job.state === "cancelling") return cancelled(job, "lost");
       return event.how === "not_taken"
-        ? waitAgain(job, "retrying", "lost")
+        ? waitAgain(job, "retrying", "lost", event.refused === true ? REFUSED_AGAIN_MS : 0)
         : resolve(job, afterLoss(job, event.aboard, load), "lost");
     case "cancel_requested":
       if (job.state === "cancelling") return { ok: false, refusal: "ended" };
@@ -374,7 +376,7 @@ function resolve(job: JobRecord, verdict: Verdict, attempt: AttemptOutcome): Ste
 }
 
 /** Waits without blame: it was stopped on purpose, or never taken. */
-function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: AttemptOutcome): Step {
+function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: AttemptOutcome, delayMs = 0): Step {
   invariant(PHASE_OF[job.state] === "leased", "only a leased job can wait again");
   return done({
     to,
@@ -384,7 +386,7 @@ function waitAgain(job: JobRecord, to: "preempted" | "retrying", attempt: Attemp
     engineFailures: job.engineFailures,
     runAlone: job.runAlone,
     preemptions: job.preemptions + (to === "preempted" ? 1 : 0),
-    delayMs: 0,
+    delayMs,
     avoidRunner: attempt === "lost" ? job.runnerId : null,
   });
 }

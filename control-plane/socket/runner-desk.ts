@@ -115,6 +115,12 @@ export class RunnerDesk implements HubHost {
     return this.#conclude(lease, { kind: "lost", epoch: lease.epoch, how: "not_taken" });
   }
 
+  /** A runner that drains is offered nothing more; one that is busy would be. */
+  refused(lease: LeaseRef, reason: Frame<"refused">["reason"]): Promise<void> {
+    const refused = reason !== "draining";
+    return this.#conclude(lease, { kind: "lost", epoch: lease.epoch, how: "not_taken", refused });
+  }
+
   stopOverdue(lease: LeaseRef): Promise<void> {
     return this.#conclude(lease, { kind: "lost", epoch: lease.epoch, how: "died", aboard: 1 });
   }

@@ -34,6 +34,7 @@ export interface RunnerWork {
   failed(frame: Frame<"failed">): Promise<Recorded>;
   stopped(frame: Frame<"stopped">): Promise<Recorded>;
   notTaken(lease: LeaseRef): Promise<void>;
+  refused(lease: LeaseRef, reason: Extract<FromRunner, { t: "refused" }>["reason"]): Promise<void>;
   /** A stop that the runner did not confirm in time. */
   stopOverdue(lease: LeaseRef): Promise<void>;
 }
@@ -236,7 +237,7 @@ export class RunnerSession {
       case "refused":
         this.#acknowledged(frame.lease);
         this.#held.delete(leaseName(frame.lease));
-        return this.#work.notTaken(frame.lease);
+        return this.#work.refused(frame.lease, frame.reason);
       case "stage":
       case "step":
         return this.#work.report(frame);

@@ -71,6 +71,7 @@ export type Input =
     };
 
 type Assign = Extract<ToRunner, { t: "assign" }>;
+type RefusedFrame = Extract<FromRunner, { t: "refused" }>;
 
 export interface Step {
   readonly session: Session;
@@ -181,6 +182,16 @@ function welcomed(session: Session, heartbeatMs: number, nowMs: number): Step {
   return { session: again.session, effects: [...draining, ...beat.effects, ...again.effects] };
 }
 
+/** Who asks for room that is not there thinks that something is over which is not over here: a beat at once, and both know. */
+function refuse(session: Session, lease: LeaseRef, reason: RefusedFrame["reason"], nowMs: number): Step {
+  const refused: Effect = { t: "send", frame: { t: "refused", lease, reason } };
+  const known = { ...session, spent: spend(session.spent, lease) };
+  if (reason !== "busy" || isSpent(session.spent, lease) || known.link !== "up")
+    return { session: known, effects: [refused] };
+  const beat = sendBeat(known, nowMs);
+  return { session: beat.session, effects: [refused, ...beat.effects] };
+}
+
 function assigned(session: Session, frame: Assign, nowMs: number): Step {
   const { lease, devices, spec, resume } = frame;
   const known = session.attempts.find((attempt) => attempt.lease.job === lease.job);
@@ -189,10 +200,8 @@ function assigned(session: Session, frame: Assign, nowMs: number): Step {
   const cleared = endUpTo(session, { ...lease, epoch: lease.epoch - 1 });
   const reason = isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame);
   if (reason !== null) {
-    return {
-      session: { ...cleared.session, spent: spend(cleared.session.spent, lease) },
-      effects: [...cleared.effects, { t: "send", frame: { t: "refused", lease, reason } }],
-    };
+    const refused = refuse(cleared.session, lease, reason, nowMs);
+    return { session: refused.session, effects: [...cleared.effects, ...refused.effects] };
   }
   const attempt = beginAttempt(lease, devices, resume?.step ?? 0, nowMs + frame.lease_ms, spec.stop_after !== null);
   return {
@@ -205,7 +214,7 @@ function assigned(session: Session, frame: Assign, nowMs: number): Step {
   };
 }
 
-function whyNot(session: Session, { devices, spec }: Assign): "busy" | "draining" | "unknown_model" | null {
+function whyNot(session: Session, { devices, spec }: Assign): RefusedFrame["reason"] | null {
   if (session.draining !== null) return "draining";
   if (!session.identity.models.includes(spec.model)) return "unknown_model";
   return hasRoom(session, devices) ? null : "busy";

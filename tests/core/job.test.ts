@@ -106,6 +106,12 @@ test.each<[JobState, JobEvent, string]>([
   expect(step(aJob(state), event, QUIET)).toMatchObject({ ok: true, change: { to } });
 });
 
+test("a job that its runner refused waits a moment, so that no runner is asked for it many times a second", () => {
+  const refused = { kind: "lost", epoch: 3, how: "not_taken", refused: true } as const;
+  expect(step(aJob("starting"), refused, QUIET)).toMatchObject({ change: { to: "retrying", delayMs: 500 } });
+  expect(step(aJob("starting"), { ...refused, refused: false }, QUIET)).toMatchObject({ change: { delayMs: 0 } });
+});
+
 test.each(JobState.options)("an event of another lease is refused for a %s job", (state) => {
   for (const epoch of [2, 4]) {
     for (const event of [finished, lost, stopped]) {

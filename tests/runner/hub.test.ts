@@ -44,6 +44,7 @@ beforeEach(async () => {
     lost: async (_runner, leases) => {
       for (const { job } of leases) log.push(`lost ${Number(job.slice(6))}`);
     },
+    refused: async ({ job }, reason) => void log.push(`refused ${Number(job.slice(6))} ${reason}`),
     notTaken: async ({ job }) => void log.push(`not taken ${Number(job.slice(6))}`),
     up: () => void log.push("up"),
     down: () => void log.push("down"),

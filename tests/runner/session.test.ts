@@ -9,6 +9,8 @@ import { invariant } from "#protocol/invariant.ts";
 import { aSpec, JOB } from "./reference-job.ts";
 import { ARTIFACT, CHECKPOINT, DEVICE, kinds, LEASE, OTHER_SHA, sent, SHA, Stage, working } from "./stage.ts";
 
+const OTHER_JOB = VideoId.parse(`video_${"b".repeat(32)}`);
+
 describe("taking work", () => {
   test("an assigned job is accepted and runs; the same assign again does not run it twice", () => {
     const stage = new Stage();
@@ -19,8 +21,8 @@ describe("taking work", () => {
 
   test("a second job for a busy device is refused, and so is a model nobody has", () => {
     const stage = working();
-    const other = { job: VideoId.parse(`video_${"b".repeat(32)}`), epoch: 1 };
-    expect(sent(stage.assign(other))).toEqual([{ t: "refused", lease: other, reason: "busy" }]);
+    const other = { job: OTHER_JOB, epoch: 1 };
+    expect(sent(stage.assign(other))[0]).toEqual({ t: "refused", lease: other, reason: "busy" });
     const alien: ToRunner = {
       t: "assign",
       lease: { ...other, epoch: 2 },
@@ -30,6 +32,14 @@ describe("taking work", () => {
       resume: null,
     };
     expect(sent(stage.hear(alien))).toMatchObject([{ t: "refused", lease: { epoch: 2 }, reason: "unknown_model" }]);
+  });
+
+  test("a runner without room for what it is given says at once what it holds, so that what is over is cleared", () => {
+    const stage = working();
+    const [, beat] = sent(stage.assign({ ...LEASE, job: OTHER_JOB }));
+    expect(beat).toMatchObject({ t: "heartbeat", leases: [LEASE] });
+    stage.hear({ t: "stale", lease: LEASE });
+    expect(kinds(stage.assign({ job: OTHER_JOB, epoch: 2 }))).toContain("accepted");
   });
 
   test("a newer epoch of the same job ends the older attempt first", () => {
@@ -48,8 +58,8 @@ describe("taking work", () => {
 describe("leases that are over", () => {
   test("a lease that was refused is not run by a late copy of its assign, though there is room by then", () => {
     const stage = working();
-    const other = { job: VideoId.parse(`video_${"b".repeat(32)}`), epoch: 3 };
-    expect(kinds(stage.assign(other))).toEqual(["refused"]);
+    const other = { job: OTHER_JOB, epoch: 3 };
+    expect(kinds(stage.assign(other))).toEqual(["refused", "heartbeat"]);
     stage.hear({ t: "stale", lease: LEASE });
     expect(kinds(stage.assign(other))).toEqual(["refused"]);
     expect(kinds(stage.assign({ ...other, epoch: 4 }))).toEqual(["accepted", "*run"]);
@@ -90,7 +100,7 @@ describe("a device with two slots", () => {
     const stage = shared();
     expect(kinds(stage.assign(nth(1)))).toEqual(["accepted", "*run"]);
     expect(kinds(stage.assign(nth(2)))).toEqual(["accepted", "*run"]);
-    expect(sent(stage.assign(nth(3)))).toEqual([{ t: "refused", lease: nth(3), reason: "busy" }]);
+    expect(sent(stage.assign(nth(3)))[0]).toEqual({ t: "refused", lease: nth(3), reason: "busy" });
     stage.engine({ t: "artifact", path: "/v", artifact: ARTIFACT }, nth(1));
     expect(kinds(stage.assign({ ...nth(3), epoch: 2 }))).toEqual(["accepted", "*run"]);
   });
@@ -98,10 +108,10 @@ describe("a device with two slots", () => {
   test("takes no gang beside a job, and no job beside a gang", () => {
     const stage = shared();
     stage.assign(nth(1), [right]);
-    expect(sent(stage.assign(nth(2), [left, right]))).toMatchObject([{ t: "refused", reason: "busy" }]);
+    expect(sent(stage.assign(nth(2), [left, right]))[0]).toMatchObject({ t: "refused", reason: "busy" });
     stage.hear({ t: "stale", lease: nth(1) });
     expect(kinds(stage.assign({ ...nth(2), epoch: 2 }, [left, right]))).toEqual(["accepted", "*run"]);
-    expect(sent(stage.assign(nth(3), [left]))).toMatchObject([{ t: "refused", reason: "busy" }]);
+    expect(sent(stage.assign(nth(3), [left]))[0]).toMatchObject({ t: "refused", reason: "busy" });
   });
 });
 

@@ -1,5 +1,5 @@
 /** Rules of a job's life: who may hold it, which writes count, what an end leaves behind, and what may be shown. */
-import { PHASE_OF } from "#control-plane/core/job.ts";
+import { lastStepOf, PHASE_OF } from "#control-plane/core/job.ts";
 import type { JobRow } from "#control-plane/db/jobs.ts";
 import type { Change } from "../postgres/table.ts";
 import type { AttemptRow, CheckpointRow, ClaimRow, HoldRow, Tables } from "../postgres/tables.ts";
@@ -83,7 +83,7 @@ export class JobRules {
   }
 
   #artifactFinding(job: JobRow, _hold: HoldRow): Finding {
-    const expected = hashOf(finished(Number(job.seed), job.steps));
+    const expected = hashOf(finished(Number(job.seed), lastStepOf(job)));
     const stored = this.#store.objects.get(job.artifactKey ?? "");
     if (!(job.artifactKey ?? "").startsWith(`jobs/${job.id}/${job.epoch}/`)) {
       return `${job.id} of epoch ${job.epoch} has the artifact ${job.artifactKey} of another lease`;
@@ -163,8 +163,11 @@ function stepFinding(before: JobRow | null, after: JobRow, { discarded, mailed }
   return moves && !started && !mailed ? `${id} became ${after.state} and the scheduler has no mail` : null;
 }
 
-function dueOf({ state, price, stepsDone, steps, errorCode, errorFault }: JobRow): bigint {
+function dueOf(job: JobRow): bigint {
+  const { state, price, stepsDone, firstStep, errorCode, errorFault } = job;
   if (state === "completed") return price;
   const ownDeadline = errorCode === "deadline_exceeded" && errorFault === "user";
-  return state === "failed" && !ownDeadline ? 0n : (price * BigInt(stepsDone)) / BigInt(steps);
+  return state === "failed" && !ownDeadline
+    ? 0n
+    : (price * BigInt(Math.max(0, stepsDone - firstStep))) / BigInt(lastStepOf(job) - firstStep);
 }

@@ -40,8 +40,9 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
 
   sent(from: Process, to: Process, text: string): void {
     for (const lease of this.#stale.get(from.label) ?? []) {
-      // To refuse it, when it is assigned once more, is an answer.
-      if (text.includes(lease) && !text.startsWith('{"t":"refused"'))
+      // To refuse it, when it is assigned once more, is an answer. What follows ends the epoch's number.
+      const named = text.includes(`${lease},`) || text.includes(`${lease}}`);
+      if (named && !text.startsWith('{"t":"refused"'))
         this.#kernel.violate(`${from.label} says ${text.slice(0, 120)}, which it was told is over`);
     }
     if (ABOUT_A_LEASE.test(text)) this.#spoke(from, JSON.parse(text) as Extract<FromRunner, { lease: LeaseRef }>);

@@ -231,3 +231,10 @@ export function markDeleted(tx: Transaction, account: AccountId, id: VideoId): P
     if (row?.accountId === account && row.deletedAt === null) on.put(job, id, { ...row, deletedAt: on.now });
   });
 }
+
+export function isPromotable(sql: Sql, id: VideoId): Promise<boolean> {
+  return statement(sql, "isPromotable", (on) => {
+    const row = on.get(tables().job, id);
+    return row?.deletedAt === null && row.promotableUntil !== null && row.promotableUntil > on.now;
+  });
+}

@@ -4,6 +4,7 @@
  */
 import { cancelVideo, deleteVideo } from "#control-plane/usecase/change-video.ts";
 import { setSubscription } from "#control-plane/usecase/live-session.ts";
+import { promoteVideo } from "#control-plane/usecase/promote-video.ts";
 import { submitJob } from "#control-plane/usecase/submit-job.ts";
 import { findVideo } from "#control-plane/db/jobs.ts";
 import { CreateKey, RequestId } from "#protocol/id.ts";
@@ -21,6 +22,12 @@ const AT_ONCE = 2;
 const CANCELLED_AT_ONCE = 4;
 const RENEW_MS = 20_000;
 
+/** Of the videos, and of the moments in which a draft waits to be promoted: it may be too early, or the draft gone. */
+const DRAFTED = 0.5;
+const PROMOTES = 0.3;
+
+type Asked = Pick<Parameters<typeof submitJob>[1], "account" | "requestId" | "seed" | "loadOf">;
+
 export interface ClientHost {
   readonly network: Network;
   readonly chance: Chance;
@@ -32,6 +39,8 @@ export interface ClientHost {
   saw(job: VideoId, progress: number, status: string): void;
   subscribed(account: AccountId, last: number): void;
   readonly hasGangs: boolean;
+  /** It asks for drafts, and for the rest of those that it has seen completed. */
+  readonly makesDrafts: boolean;
 }
 
 export class Client {
@@ -39,6 +48,7 @@ export class Client {
   readonly #process: Process;
   readonly #account: AccountId;
   readonly #jobs: VideoId[] = [];
+  readonly #drafts: VideoId[] = [];
   #left: number;
 
   constructor(host: ClientHost, process: Process, account: AccountId, jobs: number) {
@@ -62,7 +72,8 @@ export class Client {
       await this.#pause(chance.latency(THINK_MS));
       const draw = chance.unit();
       const known = this.#jobs.length === 0 ? null : chance.pick(this.#jobs);
-      if (draw < 0.6 || known === null) {
+      if (this.#drafts.length > 0 && chance.happens(PROMOTES)) await this.#promote(chance.pick(this.#drafts));
+      else if (draw < 0.6 || known === null) {
         this.#left--;
         await this.#submit();
       } else if (draw < 0.75) await this.#cancel(known);
@@ -98,24 +109,42 @@ export class Client {
       steps: chance.whole(2, STEPS_MAX),
       seed: chance.whole(1, 1e6),
     };
-    // Until it knows: a lost answer is no answer.
+    const draft = this.#host.makesDrafts && chance.happens(DRAFTED);
+    await this.#make(createKey, (replica, request) =>
+      submitJob(replica.sql, {
+        ...request,
+        submit: { create_key: createKey, video: { ...video, draft } },
+        reference: null,
+      }),
+    );
+  }
+
+  async #promote(draft: VideoId): Promise<void> {
+    const createKey = CreateKey.parse(`ck_${this.#host.chance.hex(24)}`);
+    await this.#make(createKey, (replica, request) =>
+      promoteVideo(replica.sql, { ...request, source: draft, submit: { create_key: createKey, promote: {} } }),
+    );
+  }
+
+  /** Asks until it knows: a lost answer is no answer. */
+  async #make(
+    createKey: CreateKey,
+    ask: (replica: Replica, request: Asked) => ReturnType<typeof submitJob>,
+  ): Promise<void> {
+    const { chance } = this.#host;
     for (;;) {
       try {
         const submitted = await this.#ask("submit", async (replica) => {
-          const outcome = await submitJob(replica.sql, {
-            account: this.#account,
-            requestId: RequestId.parse(`req_${chance.hex(32)}`),
-            submit: { create_key: createKey, video },
-            reference: null,
-            seed: 1,
-            loadOf: await replica.outlook.read(),
-          });
+          const requestId = RequestId.parse(`req_${chance.hex(32)}`);
+          const loadOf = await replica.outlook.read();
+          const outcome = await ask(replica, { account: this.#account, requestId, seed: 1, loadOf });
           if (outcome.ok) replica.wake();
           return outcome;
         });
         if (!submitted.ok && submitted.refusal.code === "service_unavailable") throw new Error("busy");
         if (!submitted.ok) return;
         this.#jobs.push(submitted.job.id);
+        if (submitted.job.stopAfter !== null) this.#drafts.push(submitted.job.id);
         this.#host.acknowledged(this.#account, createKey, submitted.job.id);
         return;
       } catch {

@@ -115,8 +115,12 @@ class Run implements EngineRun {
 
   #next(): void {
     if (this.#stopping !== null) return this.#stopped(this.#stopping);
-    const { steps } = this.#job.spec;
-    if (this.#rendering.step >= steps) return this.#decode();
+    const { stop_after: stopAfter, steps: all } = this.#job.spec;
+    const steps = stopAfter ?? all;
+    if (this.#rendering.step >= steps) {
+      if (stopAfter !== null) this.#save();
+      return this.#decode();
+    }
     this.#later(this.#pace.stepMs, () => {
       if (this.#chance.happens(this.#faults.failed))
         return this.#end({ t: "failed", error: this.#chance.pick(ERRORS) });

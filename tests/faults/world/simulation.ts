@@ -6,6 +6,7 @@ import { eventsAfter } from "#control-plane/db/events.ts";
 import type { Runner } from "#gpu-runner/runner.ts";
 import type { Push } from "#protocol/edge-call.ts";
 import type { AccountId } from "#protocol/id.ts";
+import { Chance } from "../kernel/chance.ts";
 import { Kernel, Violation } from "../kernel/kernel.ts";
 import { Process } from "../kernel/process.ts";
 import { setWorld } from "../kernel/running.ts";
@@ -29,6 +30,8 @@ import { SimulatedStore } from "./store.ts";
 import { accountId, furnish } from "./studio.ts";
 
 /** After the faults, everything ends within this time: backoff, leases and the work that is left. */
+/** Of the studios. */
+const STUDIOS_WITH_DRAFTS = 0.25;
 const REST_MS = 1_500_000;
 const SKEW_MS = 2_000;
 const SUPERVISE_MS = 2_000;
@@ -89,10 +92,13 @@ export class Simulation implements Cast {
     this.nemesis = new Nemesis(kernel, this);
     this.#rebuiltShare = chance.pick([0, 0, 0.6]);
     this.#faultsMs = chance.between(15_000, 60_000);
+    // Of its own stream, so that the other studios' histories are as if there were no drafts.
+    const makesDrafts = new Chance(seed ^ 0xd4af7).happens(STUDIOS_WITH_DRAFTS);
     const hasGangs = [...this.#paces.values()].some(({ count }) => count > 1);
     for (let index = 0; index < accounts; index++) {
       const process = new Process(kernel, `client-${index}`, 0);
-      const client = new Client(this.#clientHost(process, hasGangs), process, accountId(index), chance.whole(1, 6));
+      const host = { ...this.#clientHost(process, hasGangs), makesDrafts };
+      const client = new Client(host, process, accountId(index), chance.whole(1, 6));
       this.#clients.push(client);
       kernel.after(chance.between(0, 3_000), process, "client starts", () => client.start());
     }
