@@ -22,7 +22,7 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
   readonly #openedMs = new Map<string, number>();
   /** By runner process: leases that it was told are over. */
   readonly #stale = new Map<string, string[]>();
-  /** By runner process: what its last hello named, and when. */
+  /** By runner process and replica: what its last hello there named, and when. A welcome that was frozen answers no other. */
   readonly #hellos = new Map<string, { readonly atMs: number; readonly leases: ReadonlySet<string> }>();
   /** By runner process and lease: until when it may run at most. */
   readonly #until = new Map<string, number>();
@@ -48,9 +48,12 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
     if (ABOUT_A_LEASE.test(text)) this.#spoke(from, JSON.parse(text) as Extract<FromRunner, { lease: LeaseRef }>);
     if (text.startsWith('{"t":"hello"')) {
       const { leases } = JSON.parse(text) as Extract<FromRunner, { t: "hello" }>;
-      this.#hellos.set(from.label, { atMs: this.#kernel.nowMs, leases: new Set(leases.map(leaseName)) });
+      this.#hellos.set(`${from.label} ${to.label}`, {
+        atMs: this.#kernel.nowMs,
+        leases: new Set(leases.map(leaseName)),
+      });
     }
-    if (text.startsWith('{"t":"welcome"')) this.#welcomed(to);
+    if (text.startsWith('{"t":"welcome"')) this.#welcomed(from, to);
     if (text.startsWith('{"t":"recorded"')) this.#recorded(JSON.parse(text) as Extract<ToRunner, { t: "recorded" }>);
     if (text.startsWith('{"t":"assign"')) {
       const { lease } = JSON.parse(text) as Extract<ToRunner, { t: "assign" }>;
@@ -88,8 +91,8 @@ export class LeaseWatch implements FrameWatch, EngineWatch {
   }
 
   /** What a runner lost by a restart was given to others before it is welcome. */
-  #welcomed(runner: Process): void {
-    const hello = this.#hellos.get(runner.label);
+  #welcomed(replica: Process, runner: Process): void {
+    const hello = this.#hellos.get(`${runner.label} ${replica.label}`);
     if (hello === undefined) return;
     for (const { runnerId, endedAt, jobId, epoch } of this.#tables.attempt.committed()) {
       const name = leaseName({ job: jobId, epoch });
