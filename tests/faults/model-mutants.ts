@@ -39,7 +39,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unlocked-decision",
-    seed: 4,
+    seed: 1,
     says: "a job is not locked between decision and save",
     file: `${STATEMENTS}jobs.ts`,
     find: `on.lock(tables().job, id);`,
@@ -87,7 +87,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "checkpoint-not-fenced",
-    seed: 207,
+    seed: 20,
     says: "a checkpoint of an old lease is recorded",
     file: `${STATEMENTS}leases.ts`,
     find: `if (row === null || row.epoch !== lease.epoch || !LEASED.has(row.state)) return false;`,
@@ -103,7 +103,7 @@ export const MODEL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "ledger-not-locked",
-    seed: 9,
+    seed: 22,
     says: "the account is not locked while its credits move",
     file: `${STATEMENTS}ledger.ts`,
     find: `on.lock(tables().account, account);`,

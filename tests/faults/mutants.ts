@@ -53,7 +53,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "verdict-ignored",
-    seed: 1,
+    seed: 4,
     says: "a result is shown whatever the hook says of it",
     file: `${CORE}job.ts`,
     find: `if (verdict.allowed) return completed`,
@@ -133,7 +133,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "leads-on",
-    seed: 15,
+    seed: 64,
     says: "a leader whose renewal hangs does not stop by its own clock",
     file: `${LOOP}leadership.ts`,
     find: `if (this.#term === term) this.#stepDown(term, "the lease may be over");`,
@@ -149,7 +149,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "lost-placement",
-    seed: 9,
+    seed: 2,
     says: "a placement whose transaction failed is not queued again",
     file: `${LOOP}scheduler-loop.ts`,
     find: `this.#scheduler.apply({ t: "queued", job }, nowMs);`,
@@ -157,7 +157,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "waits-and-runs",
-    seed: 907,
+    seed: 389,
     says: "a job whose placement was committed unheard stays in the queue when its mail says that it runs",
     file: `${LOOP}scheduler-loop.ts`,
     find: `if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });
@@ -191,7 +191,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "unawaited-welcome",
-    seed: 9,
+    seed: 23,
     says: "a database fault while a runner is welcomed ends the replica",
     file: `${SOCKET}runner-hub.ts`,
     find: `return await this.#admit(hello, socket, credential);`,
@@ -223,7 +223,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "runs-twice",
-    seed: 81,
+    seed: 77,
     says: "an assignment that comes again after its end runs again",
     file: "gpu-runner/core/session.ts",
     find: `isSpent(session.spent, lease) ? "busy" : whyNot(cleared.session, frame)`,
@@ -273,7 +273,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "gives-up-replaced",
-    seed: 12,
+    seed: 9,
     says: "a runner whose own hello replaced its socket gives up",
     file: "gpu-runner/core/line.ts",
     find: `if (isSettled(left)) return { line: left, effects };`,
@@ -282,7 +282,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "redials-at-once",
-    seed: 753,
+    seed: 756,
     says: "a runner whose every socket is cut for what it says first dials without a pause",
     file: "gpu-runner/core/redial.ts",
     find: `if (briefs === 1) return 0;`,
