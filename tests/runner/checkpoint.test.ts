@@ -78,7 +78,9 @@ describe("a checkpoint", () => {
     );
     expect(resumed.events.flatMap((event) => (event.t === "stage" ? [event.stage] : []))).toEqual(["load", "decode"]);
     expect(resumed.events.some((event) => event.t === "step" && event.stage === "denoise")).toBe(false);
-    expect(resumed.ending).toMatchObject({ artifact: { ...whole.ending.artifact } });
+    // The encoder's threads may cut the same frames into other bytes.
+    const { latents_sha256, frames_sha256 } = whole.ending.artifact;
+    expect(resumed.ending).toMatchObject({ artifact: { latents_sha256, frames_sha256 } });
   });
 });
 
