@@ -80,7 +80,7 @@ def model_of(size: str, machine: Machine) -> LoadedModel:
     )
     pipe.set_progress_bar_config(disable=True)
     entry = Model(size, "WanPipeline", None, None, None, {"default": str(dtype)}, None, {}, "none", False)
-    return LoadedModel(entry, family_of("WanPipeline"), pipe, "random", "unipc", 0.0)
+    return LoadedModel(entry, family_of("WanPipeline"), pipe, "random", "unipc")
 
 
 def origin_of(loaded: LoadedModel, machine: Machine, picture: Picture) -> Origin:

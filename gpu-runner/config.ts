@@ -11,6 +11,8 @@ import { SpotCloud } from "./spot-notice.ts";
 const CONTROL_PLANES_MAX = 16;
 /** More than any GPU has; a larger figure is bytes or megabytes by mistake. */
 const DEVICE_VRAM_GB_MAX = 4_096;
+/** More than any host has; a larger figure is bytes or megabytes by mistake. */
+const WEIGHTS_RAM_GB_MAX = 16_384;
 const BYTES_PER_GB = 1_000_000_000;
 
 /** Where `npm run engine:diffusers:setup` puts it. */
@@ -56,6 +58,8 @@ const Environment = z.object({
   CALLSHEET_MODEL_FILE: z.string().min(1).optional(),
   /** For the diffusers engine: its Python. */
   CALLSHEET_DIFFUSERS_VENV: z.string().min(1).default(DIFFUSERS_VENV),
+  /** For the diffusers engine: main memory for models that its slots put aside, all slots of this runner together. */
+  CALLSHEET_WEIGHTS_RAM_GB: z.coerce.number().pipe(z.number().min(0).max(WEIGHTS_RAM_GB_MAX)).default(0),
   /** As CUDA understands it: indices or UUIDs. */
   CUDA_VISIBLE_DEVICES: z.string().optional(),
   CALLSHEET_ENGINE_FAULTS: z.enum(["allow", "refuse"]).default("refuse"),
@@ -76,7 +80,13 @@ export interface DeclaredDevices {
 
 export type EngineChoice =
   | { readonly name: "reference" }
-  | { readonly name: "diffusers"; readonly modelFile: string; readonly python: string }
+  | {
+      readonly name: "diffusers";
+      readonly modelFile: string;
+      readonly python: string;
+      /** Main memory for models that were put aside, of each slot: slots share no process, and so no weights. */
+      readonly shelfBytes: number;
+    }
   | { readonly name: "openai-video"; readonly modelFile: string };
 
 export interface RunnerConfig {
@@ -135,5 +145,7 @@ function engineOf(variables: z.infer<typeof Environment>): EngineChoice {
   const { CALLSHEET_ENGINE: name, CALLSHEET_MODEL_FILE: modelFile, CALLSHEET_DIFFUSERS_VENV: venv } = variables;
   if (name === "reference" || modelFile === undefined) return { name: "reference" };
   if (name === "openai-video") return { name, modelFile: resolve(modelFile) };
-  return { name, modelFile: resolve(modelFile), python: resolve(venv, "bin/python") };
+  const slots = variables.CALLSHEET_DEVICES * variables.CALLSHEET_DEVICE_SLOTS;
+  const shelfBytes = Math.floor((variables.CALLSHEET_WEIGHTS_RAM_GB * BYTES_PER_GB) / slots);
+  return { name, modelFile: resolve(modelFile), python: resolve(venv, "bin/python"), shelfBytes };
 }

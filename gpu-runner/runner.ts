@@ -1,10 +1,11 @@
 /** The shell around the session core: one loop turn reads the clock once, steps the core, performs its effects. */
 import { rm } from "node:fs/promises";
 import type { Logger } from "pino";
-import { HEARTBEAT_MS } from "#protocol/runner.ts";
+import { HEARTBEAT_MS, type LeaseRef } from "#protocol/runner.ts";
 import { type Effect } from "./core/attempt.ts";
 import { type Identity, type Input, newSession, step } from "./core/session.ts";
 import type { DeviceBay } from "./device.ts";
+import type { EngineEvent } from "./engine.ts";
 import type { Line, LineHost } from "./socket.ts";
 import { isStorageFull, reasonOf } from "./storage-fault.ts";
 
@@ -47,7 +48,7 @@ export function startRunner({ dial, bay, identity, log, greeted }: RunnerHost): 
       case "run":
         log.info({ ...effect.lease, devices: effect.devices, resume: effect.resume?.step ?? 0 }, "attempt begins");
         return bay.run(effect, (report) => {
-          if (report.t === "unsaved") log.warn({ ...effect.lease, ...report }, "a checkpoint could not be written");
+          logReport(log, effect.lease, report);
           feed({ t: "engine", lease: effect.lease, report });
         });
       case "stop":
@@ -109,6 +110,12 @@ function upload(effect: Extract<Effect, { t: "upload" }>, { bay, log, feed }: Up
         feed({ t: "uploaded", lease, sha256, failure: { code, detail: reasonOf(error) } });
       },
     );
+}
+
+/** What an engine says of a run that nobody else hears of. */
+function logReport(log: Logger, lease: LeaseRef, report: EngineEvent): void {
+  if (report.t === "unsaved") log.warn({ ...lease, ...report }, "a checkpoint could not be written");
+  if (report.t === "loaded") log.info({ ...lease, ...report }, "weights loaded");
 }
 
 /** What a runner says of its attempts is what a log is asked about after a bad night. */

@@ -9,7 +9,7 @@ const FIELDS: ReadonlySet<string> = new Set(
   // who and where
   (
     "account job epoch runner delivery request program pid loop subject url port admin_port control_planes engine devices " +
-    "count vramBytes slots leases kind resume step bytes t said " +
+    "count vramBytes slots leases kind resume step bytes t said model from seconds " +
     // what and why
     "err error code reason why delay_ms unanswered rule row rules entries ledger_breaches audit_breaches audit_rows audit_head"
   ).split(" "),

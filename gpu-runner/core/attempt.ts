@@ -22,6 +22,8 @@ export type EngineReport =
       readonly bytes: number;
       readonly exactness: Exactness;
     }
+  /** The weights were not on the device, and are now. */
+  | { readonly t: "loaded"; readonly model: string; readonly from: "disk" | "memory"; readonly seconds: number }
   /** A checkpoint was due and the disk did not take it; the rendering goes on. */
   | { readonly t: "unsaved"; readonly step: number; readonly detail: string }
   | { readonly t: "artifact"; readonly path: string; readonly artifact: Artifact }
@@ -138,6 +140,7 @@ export function onEngine(attempt: Attempt, report: EngineReport, up: boolean): T
       const { step, path, sha256, bytes, exactness } = report;
       return post(attempt, makeParcel("checkpoint", path, sha256, bytes, { step, exactness }), up);
     }
+    case "loaded":
     case "unsaved":
       return { attempt, effects: [] };
     case "artifact": {

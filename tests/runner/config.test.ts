@@ -29,8 +29,20 @@ describe("a runner's engine", () => {
   test("may be diffusers, which needs to know its models", () => {
     const said = { CALLSHEET_ENGINE: "diffusers", CALLSHEET_MODEL_FILE: "/m.json", CALLSHEET_DIFFUSERS_VENV: "/venv" };
     const python = "/venv/bin/python";
-    expect(readConfig({ ...NEEDED, ...said }).engine).toEqual({ name: "diffusers", modelFile: "/m.json", python });
+    const expected = { name: "diffusers", modelFile: "/m.json", python, shelfBytes: 0 };
+    expect(readConfig({ ...NEEDED, ...said }).engine).toEqual(expected);
     expect(() => readConfig({ ...NEEDED, CALLSHEET_ENGINE: "diffusers" })).toThrow(/CALLSHEET_MODEL_FILE/);
     expect(() => readConfig({ ...NEEDED, CALLSHEET_ENGINE: "sora" })).toThrow(/CALLSHEET_ENGINE/);
+  });
+
+  test("keeps weights in main memory where the operator says how many GB, shared out among all slots", () => {
+    const said = { CALLSHEET_ENGINE: "diffusers", CALLSHEET_MODEL_FILE: "/m.json", CALLSHEET_WEIGHTS_RAM_GB: "100.5" };
+    const slots = { CALLSHEET_DEVICES: "2", CALLSHEET_DEVICE_SLOTS: "4" };
+    expect(readConfig({ ...NEEDED, ...said }).engine).toMatchObject({ shelfBytes: 100_500_000_000 });
+    expect(readConfig({ ...NEEDED, ...said, ...slots }).engine).toMatchObject({ shelfBytes: 12_562_500_000 });
+  });
+
+  test.each(["-1", "much", "64000000000", "Infinity"])("keeps no '%s' GB of weights", (gb) => {
+    expect(() => readConfig({ ...NEEDED, CALLSHEET_WEIGHTS_RAM_GB: gb })).toThrow(/CALLSHEET_WEIGHTS_RAM_GB: /);
   });
 });

@@ -34,7 +34,7 @@ export async function openDiffusersEngine({ modelFile, ...options }: OpenOptions
 async function greet(python: string): Promise<Hello> {
   const { promise, resolve, reject } = Promise.withResolvers<Hello>();
   const sidecar = new Sidecar(
-    { python, gpu: null },
+    { python, gpu: null, shelfBytes: 0 },
     {
       event: (event) => event.t === "hello" && resolve(event),
       ended: ({ detail }) => reject(new Error(`the diffusers sidecar (${python}) does not work: ${detail}`)),

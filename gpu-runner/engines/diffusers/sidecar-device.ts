@@ -2,7 +2,7 @@
  * One slot of the diffusers engine as the runner sees it: a warm sidecar, replaced when it dies, hangs, talks nonsense or
  * must stop at once; then an encoder process for the frames that it decoded.
  *
- * A model gives its *known answer* (a tiny picture's latents) whenever it is loaded. After a failure of the engine's own the
+ * A model gives its *known answer* (a tiny picture's latents) whenever it is loaded, also from main memory. After a failure of the engine's own the
  * process is replaced, so the next job begins with a load; if the answer is not what it was, the job is given back as the
  * device's fault.
  */
@@ -31,6 +31,8 @@ const SAVING: Saving = { interval_ms: 2_000, cost_multiple: 20 };
 export interface DiffusersOptions {
   readonly python: string;
   readonly models: ReadonlyMap<string, ModelEntry>;
+  /** Main memory of each slot for models that it put aside. */
+  readonly shelfBytes: number;
   /** Whether prompts may turn fault knobs. */
   readonly faults: boolean;
   /** Shortens the hang watchdog in tests. */
@@ -143,7 +145,7 @@ export class SidecarDevice implements EngineDevice {
 
   #spawn(): Sidecar {
     const sidecar: Sidecar = new Sidecar(
-      { python: this.#options.python, gpu: this.#gpu },
+      { python: this.#options.python, gpu: this.#gpu, shelfBytes: this.#options.shelfBytes },
       {
         event: (event) => {
           if ("run" in event && event.run === this.#run?.number && this.#sidecar === sidecar)
@@ -160,7 +162,7 @@ export class SidecarDevice implements EngineDevice {
   #hear(run: Run, event: RunEvent): void {
     switch (event.t) {
       case "loaded":
-        return this.#loaded(run, event.known_answer);
+        return this.#loaded(run, event);
       case "unloaded":
         return;
       case "stage":
@@ -193,8 +195,9 @@ export class SidecarDevice implements EngineDevice {
     }
   }
 
-  #loaded(run: Run, answer: Sha256Hex | null): void {
+  #loaded(run: Run, { from, seconds, known_answer: answer }: Extract<SidecarEvent, { t: "loaded" }>): void {
     const { entry, job, number } = run;
+    if (from !== "device") run.emit({ t: "loaded", model: entry.name, from, seconds });
     const missed = this.#answers.missed(entry, answer);
     if (missed !== null) {
       this.#suspectIt();

@@ -13,7 +13,7 @@ import type { RunSpec } from "#protocol/runner.ts";
 import type { EngineJob } from "../../engine.ts";
 import type { ModelEntry } from "./model-file.ts";
 
-export const SIDECAR_PROTOCOL = 1;
+export const SIDECAR_PROTOCOL = 2;
 
 const Device = z.object({
   kind: z.enum(["cpu", "cuda"]),
@@ -37,6 +37,9 @@ export const SidecarEvent = z.discriminatedUnion("t", [
   event("pong", { n: z.int() }),
   event("loaded", {
     run,
+    /** Where the weights were: to be read, put aside in main memory, or there already. */
+    from: z.enum(["disk", "memory", "device"]),
+    /** What this very order took. */
     seconds: z.number().nonnegative(),
     vram_bytes: z.int().nonnegative(),
     known_answer: Sha256Hex.nullable(),

@@ -31,6 +31,8 @@ export interface SidecarOptions {
   readonly python: string;
   /** Which of the host's GPUs it sees; null: all of them. */
   readonly gpu: number | null;
+  /** Main memory for models that it put aside. */
+  readonly shelfBytes: number;
 }
 
 export class Sidecar {
@@ -46,12 +48,13 @@ export class Sidecar {
   /** When the process is gone, and with it what it held. */
   readonly gone: Promise<void>;
 
-  constructor({ python, gpu }: SidecarOptions, owner: SidecarOwner) {
+  constructor({ python, gpu, shelfBytes }: SidecarOptions, owner: SidecarOwner) {
     this.#owner = owner;
     const gone = Promise.withResolvers<void>();
     this.gone = gone.promise;
     // `-B`: nothing is written beside the sources, which may be read-only.
-    this.#child = spawn(python, ["-B", PROGRAM, ...(gpu === null ? [] : [String(gpu)])], {
+    const asked = [...(gpu === null ? [] : ["--gpu", String(gpu)]), "--shelf-bytes", String(shelfBytes)];
+    this.#child = spawn(python, ["-B", PROGRAM, ...asked], {
       stdio: ["pipe", "pipe", "inherit"],
       detached: true,
     });

@@ -11,7 +11,7 @@ import { makeTinyModels, PYTHON } from "./tiny-models.ts";
 
 const tiny = await makeTinyModels("wan", "wan-other");
 afterAll(() => tiny.remove());
-const options = { python: PYTHON, faults: true, saving: { interval_ms: 0, cost_multiple: 0 } };
+const options = { python: PYTHON, shelfBytes: 0, faults: true, saving: { interval_ms: 0, cost_multiple: 0 } };
 const engine = await openDiffusersEngine({ modelFile: tiny.modelFile, ...options });
 const found = await readModelFile(tiny.modelFile);
 const models = new Map([

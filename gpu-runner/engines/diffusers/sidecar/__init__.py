@@ -3,7 +3,7 @@
 `wire.py` says what is spoken, `server.py` who speaks it, `render.py` is one job from prompt to frames.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a message changes its meaning; the runner refuses another one."""
 
 BUILD = "sidecar-1"

@@ -1,9 +1,11 @@
-"""A model from the operator's file to a pipeline in memory. One is loaded at a time."""
+"""A model from the operator's file to a pipeline on the device, and from there to main memory and back.
+
+One is on the device at a time; which others stay in main memory is `shelf.py`'s to say.
+"""
 
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,6 @@ class LoadedModel:
     """Digest of all its files."""
     sampler: str
     """Digest of everything else that decides a step, beside the picture."""
-    seconds: float
 
     @property
     def sampler_name(self) -> str:
@@ -43,7 +44,6 @@ class LoadedModel:
 
 
 def load_model(model: Model, machine: Machine) -> LoadedModel:
-    began = time.perf_counter()
     family = family_of(model.pipeline)
     if model.offload not in _OFFLOADS:
         raise ModelError(f"'offload' must be one of {', '.join(_OFFLOADS)}, not '{model.offload}'")
@@ -58,10 +58,6 @@ def load_model(model: Model, machine: Machine) -> LoadedModel:
         raise ModelError(f"'{model.name}' cannot be loaded: {fault}") from fault
     if model.scheduler is not None:
         pipe.scheduler = _scheduler(pipe.scheduler, model.scheduler)
-    if model.offload == "model" and machine.device.type == "cuda":
-        pipe.enable_model_cpu_offload(device=machine.device)
-    else:
-        pipe.to(machine.device)
     pipe.set_progress_bar_config(disable=True)
     sampler = sha256_of(
         {
@@ -72,7 +68,25 @@ def load_model(model: Model, machine: Machine) -> LoadedModel:
             "dtype": dict(model.dtype),
         }
     )
-    return LoadedModel(model, family, pipe, weights_digest(folder), sampler, time.perf_counter() - began)
+    loaded = LoadedModel(model, family, pipe, weights_digest(folder), sampler)
+    to_device(loaded, machine)
+    return loaded
+
+
+def to_device(loaded: LoadedModel, machine: Machine) -> None:
+    """From main memory to where it computes; if that fails half of it is there, and it is good for nothing."""
+    if loaded.model.offload == "model" and machine.device.type == "cuda":
+        loaded.pipe.enable_model_cpu_offload(device=machine.device)
+    else:
+        loaded.pipe.to(machine.device)
+
+
+def to_memory(loaded: LoadedModel) -> None:
+    """On a CPU the weights stay where they are. A copy would do less well: there the sums depend on how numbers are aligned."""
+    # The hooks of `offload` may come off: diffusers itself takes them off, moves all parts to main memory and sets new ones at the
+    # end of every call of a pipeline (`maybe_free_model_hooks`). So a model with hooks is kept like any other.
+    loaded.pipe.remove_all_hooks()
+    loaded.pipe.to("cpu", silence_dtype_warnings=True)
 
 
 def release(machine: Machine) -> int:

@@ -9,6 +9,7 @@ import os
 import platform
 import queue
 import threading
+import time
 import traceback
 from functools import partial
 from typing import TextIO
@@ -16,15 +17,17 @@ from typing import TextIO
 from . import PROTOCOL
 from .family import FAMILIES
 from .faults import error_of
-from .loading import LoadedModel, load_model, release
-from .machine import Machine, seen, versions
+from .loading import LoadedModel, load_model, release, to_device
+from .machine import Machine, is_out_of_memory, seen, versions
 from .render import Render, Stopper, known_answer
-from .wire import LINE_BYTES_MAX, Exit, Load, Order, Ping, Run, Speaker, Stop, Unload, WireError, parse_order
+from .shelf import Shelf
+from .wire import LINE_BYTES_MAX, Exit, Load, Model, Order, Ping, Run, Speaker, Stop, Unload, WireError, parse_order
 
 
 class Server:
-    def __init__(self, machine: Machine, orders: TextIO, speaker: Speaker, log: TextIO) -> None:
+    def __init__(self, machine: Machine, shelf: Shelf, orders: TextIO, speaker: Speaker, log: TextIO) -> None:
         self._machine = machine
+        self._shelf = shelf
         self._orders = orders
         self._speaker = speaker
         self._log = log
@@ -32,6 +35,8 @@ class Server:
         self._stoppers: dict[int, Stopper] = {}
         self._loaded: LoadedModel | None = None
         self._answer: str | None = None
+        # A render that ran out of memory may have left some of its tensors in the model's parts, on the device.
+        self._littered = False
 
     def serve(self) -> None:
         machine = self._machine
@@ -51,7 +56,8 @@ class Server:
             elif isinstance(order, Run):
                 self._run(order)
             elif isinstance(order, Unload):
-                self._unload()
+                self._let_go()
+                self._shelf.clear()
                 self._speaker.say("unloaded", run=order.run, vram_bytes=release(machine))
             elif isinstance(order, Exit):
                 return
@@ -77,22 +83,50 @@ class Server:
             self._work.put(order)
 
     def _load(self, order: Load) -> None:
+        began = time.perf_counter()
         try:
-            if self._loaded is None or self._loaded.model != order.model:
-                self._unload()
-                self._loaded = load_model(order.model, self._machine)
+            found, loaded = self._brought(order.model)
             if order.model.known_answer and self._answer is None:
-                self._answer = known_answer(self._loaded, self._machine)
+                self._answer = known_answer(loaded, self._machine)
             self._speaker.say(
                 "loaded",
                 run=order.run,
-                seconds=self._loaded.seconds,
+                seconds=time.perf_counter() - began,
                 vram_bytes=self._machine.used_bytes(),
                 known_answer=self._answer,
+                **{"from": found},
             )
         except Exception as fault:
-            self._unload()
+            self._let_go()
             self._failed(order.run, fault, "load")
+
+    def _brought(self, model: Model) -> tuple[str, LoadedModel]:
+        """On the device, and where it was before."""
+        if self._loaded is not None and self._loaded.model == model:
+            return "device", self._loaded
+        # Before the other one is put there: it makes room, and must not be what goes for it.
+        kept = self._shelf.take(model)
+        self._put_aside()
+        if kept is None:
+            self._loaded = load_model(model, self._machine)
+            return "disk", self._loaded
+        to_device(kept, self._machine)
+        self._loaded = kept
+        return "memory", kept
+
+    def _put_aside(self) -> None:
+        """Kept or not, the device's memory is free afterwards."""
+        aside = None if self._littered else self._loaded
+        try:
+            if aside is not None:
+                self._shelf.put(aside)
+        except Exception as fault:
+            # Whoever comes next does not need it to be kept.
+            if not is_out_of_memory(fault):
+                raise
+        finally:
+            del aside
+            self._let_go()
 
     def _run(self, order: Run) -> None:
         stopper = self._stoppers[order.run]
@@ -104,6 +138,7 @@ class Server:
             render.run()
         except Exception as fault:
             self._failed(order.run, fault, render.stage)
+            self._littered = self._littered or is_out_of_memory(fault)
             release(self._machine)
         finally:
             del self._stoppers[order.run]
@@ -114,8 +149,9 @@ class Server:
             traceback.print_exception(fault, file=self._log)
         self._speaker.say("failed", run=run, error=error)
 
-    def _unload(self) -> None:
+    def _let_go(self) -> None:
         self._loaded = None
         self._answer = None
+        self._littered = False
         release(self._machine)
 

@@ -6,6 +6,10 @@ no runner of ours, and a half-understood order is worse than none.
 Orders (stdin): `load`, `run`, `stop`, `ping`, `unload`, `exit`. Events (stdout): `hello`, `pong`, `loaded`, `unloaded`,
 `stage`, `step`, `checkpoint`, `unsaved`, `frames`, `stopped`, `failed`. Each event carries `seq`, counting up from 0; those
 of a run carry the number that the order had.
+
+`load` puts a model on the device, whatever was there before; `unload` lets go of all weights, those put aside as well. `loaded` says
+where the weights were, `from` the `disk`, main `memory` (`shelf.py`) or already on the `device`, and the `seconds` that this order
+took, known answer and all.
 """
 
 from __future__ import annotations
