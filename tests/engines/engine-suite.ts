@@ -58,8 +58,9 @@ export function conforms(subject: Subject): void {
     };
 
   /** A run that was pushed aside after `step`, and the checkpoint it left. */
-  async function preempted(step: number, from?: Checkpoint): Promise<Checkpoint> {
-    const { events, ending } = await play(device, await aJob(subject, idle, from), stopAt(step, "preempt"));
+  async function preempted(step: number, from?: Checkpoint, cleanUp?: typeof afterAll): Promise<Checkpoint> {
+    const job = await aJob(subject, idle, from, cleanUp);
+    const { events, ending } = await play(device, job, stopAt(step, "preempt"));
     const saved = checkpointsOf(events).at(-1);
     if (ending.t !== "stopped" || saved === undefined) throw new Error(`it went on: ${JSON.stringify(ending)}`);
     expect(ending.step).toBe(saved.step);
@@ -219,6 +220,19 @@ export function conforms(subject: Subject): void {
   });
 
   describe.runIf(subject.faultKnobs)(`${subject.name}: a fault`, () => {
+    /** What becomes of the frail device, beside the tests of the other one: noticing a hang takes its time. */
+    let hung: { readonly pid: number | null; readonly saved: Checkpoint | undefined; readonly played: Promise<Played> };
+    let afterwards: Promise<Played>;
+    beforeAll(async () => {
+      const { pid } = frail;
+      const saved = caps.checkpoint === "none" ? undefined : await preempted(2, undefined, afterAll);
+      const hanging = await aJob(subject, { prompt: `!hang@6 ${spec.prompt}` }, saved, afterAll);
+      const next = await aJob(subject, {}, undefined, afterAll);
+      const played = play(frail, hanging);
+      hung = { pid, saved, played };
+      afterwards = played.then(() => play(frail, next));
+    });
+
     test.each([
       ["a crash", "!crash", { class: "engine_fatal", code: "exited" }],
       ["memory that does not suffice", "!oom", { class: "capacity", code: "oom_denoise" }],
@@ -249,17 +263,15 @@ export function conforms(subject: Subject): void {
     });
 
     test("a hang is killed with all of its processes, and another process goes on from the last checkpoint", async () => {
-      const { pid } = frail;
-      const saved = caps.checkpoint === "none" ? undefined : await preempted(2);
-      const { ending } = await play(frail, await aJob(subject, { prompt: `!hang@6 ${spec.prompt}` }, saved));
-      expect(ending).toMatchObject({ t: "failed", error: { class: "engine_fatal", code: "hung_step" } });
+      const { pid, saved, played } = hung;
+      expect((await played).ending).toMatchObject({ t: "failed", error: { class: "engine_fatal", code: "hung_step" } });
       if (pid !== null) await gone(pid);
       expect(picturesOf(await play(device, await aJob(subject, {}, saved)))).toEqual(picturesOf(whole));
     });
 
     test("after one, a device that does not give the known answer gives its jobs back as its own fault", async () => {
-      const { ending } = await play(frail, await aJob(subject));
-      expect(ending).toMatchObject({ t: "failed", error: { class: "gpu_fatal", code: "known_answer" } });
+      const error = { class: "gpu_fatal", code: "known_answer" };
+      expect((await afterwards).ending).toMatchObject({ t: "failed", error });
     });
   });
 

@@ -5,7 +5,9 @@ export default defineConfig({
   test: {
     name: "engines",
     include: ["tests/engines/diffusers/*.test.ts"],
-    fileParallelism: false,
+    // Both files at once, also on two cores: either spends much of its time waiting.
+    maxWorkers: 2,
+    globalSetup: ["tests/engines/diffusers/tiny-models-setup.ts"],
     testTimeout: 300_000,
     hookTimeout: 300_000,
   },

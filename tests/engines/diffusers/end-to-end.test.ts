@@ -4,23 +4,22 @@
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type OpenAI from "openai";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { Product, until } from "#tests/support/product.ts";
-import { makeTinyModels, type TinyModels } from "./tiny-models.ts";
 
 const UP_MS = 300_000;
 const DONE_MS = 180_000;
 const STEPS = 10;
 const MODEL = "wan";
 
-let models: TinyModels;
 let product: Product;
 let client: OpenAI;
 beforeAll(async () => {
-  models = await makeTinyModels("wan");
-  const engine = { CALLSHEET_ENGINE: "diffusers", CALLSHEET_MODEL_FILE: models.modelFile, CALLSHEET_RUNNERS: "1" };
+  const modelFile = inject("tinyModelFile");
+  const engine = { CALLSHEET_ENGINE: "diffusers", CALLSHEET_MODEL_FILE: modelFile, CALLSHEET_RUNNERS: "1" };
   product = await Product.start(engine, UP_MS);
   await product.admin("PUT", `/models/${MODEL}`, {
     engine: "diffusers",
@@ -42,10 +41,7 @@ beforeAll(async () => {
   });
   client = product.client((await product.account("pro")).apiKey, { maxRetries: 5 });
 });
-afterAll(async () => {
-  await product.stop();
-  await models.remove();
-});
+afterAll(() => product.stop());
 
 async function create(prompt: string): Promise<string> {
   const video = { model: MODEL, prompt, size: "64x48", seconds: "1", seed: 7, steps: STEPS };
@@ -74,6 +70,10 @@ test("the video comes through the SDK as an MP4 of the asked size and duration",
   expect(readMp4(file)).toEqual({ codec: "avc1", width: 64, height: 48, frames: 8, seconds: 1, fastStart: true });
   const [runner] = await product.sql`select engine, models from runner`;
   expect(runner).toMatchObject({ engine: "diffusers", models: expect.arrayContaining([MODEL]) });
+  const log = await readFile(join(product.home, "logs", "runner-1.log"), "utf8");
+  const loads = log.split("\n").filter((line) => line.includes('"weights loaded"'));
+  const load = { job: id, model: MODEL, from: "disk", seconds: expect.any(Number) };
+  expect(loads.map((line) => JSON.parse(line) as unknown)).toEqual([expect.objectContaining(load)]);
 });
 
 test.runIf(process.platform === "linux")(
