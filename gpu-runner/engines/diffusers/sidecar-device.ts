@@ -17,6 +17,7 @@ import type { EngineDevice, EngineEvent, EngineJob, EngineRun, StopWhy } from ".
 import { readKnobs } from "../../knobs.ts";
 import { type Encoding, encodeInProcess } from "../../mp4/encode-process.ts";
 import { isStorageFull, reasonOf, storageFull } from "../../storage-fault.ts";
+import type { Vacancy } from "../../gpu/vacancy.ts";
 import { KnownAnswers } from "./known-answers.ts";
 import type { ModelEntry } from "./model-file.ts";
 import { Sidecar, type SidecarEnd } from "./sidecar.ts";
@@ -35,6 +36,8 @@ export interface DiffusersOptions {
   readonly shelfBytes: number;
   /** Whether prompts may turn fault knobs. */
   readonly faults: boolean;
+  /** Of each device: what its GPU holds though nothing of ours runs there; absent where that cannot be told. */
+  readonly vacancies?: readonly (Pick<Vacancy, "heldStill"> | null)[];
   /** Shortens the hang watchdog in tests. */
   readonly hangMsMin?: number;
   readonly saving?: Saving;
@@ -128,7 +131,10 @@ export class SidecarDevice implements EngineDevice {
     }
     if (this.#sidecar === null) {
       await this.#leaving;
+      const held = (await this.#options.vacancies?.[this.#gpu ?? 0]?.heldStill()) ?? null;
       if (this.#run !== run) return;
+      if (held !== null)
+        return this.#finish(run, { t: "failed", error: { class: "gpu_fatal", code: "vram_held", detail: held } });
     }
     this.#sidecar ??= this.#spawn();
     this.#sidecar.tell({ t: "load", run: run.number, ...loadOrder(entry) });

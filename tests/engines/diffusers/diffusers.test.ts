@@ -125,6 +125,17 @@ test.each([
   expect(ending).toMatchObject({ t: "failed", error: { class: "gpu_fatal", code } });
 });
 
+test("a GPU that does not give back what a killed process held is the device's fault, before another process is started", async () => {
+  const vacancies = [{ heldStill: () => Promise.resolve("the GPU holds 60 GB") }];
+  const leaky = new SidecarDevice({ ...options, python: await aPython("exit 3"), models, vacancies }, null);
+  onTestFinished(() => leaky.close());
+  await play(leaky, await aJob(subject));
+  const { ending } = await play(leaky, await aJob(subject));
+  const error = { class: "gpu_fatal", code: "vram_held", detail: "the GPU holds 60 GB" };
+  expect(ending).toEqual({ t: "failed", error });
+  expect(leaky.pid).toBeNull();
+});
+
 test("a model file with a fault is refused at start, by field", async () => {
   const wrongFile = join(await aFolder(), "models.json");
   // Answered as the real one would, which takes seconds to say so.
