@@ -70,7 +70,7 @@ let waiting = 0;
 
 export function callControlPlane(call: ControlPlaneCall, config: Config): Promise<Response> {
   const kind = laneOf(call.method, call.path) === "submit" ? "create" : "other";
-  return goOn(kind, call.account, () => untilAnswered(call, config));
+  return goOn(kind, call.account, () => callInHand(call, config));
 }
 
 /** Calls that wait for a replica to come back, and cost nothing. */
@@ -78,7 +78,8 @@ export function callsWaiting(): number {
   return waiting;
 }
 
-async function untilAnswered(call: ControlPlaneCall, config: Config): Promise<Response> {
+/** Of work that has a place in hand already. */
+export async function callInHand(call: ControlPlaneCall, config: Config): Promise<Response> {
   const body = call.body === undefined ? NO_BODY : encode(JSON.stringify(call.body));
   const until = Date.now() + TRY_FOR_MS;
   const lane = laneOf(call.method, call.path);

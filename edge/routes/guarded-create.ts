@@ -9,15 +9,17 @@
 import { hashOfKey } from "#protocol/api-key.ts";
 import type { IdempotencyClaim } from "#protocol/edge-call.ts";
 import { IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_REPLAYED_HEADER, readIdempotencyKey } from "#protocol/idempotency.ts";
+import type { Refusal } from "#protocol/error.ts";
 import type { CreateKey, Sha256Hex } from "#protocol/id.ts";
 import { refuse } from "../answer.ts";
 import { answerVideo } from "../answer-video.ts";
 import type { EdgeContext } from "../app.ts";
-import { callControlPlane } from "../control-plane-call.ts";
+import { callInHand } from "../control-plane-call.ts";
 import { type Outcome, outcomeOf, retriesOf } from "../core/create-slots.ts";
 import { rateRefusal } from "../core/rate-headers.ts";
 import type { Read } from "../create-body.ts";
 import { fullQueueOf, learnFullQueue } from "../full-queues.ts";
+import { goOn } from "../in-hand.ts";
 import { logFault } from "../log.ts";
 import { discardBytes } from "../read-bytes.ts";
 import type { CreateGuard } from "../session/call-desk.ts";
@@ -53,7 +55,7 @@ export async function guardedCreate<Wanted>(c: EdgeContext, kind: CreateKind<Wan
     return refuse(c, admitted.refusal);
   }
   // 2. Where it would be refused as the last one was, unread; but who asks again is told what came of the first try.
-  const { account, key } = c.get("caller");
+  const { account } = c.get("caller");
   const full = isFirstTry(request) ? fullQueueOf(account, Date.now()) : null;
   if (full !== null) {
     await discardBytes(request.body);
@@ -66,19 +68,34 @@ export async function guardedCreate<Wanted>(c: EdgeContext, kind: CreateKind<Wan
     if (!request.bodyUsed || isLarge) await discardBytes(request.body);
     return refuse(c, (isLarge && admitted.isExhausted ? rateRefusalNow(c) : null) ?? read.refusal);
   }
+  const made = await goOn("create", account, () => make(c, kind, read.value));
+  if (made.refusal !== null) return refuse(c, made.refusal);
+  const answer = await answerVideo(c, made.answer);
+  if (made.isReplay && answer.ok) answer.headers.set(IDEMPOTENCY_REPLAYED_HEADER, "true");
+  return answer;
+}
+
+type Made =
+  | { readonly refusal: Refusal }
+  | { readonly refusal: null; readonly answer: Response; readonly isReplay: boolean };
+
+/** In hand as a whole: what waits for the account's object waits for its disk, on which all objects of a self-hosted edge write. */
+async function make<Wanted>(
+  c: EdgeContext,
+  kind: CreateKind<Wanted>,
+  { wanted, guard, claim }: Guarded & { readonly wanted: Wanted },
+): Promise<Made> {
   // 4. Is it one of before, and is there one left of the rate?
-  const { wanted, guard, claim } = read.value;
+  const { account, key } = c.get("caller");
   const opened = await sessionOf(c).openCreate(account, key, guard);
   if (opened.rates !== null) c.set("rates", opened.rates);
-  if (opened.refusal !== null) return refuse(c, opened.refusal);
+  if (opened.refusal !== null) return { refusal: opened.refusal };
   // 5. To its end, whether the client stays or not.
   const { createKey, isOpen, isReplay } = opened;
   const body = { create_key: createKey, ...kind.bodyOf(wanted), idempotency: claim };
   const made = submit(c, kind.path, body, isOpen ? guard.kind : null);
   c.executionCtx.waitUntil(made.catch(() => undefined)); // Who awaits it here gets the fault.
-  const answer = await answerVideo(c, await made);
-  if (isReplay && answer.ok) answer.headers.set(IDEMPOTENCY_REPLAYED_HEADER, "true");
-  return answer;
+  return { refusal: null, answer: await made, isReplay };
 }
 
 function isFirstTry({ headers }: Request): boolean {
@@ -121,7 +138,7 @@ async function submit(
   // Without an answer it may have been made or not: the same create key finds out.
   let outcome: Outcome = "again";
   try {
-    const answer = await callControlPlane({ ...call, requestId: c.get("requestId") }, c.get("config"));
+    const answer = await callInHand({ ...call, requestId: c.get("requestId") }, c.get("config"));
     outcome = outcomeOf(answer.status, answer.headers.get("x-should-retry"));
     await learnFullQueue(account, answer, Date.now());
     return answer;
