@@ -55,11 +55,17 @@ const log = pino({
 });
 const stop = await start(config, log);
 
+/** Longer takes only who waits for a database that is gone; everything of worth was committed before. */
+const SHUTDOWN_MS_MAX = 12_000;
 let stopping = false;
 function shutDown(why: string): void {
   if (stopping) return;
   stopping = true;
   log.info({ why }, "shutting down");
+  setTimeout(() => {
+    log.warn({ why }, "the shutdown took too long");
+    process.exit(1);
+  }, SHUTDOWN_MS_MAX).unref();
   stop().then(
     () => process.exit(0),
     (error: unknown) => {
