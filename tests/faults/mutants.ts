@@ -157,7 +157,7 @@ const PRODUCT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "waits-and-runs",
-    seed: 389,
+    seed: 1536,
     says: "a job whose placement was committed unheard stays in the queue when its mail says that it runs",
     file: `${LOOP}scheduler-loop.ts`,
     find: `if (this.#waiting.delete(job.id)) this.#tell({ t: "withdrawn", job: job.id });
