@@ -11,6 +11,8 @@ import type { Clone } from "#tests/support/clone.ts";
 import { readMp4 } from "#tests/support/mp4.ts";
 import { readDevFile, until } from "#tests/support/product.ts";
 
+/** A database that is shut down waits for its disk, however long that takes. */
+const GONE_MS = 60_000;
 const ROOT_USER = 0;
 const ORDINARY_USER = 65_534;
 const isRoot = process.getuid?.() === ROOT_USER;
@@ -93,7 +95,7 @@ describe.each(users)("in a clone under a folder that only $who may read", ({ who
     expect(await answers(dev.edge_url)).toBe(true);
     process.kill(-(child.pid ?? 0), "SIGINT");
     await exitOf(child);
-    await until("all processes are gone", 20_000, async () => processesNaming(clone.path).length === 0);
+    await until("all processes are gone", GONE_MS, async () => processesNaming(clone.path).length === 0);
     expect(await answers(dev.edge_url)).toBe(false);
     expect(await answers(dev.admin_url)).toBe(false);
     expect(await readDevFile(home)).toBeNull();
@@ -107,7 +109,7 @@ describe.each(users)("in a clone under a folder that only $who may read", ({ who
       return readDevFile(home);
     });
     process.kill(-(child.pid ?? 0), "SIGKILL");
-    await until("all processes are gone", 20_000, async () => processesNaming(clone.path).length === 0);
+    await until("all processes are gone", GONE_MS, async () => processesNaming(clone.path).length === 0);
     const again = npmStart(clone, user, ["waves", "--size", "320x192", "--seconds", "1"]);
     expect(await exitOf(again.child), again.output.join("")).toBe(0);
   });
