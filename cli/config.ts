@@ -34,6 +34,8 @@ const Environment = z
     CALLSHEET_REPLICAS: count(1, REPLICAS_MAX, 1),
     CALLSHEET_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
     CALLSHEET_HOME: z.string().optional(),
+    /** Each write there is waited for, by all that the edge does. */
+    CALLSHEET_EDGE_OBJECTS_DIR: z.string().optional(),
     CALLSHEET_LOG: z.string().default("info"),
     CALLSHEET_ENGINE: z.enum(["reference", "diffusers", "openai-video"]).default("reference"),
     CALLSHEET_MODEL_FILE: z.string().optional(),
@@ -71,6 +73,8 @@ export interface RunnerDevices {
 
 export interface Config {
   readonly home: string;
+  /** Of the edge's SQLite files. */
+  readonly objectsDir: string;
   readonly edgePort: number;
   readonly adminPort: number;
   readonly runners: number;
@@ -93,7 +97,7 @@ export const HELP = `Usage: npm start [-- "prompt" [--model M] [--size 1280x720]
 Starts PostgreSQL, the control plane, the edge and the runners on this machine. With a prompt it also renders
 that video, saves it and stops. Variables: CALLSHEET_EDGE_PORT, CALLSHEET_ADMIN_PORT, CALLSHEET_RUNNERS,
 CALLSHEET_RUNNER_DEVICES (as 2x80gb/2,1x24gb: devices, memory, slots of each runner), CALLSHEET_REPLICAS,
-CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_LOG; CALLSHEET_ENGINE and CALLSHEET_MODEL_FILE (docs/engines.md).`;
+CALLSHEET_DATABASE_URL, CALLSHEET_HOME, CALLSHEET_EDGE_OBJECTS_DIR, CALLSHEET_LOG; CALLSHEET_ENGINE and CALLSHEET_MODEL_FILE (docs/engines.md).`;
 
 /** Throws one error that lists everything wrong. */
 export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Config {
@@ -120,9 +124,11 @@ export function readConfig(argv: readonly string[], env: NodeJS.ProcessEnv, cwd:
   const { help, output, ...fields } = Flags.parse(values);
   const prompt = positionals.join(" ");
   const userDir = variables.npm_lifecycle_event === "start" ? (variables.INIT_CWD ?? cwd) : cwd;
-  const home = variables.CALLSHEET_HOME;
+  const { CALLSHEET_HOME, CALLSHEET_EDGE_OBJECTS_DIR: objectsDir } = variables;
+  const home = CALLSHEET_HOME === undefined ? resolve(ROOT, ".callsheet") : resolve(cwd, CALLSHEET_HOME);
   return {
-    home: home === undefined ? resolve(ROOT, ".callsheet") : resolve(cwd, home),
+    home,
+    objectsDir: objectsDir === undefined ? resolve(home, "edge", "objects") : resolve(cwd, objectsDir),
     edgePort: variables.CALLSHEET_EDGE_PORT,
     adminPort: variables.CALLSHEET_ADMIN_PORT,
     runners: variables.CALLSHEET_RUNNERS,

@@ -1,5 +1,6 @@
-/** The edge as a child: plain `workerd serve` over the bundle, with the objects' SQLite files in the home folder. */
+/** The edge as a child: plain `workerd serve` over the bundle, with the objects' SQLite files in a folder that it makes. */
 import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,6 +25,7 @@ export interface EdgeOptions {
 }
 
 export function startEdge(options: EdgeOptions): Child {
+  mkdirSync(options.objectsDir, { recursive: true });
   const child = spawn(
     workerdPath(),
     [

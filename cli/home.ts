@@ -27,7 +27,7 @@ export interface HeldHome {
 }
 
 export function holdHome(path: string): HeldHome {
-  for (const folder of ["", "logs", "store", "runners", "edge", "edge/objects"]) {
+  for (const folder of ["", "logs", "store", "runners", "edge"]) {
     mkdirSync(join(path, folder), { recursive: true });
   }
   const lock = join(path, "supervisor.pid");

@@ -142,7 +142,7 @@ export class Stack {
     this.#edge = this.#supervise("edge", async (name) =>
       startEdge({
         bundle,
-        objectsDir: join(this.#home.path, "edge", "objects"),
+        objectsDir: this.#config.objectsDir,
         port: ports.edge,
         controlPlaneUrls: ports.controlPlanes.map((replica) => urlOf(replica.main)),
         signingSecret: this.#secrets.edge_secret,

@@ -24,6 +24,7 @@ describe("the command line and environment", () => {
   test("a fresh clone needs neither: default ports, two runners, a home in the clone", () => {
     expect(readConfig([], {}, "/somewhere")).toMatchObject({
       home: join(ROOT, ".callsheet"),
+      objectsDir: join(ROOT, ".callsheet", "edge", "objects"),
       edgePort: 8787,
       adminPort: 8788,
       runners: 2,
@@ -31,6 +32,11 @@ describe("the command line and environment", () => {
       databaseUrl: null,
       request: null,
     });
+  });
+
+  test("the edge's files are in the home, or in a folder of their own", () => {
+    expect(readConfig([], { CALLSHEET_HOME: "h" }, "/work").objectsDir).toBe("/work/h/edge/objects");
+    expect(readConfig([], { CALLSHEET_EDGE_OBJECTS_DIR: "/dev/shm/edge" }, "/work").objectsDir).toBe("/dev/shm/edge");
   });
 
   test("a prompt may come with size, seconds, seed, model and a file", () => {
