@@ -109,8 +109,11 @@ describe("the code map", () => {
   });
 
   test("every path that a document names exists", () => {
+    // What runs here keeps its files in `.callsheet`: there today, gone tomorrow.
     const folders = new Set(
-      readdirSync(ROOT, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? [e.name] : [])),
+      readdirSync(ROOT, { withFileTypes: true }).flatMap((e) =>
+        e.isDirectory() && e.name !== ".callsheet" ? [e.name] : [],
+      ),
     );
     const missing = documents().flatMap((document) =>
       pathsNamedIn(readFileSync(join(ROOT, document), "utf8"), dirname(document), folders)
