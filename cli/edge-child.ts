@@ -49,12 +49,9 @@ export function startEdge(options: EdgeOptions): Child {
   options.log.follow(child.stderr, true);
   const ready = Promise.withResolvers<void>();
   const edge = asChild(child, ready, STOP_MS);
-  if (edge.pid !== 0) options.guard.watch(edge.pid, "SIGTERM");
+  options.guard.watchChild(edge, "SIGTERM");
   const ended = new AbortController();
-  void edge.exited.then(() => {
-    options.guard.forget(edge.pid);
-    ended.abort();
-  });
+  void edge.exited.then(() => ended.abort());
   void answersHealth(options.port, ended.signal).then(ready.resolve, ready.reject);
   return edge;
 }

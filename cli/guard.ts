@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import type { Child } from "./child.ts";
 
 export const GuardOrder = z.discriminatedUnion("t", [
   z.object({ t: z.literal("watch"), pid: z.int().positive(), signal: z.enum(["SIGINT", "SIGTERM"]) }),
@@ -28,6 +29,12 @@ export class Guard {
   /** Ends `pid` with `signal`, and the hard way after a moment, once we are gone. */
   watch(pid: number, signal: "SIGINT" | "SIGTERM"): void {
     this.#order(`pid ${pid}`, { t: "watch", pid, signal });
+  }
+
+  /** The same for as long as the child lives. */
+  watchChild({ pid, exited }: Pick<Child, "pid" | "exited">, signal: "SIGINT" | "SIGTERM"): void {
+    if (pid !== 0) this.watch(pid, signal);
+    void exited.then(() => this.forget(pid));
   }
 
   forget(pid: number): void {

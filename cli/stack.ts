@@ -126,25 +126,19 @@ export class Stack {
 
   async #startControlPlanes(ports: Ports, database: string): Promise<void> {
     this.#controlPlanes = ports.controlPlanes.map((_, index) =>
-      this.#supervise(index === 0 ? "control-plane" : `control-plane-${index + 1}`, async (name) =>
-        this.#guarded(
-          forkNode({
-            program: join(ROOT, "control-plane/main.ts"),
-            cwd: ROOT,
-            env: controlPlaneEnv(this.#config, this.#secrets, this.#home.path, ports, database, index),
-            log: this.#log(name),
-          }),
-        ),
-      ),
+      this.#supervise(index === 0 ? "control-plane" : `control-plane-${index + 1}`, async (name) => {
+        const child = forkNode({
+          program: join(ROOT, "control-plane/main.ts"),
+          cwd: ROOT,
+          env: controlPlaneEnv(this.#config, this.#secrets, this.#home.path, ports, database, index),
+          log: this.#log(name),
+        });
+        // It notices our death by itself, but one was seen that hung in its own exit. Runners are left their time to drain.
+        this.#guard.watchChild(child, "SIGTERM");
+        return child;
+      }),
     );
     await Promise.all(this.#controlPlanes.map((part) => this.#begin(part)));
-  }
-
-  /** It notices our death by itself, but one was seen that hung in its own exit. Runners are left their time to drain. */
-  #guarded(child: Child): Child {
-    if (child.pid !== 0) this.#guard.watch(child.pid, "SIGTERM");
-    void child.exited.then(() => this.#guard.forget(child.pid));
-    return child;
   }
 
   async #startEdge(ports: Ports, bundle: string): Promise<void> {

@@ -59,3 +59,8 @@ export interface Engine {
   /** `index` counts the devices of the host. */
   openDevice(index: number): EngineDevice;
 }
+
+/** The step after which a run has only the decoding before it. */
+export function lastStepOf({ stop_after: stopAfter, steps }: RunSpec): number {
+  return stopAfter ?? steps;
+}

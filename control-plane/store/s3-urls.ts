@@ -4,8 +4,8 @@
  * too nothing is visible under a key but what it names. A store that keeps no checksums is found out by the first upload.
  */
 import aws4 from "aws4";
-import { checksumOf, hashNamedBy } from "./artifact-store.ts";
 import { CHECKSUM_HEADER, CHECKSUM_KIND } from "#protocol/runner.ts";
+import { checksumOf, hashNamedBy } from "./artifact-store.ts";
 import type { S3Settings } from "./s3-store.ts";
 import { STORE_URL_MS } from "./store-url.ts";
 import type { FileUrls, StoreGrant } from "./store-url.ts";

@@ -1,4 +1,5 @@
 /** What only the leader does besides dispatching: know the world at takeover, read its mail, take back dead leases. */
+import { lastStepOf } from "#control-plane/core/job.ts";
 import { withBuild } from "#control-plane/core/scheduler/cost-gpu.ts";
 import type { QueuedJob, RunnerTerms, TierClock } from "#control-plane/core/scheduler/event.ts";
 import { standingsOf } from "#control-plane/db/accounts.ts";
@@ -24,7 +25,6 @@ import { forgetNonces } from "#control-plane/db/submit.ts";
 import type { AccountId, RunnerId, VideoId } from "#protocol/id.ts";
 import { NONCE_KEPT_MS } from "#protocol/signed-call.ts";
 import { loseRunner } from "./lose-runner.ts";
-import { lastStepOf } from "#control-plane/core/job.ts";
 import { moveJob } from "./move-job.ts";
 import { classIdOf } from "./read-terms.ts";
 

@@ -1,4 +1,3 @@
-import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +11,7 @@ import { STORE_URL_MS, StoreUrls } from "#control-plane/store/store-url.ts";
 import { recordCheckpoint, recordEnd } from "#control-plane/usecase/record-run.ts";
 import { sweepCheckpoints } from "#control-plane/usecase/sweep-checkpoints.ts";
 import type { Sha256Hex } from "#protocol/id.ts";
+import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { hashOf, keeps, putInto } from "#tests/store/store-suite.ts";
 import { anArtifact, Studio } from "#tests/support/studio.ts";
 

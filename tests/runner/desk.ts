@@ -2,12 +2,12 @@
  * A small control plane for one runner: the real WebSocket and HTTP of `protocol/runner.ts`, every frame parsed by its
  * schemas. It records what it heard and lets a test wait for a frame.
  */
-import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { DeviceId, Sha256Hex } from "#protocol/id.ts";
+import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import {
   FromRunner,
   HEARTBEAT_MS,

@@ -13,6 +13,7 @@ import type { RunError } from "#protocol/runner.ts";
 import type { Sha256Hex } from "#protocol/id.ts";
 import { CheckpointError } from "../../checkpoint/checkpoint-error.ts";
 import { verifyCheckpoint } from "../../checkpoint/manifest.ts";
+import { lastStepOf } from "../../engine.ts";
 import type { EngineDevice, EngineEvent, EngineJob, EngineRun, StopWhy } from "../../engine.ts";
 import { readKnobs } from "../../knobs.ts";
 import { type Encoding, encodeInProcess } from "../../mp4/encode-process.ts";
@@ -145,8 +146,7 @@ export class SidecarDevice implements EngineDevice {
     run.stopping = why;
     // While it loads the order waits: the weights are of use to whoever comes next.
     if (run.phase === "rendering") this.#sidecar?.tell({ t: "stop", run: run.number, why });
-    if (run.phase === "encoding")
-      this.#finish(run, { t: "stopped", step: run.job.spec.stop_after ?? run.job.spec.steps });
+    if (run.phase === "encoding") this.#finish(run, { t: "stopped", step: lastStepOf(run.job.spec) });
   }
 
   #spawn(): Sidecar {

@@ -5,8 +5,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Sha256Hex } from "#protocol/id.ts";
-import type { RunSpec } from "#protocol/runner.ts";
-import type { EngineEvent, EngineJob, StopWhy } from "../../engine.ts";
+import { type EngineEvent, type EngineJob, lastStepOf, type StopWhy } from "../../engine.ts";
 import { bytesOf } from "../../checkpoint/safetensors.ts";
 import { type Knobs, readKnobs } from "../../knobs.ts";
 import { type WrittenMp4, writeMp4 } from "../../mp4/write-mp4.ts";
@@ -56,10 +55,6 @@ export async function render(renderer: Renderer): Promise<void> {
     path,
     artifact: { sha256, bytes, latents_sha256: hashOf(latents), frames_sha256: framesSha256 },
   });
-}
-
-function lastStepOf({ stop_after: stopAfter, steps }: RunSpec): number {
-  return stopAfter ?? steps;
 }
 
 interface Denoised {

@@ -2,6 +2,7 @@
  * A simulated engine behind the runner's real device bay: load, encode, steps with checkpoints, decode, a file. It keeps the
  * promises of `gpu-runner/engine.ts`; what it may do by a seed is fail in every class of the taxonomy, and be slow to stop.
  */
+import { lastStepOf } from "#gpu-runner/engine.ts";
 import type { Engine, EngineEvent, EngineJob, EngineRun, StopWhy } from "#gpu-runner/engine.ts";
 import type { RunError } from "#protocol/runner.ts";
 import type { Chance } from "../kernel/chance.ts";
@@ -115,10 +116,9 @@ class Run implements EngineRun {
 
   #next(): void {
     if (this.#stopping !== null) return this.#stopped(this.#stopping);
-    const { stop_after: stopAfter, steps: all } = this.#job.spec;
-    const steps = stopAfter ?? all;
+    const steps = lastStepOf(this.#job.spec);
     if (this.#rendering.step >= steps) {
-      if (stopAfter !== null) this.#save();
+      if (steps < this.#job.spec.steps) this.#save();
       return this.#decode();
     }
     this.#later(this.#pace.stepMs, () => {

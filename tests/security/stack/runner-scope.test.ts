@@ -1,5 +1,4 @@
 /** A runner reaches what it leases and nothing else: over its socket, and over the store's URLs. */
-import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { createHash } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { STORE_URL_MS, StoreUrls } from "#control-plane/store/store-url.ts";
@@ -7,6 +6,7 @@ import { checksumOf, storeKeyOf } from "#control-plane/store/artifact-store.ts";
 import { Sha256Hex } from "#protocol/id.ts";
 import type { LeaseRef } from "#protocol/runner.ts";
 import { Video } from "#protocol/video.ts";
+import { CHECKSUM_HEADER } from "#protocol/runner.ts";
 import { controlPlaneOf, until } from "#tests/support/product.ts";
 import type { Product } from "#tests/support/product.ts";
 import { HostileRunner, joinAs } from "../attack/hostile-runner.ts";
